@@ -1,0 +1,1 @@
+"""The ``almagest`` command, one module per command group."""

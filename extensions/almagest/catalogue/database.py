@@ -1,0 +1,145 @@
+"""Making a database: create it, install stock pgSTAC, apply our sets, give the roles their passwords."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import metadata
+
+import psycopg
+from psycopg import sql
+
+from almagest.catalogue import migrate
+from almagest.core import secrets
+from almagest.core.errors import ConfigurationError, DatabaseUnavailableError
+from almagest.core.settings import Settings
+
+#: Login roles and what each session of theirs starts with.
+ROLES: dict[str, dict[str, str]] = {
+    "almagest_reader": {
+        "search_path": "almagest, public",
+        "default_transaction_read_only": "on",
+        "jit": "off",
+    },
+    "almagest_writer": {
+        "search_path": "almagest, public",
+        "jit": "off",
+        "lock_timeout": "30s",
+    },
+}
+
+
+def connect(settings: Settings, user: str, *, database: str | None = None, autocommit: bool = True) -> psycopg.Connection:
+    """Opens a connection as ``user``, with its password from the secrets where it has one.
+
+    Raises:
+        DatabaseUnavailableError: nobody answers, or the role is refused; says where it was looked for.
+    """
+    try:
+        return psycopg.connect(
+            host=settings.db_host,
+            port=settings.database.port,
+            dbname=database or settings.database.name,
+            user=user,
+            password=secrets.read(settings.secrets, user),
+            connect_timeout=10,
+            application_name="almagest",
+            autocommit=autocommit,
+        )
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DatabaseUnavailableError(
+            f"No connection to the database at {settings.db_host}, port {settings.database.port}"
+            f" (ALMAGEST_DB_HOST, ALMAGEST_DB_PORT), as {user}: {reason}"
+        ) from None
+
+
+def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:
+    """Everything from an empty cluster to a database that the services can use. Idempotent.
+
+    Raises:
+        ConfigurationError: the database cannot be migrated; says why.
+        DatabaseUnavailableError: it does not answer.
+    """
+    create(settings, report)
+    install_pgstac(settings, report)
+    with connect(settings, settings.database.admin_user) as connection:
+        migrate.migrate(connection, report)
+        credentials(settings, connection)
+
+
+def create(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:
+    """Creates the database where it is missing."""
+    name = settings.database.name
+    with connect(settings, settings.database.admin_user, database="postgres") as connection:
+        row = connection.execute(
+            "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", (name,)
+        ).fetchone()
+        if row is None:
+            report(f"creating the database {name}")
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
+        elif row[0] != "UTF8":
+            raise ConfigurationError(f"The database {name} is encoded in {row[0]}; pgSTAC needs UTF8.")
+
+
+def install_pgstac(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:
+    """Installs or upgrades stock pgSTAC to the version of the installed pypgstac, where it is not there yet.
+
+    Raises:
+        ConfigurationError: that version is not among the tested ones, or the database holds a newer one.
+    """
+    wanted = metadata.version("pypgstac")
+    with connect(settings, settings.database.admin_user) as connection:
+        present = migrate.pgstac_version(connection)
+    if present == wanted:
+        return
+    if wanted not in migrate.TESTED_PGSTAC:
+        raise ConfigurationError(
+            f"pypgstac {wanted} is installed, but only {', '.join(migrate.TESTED_PGSTAC)} is tested: install that one."
+        )
+    if present is not None and _numbers(present) > _numbers(wanted):
+        raise ConfigurationError(f"The database holds pgSTAC {present}, newer than the installed pypgstac {wanted}.")
+    report(f"installing pgSTAC {wanted}" if present is None else f"upgrading pgSTAC {present} to {wanted}")
+    from pypgstac.db import PgstacDB
+    from pypgstac.migrate import Migrate
+
+    logging.getLogger("pypgstac").setLevel(logging.WARNING)
+    # libpq reads a connection string of its own kind: values in quotes, with quotes and backslashes escaped.
+    dsn = psycopg.conninfo.make_conninfo(
+        host=settings.db_host,
+        port=settings.database.port,
+        dbname=settings.database.name,
+        user=settings.database.admin_user,
+        password=secrets.read(settings.secrets, settings.database.admin_user),
+    )
+    database = PgstacDB(dsn=dsn)
+    try:
+        Migrate(database).run_migration(toversion=wanted)
+    finally:
+        database.close()
+
+
+def credentials(settings: Settings, connection: psycopg.Connection, *, rotate: bool = False) -> list[str]:
+    """Gives each login role its password (made where it is missing, new ones with ``rotate``) and session settings.
+
+    Returns:
+        The names of the roles.
+    """
+    for role, session in ROLES.items():
+        if rotate:
+            (settings.secrets / role).unlink(missing_ok=True)
+        password = secrets.ensure(settings.secrets, role)
+        name = sql.Identifier(role)
+        with connection.transaction():
+            # A parameter cannot stand in ALTER ROLE; sql.Literal quotes. The statement must not reach the server's log.
+            connection.execute("SET LOCAL log_statement = 'none'")
+            connection.execute("SET LOCAL log_min_error_statement = 'panic'")
+            connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
+            for key, value in session.items():
+                setting = sql.SQL(", ").join(map(sql.Literal, value.split(", ")))
+                connection.execute(sql.SQL("ALTER ROLE {} SET {} = {}").format(name, sql.Identifier(key), setting))
+    return list(ROLES)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,98 @@
+"""Putting documents into the catalogue in bulk, by pgSTAC's own loader."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from almagest.catalogue import database, sample
+from almagest.core import secrets
+from almagest.core.errors import ConfigurationError
+from almagest.core.settings import Settings
+
+Document = Mapping[str, Any]
+
+
+def load_documents(
+    settings: Settings,
+    collections: Iterable[Document],
+    items: Iterable[Document],
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[int, int]:
+    """Creates or updates collections, then items.
+
+    Returns:
+        How many collections and items were sent.
+    """
+    from pypgstac.db import PgstacDB
+    from pypgstac.load import Loader, Methods
+
+    logging.getLogger("pypgstac").setLevel(logging.WARNING)
+    dsn = psycopg.conninfo.make_conninfo(
+        host=settings.db_host,
+        port=settings.database.port,
+        dbname=settings.database.name,
+        user="almagest_writer",
+        password=secrets.require(settings.secrets, "almagest_writer"),
+        options="-c search_path=pgstac,public",
+    )
+    collection_list = [dict(collection) for collection in collections]
+    # The loader works partition by partition: sorted input spares it going back and forth between them.
+    item_list = sorted((dict(item) for item in items), key=lambda item: (item["collection"], _when(item)))
+    database_handle = PgstacDB(dsn=dsn)
+    try:
+        loader = Loader(db=database_handle)
+        if collection_list:
+            report(f"loading {len(collection_list)} collections")
+            loader.load_collections(iter(collection_list), Methods.upsert)
+        if item_list:
+            report(f"loading {len(item_list):,} items")
+            loader.load_items(iter(item_list), Methods.upsert)
+    finally:
+        database_handle.close()
+    return len(collection_list), len(item_list)
+
+
+def load_sample(settings: Settings, choice: str, report: Callable[[str], None] = lambda _: None) -> None:
+    """Fills an empty catalogue, and leaves one that holds anything as it is.
+
+    Args:
+        choice: ``generate`` for the sample that the project makes itself, ``none``, or the folder of real data.
+
+    Raises:
+        ConfigurationError: the folder is not one that holds the real data.
+    """
+    if choice == "none":
+        return
+    with database.connect(settings, "almagest_reader") as connection:
+        row = connection.execute("SELECT collection_page('{\"limit\": 1}')->'numberMatched'").fetchone()
+    if row and row[0]:
+        report("the catalogue holds collections already: no sample is loaded")
+        return
+    shown: set[str] = set()
+
+    def progress(label: str, done: int, total: int) -> None:
+        # A line when a step begins and at every quarter of it: enough to see that it moves.
+        quarter = f"{label} {4 * done // max(total, 1)}"
+        if quarter not in shown:
+            shown.add(quarter)
+            report(f"{label}: {done:,} of {total:,}")
+
+    if choice == "generate":
+        chosen = sample.generate(settings.store_path / "sample", progress=progress)
+    else:
+        folder = Path(choice)
+        if not (folder / "stac").is_dir():
+            raise ConfigurationError(f"SAMPLE={choice}: this folder has no `stac/`; is it the data folder?")
+        chosen = sample.real(folder.resolve(), progress=progress)
+    collections, items = load_documents(settings, chosen.collections, chosen.items, report)
+    report(f"loaded {items:,} items in {collections} collections")
+
+
+def _when(item: Mapping[str, Any]) -> str:
+    properties = item.get("properties") or {}
+    return str(properties.get("datetime") or properties.get("start_datetime") or "")

@@ -1,0 +1,194 @@
+"""Applies the SQL sets: immutable migrations once, repeatable functions whenever they change, a ledger of both.
+
+Each file is one transaction together with its ledger row. An advisory lock keeps two runners apart; ``lock_timeout``
+keeps a migration from queueing in front of everybody else's reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+
+from almagest.core.errors import ConfigurationError
+
+#: The SQL sets, in the order in which they build on each other.
+SETS = ("pgstac_port", "search", "writes")
+
+#: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
+TESTED_PGSTAC = ("0.10.0",)
+
+#: Any number, as long as no other program takes advisory locks by it: "almagest" in ASCII, folded into 63 bits.
+ADVISORY_LOCK = int.from_bytes(b"almagest", "big") >> 1
+
+Kind = Literal["migration", "function"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """One SQL file of a set."""
+
+    set_name: str
+    name: str
+    kind: Kind
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text, as the ledger holds it."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.set_name}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a database has and lacks."""
+
+    pgstac_version: str | None
+    applied: tuple[str, ...]
+    pending: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing to do and nothing wrong."""
+        return not self.pending and not self.problems
+
+
+def _sql_root() -> Traversable:
+    return resources.files("almagest.catalogue") / "sql"
+
+
+def scripts() -> Iterator[Script]:
+    """Every script of every set, in the order of application."""
+    kinds: tuple[tuple[str, Kind], ...] = (("migrations", "migration"), ("functions", "function"))
+    for set_name in SETS:
+        for folder, kind in kinds:
+            directory = _sql_root() / set_name / folder
+            if not directory.is_dir():
+                continue
+            for file in sorted(directory.iterdir(), key=lambda entry: entry.name):
+                if file.name.endswith(".sql"):
+                    yield Script(set_name, f"{folder}/{file.name}", kind, file.read_text(encoding="utf-8"))
+
+
+def status(connection: psycopg.Connection) -> Status:
+    """Compares the ledger with the scripts; changes nothing."""
+    version = pgstac_version(connection)
+    known = {(script.set_name, script.name): script for script in scripts()}
+    applied = _ledger(connection)
+    problems = [f"{set_name}/{name} was applied, but this Almagest does not have it: it is older than the database"
+                for set_name, name in applied if (set_name, name) not in known]
+    pending = []
+    for key, script in known.items():
+        if key not in applied:
+            pending.append(str(script))
+        elif applied[key] != script.sha256:
+            if script.kind == "migration":
+                problems.append(f"{script} has changed since it was applied: migrations are never edited, add a new one")
+            else:
+                pending.append(str(script))
+    if version is None:
+        problems.append("pgSTAC is not installed")
+    elif version not in TESTED_PGSTAC:
+        problems.append(f"pgSTAC {version} is not among the tested versions ({', '.join(TESTED_PGSTAC)})")
+    return Status(version, tuple(f"{s}/{n}" for s, n in applied), tuple(pending), tuple(problems))
+
+
+def verify(connection: psycopg.Connection) -> list[str]:
+    """Everything wrong with an installed database, in sentences; an empty list is a healthy one."""
+    state = status(connection)
+    problems = list(state.problems)
+    problems += [f"{name} is not applied: run `almagest db migrate`" for name in state.pending]
+    granted = connection.execute(
+        """
+        SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE p.pronamespace = to_regnamespace('almagest') AND has_function_privilege('public', p.oid, 'execute')
+        """
+    ).fetchall()
+    problems += [f"{name} may be executed by everybody" for (name,) in granted]
+    return problems
+
+
+def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lambda _: None) -> Status:
+    """Brings the database up to date.
+
+    Args:
+        connection: in autocommit mode, as a superuser or the owner of the database with CREATEROLE.
+        report: called with a sentence before each step.
+
+    Raises:
+        ConfigurationError: an applied migration was edited, the database is newer than this code, or its pgSTAC is a
+            version that was never tested.
+    """
+    version = pgstac_version(connection)
+    if version is None:
+        raise ConfigurationError("pgSTAC is not installed in this database: run `pypgstac migrate` or `almagest db migrate`.")
+    connection.execute("SELECT set_config('lock_timeout', '4s', false)")
+    connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+    try:
+        with connection.transaction():
+            connection.execute(_script_text("bootstrap.sql"))
+        state = status(connection)
+        if state.problems:
+            raise ConfigurationError("The database cannot be migrated: " + "; ".join(state.problems) + ".")
+        pending = set(state.pending)
+        for script in scripts():
+            if str(script) in pending:
+                report(f"applying {script}")
+                _apply(connection, script, version)
+        with connection.transaction():
+            connection.execute("SET LOCAL ROLE almagest_admin")
+            connection.execute(_script_text("grants.sql"))
+        return status(connection)
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
+        connection.execute("RESET lock_timeout")
+
+
+def pgstac_version(connection: psycopg.Connection) -> str | None:
+    """Version of the installed pgSTAC, None where there is none."""
+    row = connection.execute("SELECT to_regclass('pgstac' || '.migrations') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        return None
+    table = sql.Identifier("pgstac", "migrations")
+    row = connection.execute(
+        sql.SQL("SELECT version FROM {} ORDER BY datetime DESC, version DESC LIMIT 1").format(table)
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def _apply(connection: psycopg.Connection, script: Script, version: str) -> None:
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE almagest_admin")
+        connection.execute(script.text)
+        connection.execute(
+            """
+            INSERT INTO almagest.ledger (set_name, name, kind, sha256, app_version, pgstac_version)
+            VALUES (%s, %s, %s, %s, %s, %s)
+            ON CONFLICT (set_name, name) DO UPDATE
+            SET sha256 = EXCLUDED.sha256, applied_at = clock_timestamp(),
+                app_version = EXCLUDED.app_version, pgstac_version = EXCLUDED.pgstac_version
+            """,
+            (script.set_name, script.name, script.kind, script.sha256, metadata.version("almagest"), version),
+        )
+
+
+def _ledger(connection: psycopg.Connection) -> dict[tuple[str, str], str]:
+    row = connection.execute("SELECT to_regclass('almagest.ledger') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        return {}
+    rows = connection.execute("SELECT set_name, name, sha256 FROM almagest.ledger ORDER BY set_name, name").fetchall()
+    return {(set_name, name): digest for set_name, name, digest in rows}
+
+
+def _script_text(name: str) -> str:
+    return (_sql_root() / name).read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+-- Who may do what, in one place. Run by the migration runner after every set, every time it applied something.
+-- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
+
+GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer;
+GRANT SELECT ON almagest.ledger TO almagest_reader, almagest_writer;
+
+GRANT EXECUTE ON FUNCTION
+    almagest.port_version(),
+    almagest.port_where(jsonb),
+    almagest.port_sort(jsonb),
+    almagest.port_order_by(jsonb, boolean),
+    almagest.port_base_item(text, text),
+    almagest.port_item_text(text, text, geometry, jsonb, jsonb),
+    almagest.port_page_query(text, text, text, int, jsonb),
+    almagest.port_fields(jsonb, jsonb),
+    almagest.port_item(text, text),
+    almagest.port_hydrate(jsonb, jsonb),
+    almagest.port_collection(text),
+    almagest.port_collection_search(jsonb),
+    almagest.port_queryables(text[]),
+    almagest.keyset_predicate(jsonb, jsonb, boolean),
+    almagest.search_page(jsonb, jsonb, boolean, int),
+    almagest.item_row(text, text),
+    almagest.item_document(text, text),
+    almagest.collection_document(text),
+    almagest.collection_page(jsonb),
+    almagest.queryables(text[])
+TO almagest_reader, almagest_writer;
+
+GRANT EXECUTE ON FUNCTION
+    almagest.port_item_exists(text, text),
+    almagest.port_collection_exists(text),
+    almagest.port_insert_items(jsonb),
+    almagest.port_delete_item(text, text),
+    almagest.port_create_collection(jsonb),
+    almagest.port_upsert_collection(jsonb),
+    almagest.port_update_collection(jsonb),
+    almagest.port_delete_collection(text),
+    almagest.lock_item(text, text),
+    almagest.create_items(jsonb),
+    almagest.upsert_items(jsonb),
+    almagest.replace_item(jsonb),
+    almagest.delete_item(text, text),
+    almagest.create_collection(jsonb),
+    almagest.replace_collection(jsonb),
+    almagest.upsert_collection(jsonb),
+    almagest.delete_collection(text)
+TO almagest_writer;

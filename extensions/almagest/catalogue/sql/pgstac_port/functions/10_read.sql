@@ -1,0 +1,142 @@
+-- Reading rows: what an item is in pgSTAC's tables, and how a search becomes SQL.
+
+CREATE OR REPLACE FUNCTION almagest.port_version() RETURNS text
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT pgstac.get_version() $$;
+COMMENT ON FUNCTION almagest.port_version() IS 'Version of the installed pgSTAC.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby}'::text[]) $$;
+COMMENT ON FUNCTION almagest.port_where(jsonb) IS
+    'WHERE clause over the columns of items for a STAC search; pgSTAC''s own, so filters mean what they mean there. '
+    'Raises P0001 with a sentence for a search that pgSTAC refuses, 22xxx for malformed values.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_sort(search jsonb)
+RETURNS TABLE ("position" int, expression text, descending boolean, nullable boolean)
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT s.n::int,
+           q.expression,
+           pgstac.parse_sort_dir(s.value->>'direction') = 'DESC',
+           q.expression NOT IN ('id', 'collection', 'datetime', 'end_datetime', 'geometry')
+    FROM jsonb_array_elements(pgstac.sortby_with_tiebreakers(search->'sortby')) WITH ORDINALITY AS s(value, n),
+         LATERAL pgstac.queryable(s.value->>'field', pgstac.to_text_array(search->'collections')) AS q
+    ORDER BY s.n
+$$;
+COMMENT ON FUNCTION almagest.port_sort(jsonb) IS
+    'Sort keys of a search in order, tie-breakers (collection, id) included, as SQL over the columns of items. '
+    'Raises P0001 for a malformed sortby.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_order_by(search jsonb, backward boolean DEFAULT false) RETURNS text
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT string_agg(k.expression || CASE WHEN k.descending <> backward THEN ' DESC' ELSE ' ASC' END, ', '
+                      ORDER BY k.position)
+    FROM almagest.port_sort(search) AS k
+$$;
+COMMENT ON FUNCTION almagest.port_order_by(jsonb, boolean) IS
+    'ORDER BY list of a search; backward reverses every key, and with it where NULLs stand.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_base_item(collection_id text, tag text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    base jsonb;
+BEGIN
+    IF tag IS NULL OR tag ~ '^\d{1,9}$' THEN
+        base := pgstac.collection_base_item(collection_id, tag::int);
+    END IF;
+    -- A tag that names nothing: pgSTAC falls back to the present base item, and so do we.
+    RETURN coalesce(base, (SELECT c.base_item FROM pgstac.collections c WHERE c.id = collection_id));
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_base_item(text, text) IS
+    'What a stored item of this collection hydrates against; tag is its pgstac:base_item, NULL for the first one.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_item_text(
+    id text, collection text, geometry geometry, content jsonb, fields jsonb
+) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE
+        WHEN fields IS NULL THEN
+            -- Text is glued, not parsed and printed again. content never holds the four members added here.
+            '{"type":"Feature","id":' || to_json(id) || ',"collection":' || to_json(collection)
+            || ',"geometry":' || ST_AsGeoJSON(geometry, 20)
+            || coalesce(',' || nullif(substr((content - 'pgstac:base_item')::text, 2), '}'), '}')
+        ELSE pgstac.jsonb_fields(
+            jsonb_build_object('type', 'Feature', 'id', id, 'collection', collection,
+                               'geometry', ST_AsGeoJSON(geometry, 20)::jsonb)
+            || (content - 'pgstac:base_item'), fields)::text
+    END
+$$;
+COMMENT ON FUNCTION almagest.port_item_text(text, text, geometry, jsonb, jsonb) IS
+    'A stored item as JSON text, not yet hydrated; fields is the fields extension''s object or NULL for all.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_page_query(
+    predicate text, order_by text, sort_values text, page_size int, fields jsonb
+) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT format($query$
+        SELECT almagest.port_item_text(r.id, r.collection, r.geometry, r.content, %5$L::jsonb) AS item,
+               -- Only where it changes from row to row: pages are mostly of one collection.
+               CASE WHEN (r.collection, r.content->>'pgstac:base_item')
+                         IS DISTINCT FROM lag((r.collection, r.content->>'pgstac:base_item')) OVER ()
+                    THEN almagest.port_fields(almagest.port_base_item(r.collection, r.content->>'pgstac:base_item'),
+                                              %5$L::jsonb)::text
+               END AS base,
+               r.sort_values, r.collection, r.id
+        FROM (
+            SELECT id, collection, geometry, content, %3$s AS sort_values
+            FROM pgstac.items
+            WHERE %1$s
+            ORDER BY %2$s
+            LIMIT %4$s
+        ) AS r
+    $query$, predicate, order_by, sort_values, page_size, fields)
+$$;
+COMMENT ON FUNCTION almagest.port_page_query(text, text, text, int, jsonb) IS
+    'The one row query behind every search. Rows are formatted after the page is chosen.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_fields(document jsonb, fields jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT CASE WHEN fields IS NULL THEN document ELSE pgstac.jsonb_fields(document, fields) END $$;
+COMMENT ON FUNCTION almagest.port_fields(jsonb, jsonb) IS
+    'The fields extension applied to a document; NULL fields leave it whole.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_item(collection_id text, item_id text)
+RETURNS TABLE (item text, base text)
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT almagest.port_item_text(i.id, i.collection, i.geometry, i.content, NULL),
+           almagest.port_base_item(i.collection, i.content->>'pgstac:base_item')::text
+    FROM pgstac.items AS i
+    WHERE i.collection = collection_id AND i.id = item_id
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION almagest.port_item(text, text) IS
+    'One stored item and its base item as text; no row if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hydrate(item jsonb, base jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    WITH hydrated AS (SELECT pgstac.content_hydrate(item, base, '{}'::jsonb) AS document)
+    -- pgSTAC strips nulls; of those, the null datetime beside a range is one that STAC requires.
+    SELECT CASE WHEN document->'properties' ? 'start_datetime' AND NOT document->'properties' ? 'datetime'
+                THEN jsonb_set(document, '{properties,datetime}', 'null')
+                ELSE document END
+    FROM hydrated
+$$;
+COMMENT ON FUNCTION almagest.port_hydrate(jsonb, jsonb) IS
+    'A stored item joined with its base item. For single documents; pages are hydrated by the reader.';

@@ -1,0 +1,32 @@
+-- Single documents.
+
+CREATE OR REPLACE FUNCTION almagest.item_row(collection text, id text) RETURNS TABLE (item text, base text)
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT r.item, r.base FROM almagest.port_item(collection, id) AS r $$;
+COMMENT ON FUNCTION almagest.item_row(text, text) IS 'One item as text with the base it hydrates against; no row if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.item_document(collection text, id text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_hydrate(r.item::jsonb, r.base::jsonb) FROM almagest.port_item(collection, id) AS r $$;
+COMMENT ON FUNCTION almagest.item_document(text, text) IS 'One item, hydrated; NULL if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.collection_document(id text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_collection(id) $$;
+COMMENT ON FUNCTION almagest.collection_document(text) IS 'One collection; NULL if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.collection_page(search jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_collection_search(search) $$;
+COMMENT ON FUNCTION almagest.collection_page(jsonb) IS
+    'Collections that match a collection search, with numberMatched and paging by offset.';
+
+
+CREATE OR REPLACE FUNCTION almagest.queryables(collection_ids text[]) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_queryables(collection_ids) $$;
+COMMENT ON FUNCTION almagest.queryables(text[]) IS
+    'Queryables of these collections (NULL: of all) as a JSON schema; NULL if none exists.';

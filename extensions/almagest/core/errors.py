@@ -1,0 +1,116 @@
+"""Every error that Almagest raises on purpose, as one tree.
+
+A class's docstring is its default message. ``status`` is the HTTP status it becomes, ``slug`` the last part of its
+problem type (RFC 9457). Whatever is not in this tree is a bug, answered by 500 with an id and no internals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class AlmagestError(Exception):
+    """Something went wrong."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.default_message())
+
+    @classmethod
+    def default_message(cls) -> str:
+        """The first line of the class's docstring."""
+        return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+
+    @property
+    def title(self) -> str:
+        """A short name of the kind of problem, the same for every instance."""
+        return self.slug.replace("-", " ").capitalize()
+
+
+class ConfigurationError(AlmagestError):
+    """A setting has a value that cannot work."""
+
+    slug = "configuration"
+
+
+class DatabaseUnavailableError(AlmagestError):
+    """The database does not answer. Try again in a moment."""
+
+    status = 503
+    slug = "database-unavailable"
+
+
+class OverloadedError(AlmagestError):
+    """The query took longer than this service allows. Narrow it down: fewer collections, a smaller area or time."""
+
+    status = 503
+    slug = "overloaded"
+
+
+class StorageFullError(AlmagestError):
+    """No space is left to store this. Nothing was written."""
+
+    status = 507
+    slug = "storage-full"
+
+
+class BadRequestError(AlmagestError):
+    """The request cannot be understood."""
+
+    status = 400
+    slug = "bad-request"
+
+
+class UnauthorizedError(AlmagestError):
+    """A key is needed: send `Authorization: Bearer <key>`."""
+
+    status = 401
+    slug = "unauthorized"
+
+
+class NotFoundError(AlmagestError):
+    """There is nothing here."""
+
+    status = 404
+    slug = "not-found"
+
+
+class ConflictError(AlmagestError):
+    """This id is taken."""
+
+    status = 409
+    slug = "conflict"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with a document: where (a JSON Pointer, `""` for the whole) and what."""
+
+    pointer: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.message}"
+
+
+class InvalidDocumentError(AlmagestError):
+    """The document is not valid STAC."""
+
+    status = 400
+    slug = "invalid-document"
+
+    def __init__(self, violations: list[Violation], subject: str = "The document") -> None:
+        self.violations = violations
+        first = violations[0] if violations else Violation("", "unknown")
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(f"{subject} is not valid STAC: {first}{more}")
+
+
+class UnsupportedMediaTypeError(AlmagestError):
+    """The body's media type is not one that this route takes."""
+
+    status = 415
+    slug = "unsupported-media-type"

@@ -1,0 +1,59 @@
+"""Secrets: one file each under ``{home}/secrets``, readable by their owner alone, never in the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets as random
+from pathlib import Path
+
+from almagest.core.errors import ConfigurationError
+
+
+def read(folder: Path, name: str) -> str | None:
+    """The secret called ``name``, or None where there is none.
+
+    Raises:
+        ConfigurationError: the file is there but cannot be read.
+    """
+    try:
+        return (folder / name).read_text().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"The secret {folder / name} cannot be read: {error.strerror}.") from None
+
+
+def require(folder: Path, name: str) -> str:
+    """The secret called ``name``.
+
+    Raises:
+        ConfigurationError: there is none; says which command makes it.
+    """
+    value = read(folder, name)
+    if not value:
+        raise ConfigurationError(f"The secret {folder / name} is missing: `almagest db credentials` makes it.")
+    return value
+
+
+def ensure(folder: Path, name: str, value: str | None = None) -> str:
+    """The secret called ``name``, made (random unless given) where there is none yet.
+
+    It is written beside its place and linked there, so that nobody ever reads half of one and of two makers one wins.
+    """
+    present = read(folder, name)
+    if present:
+        return present
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder / f".{name}.{random.token_hex(8)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value or random.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # somebody was faster; theirs counts
+            os.link(draft, folder / name)
+    finally:
+        draft.unlink(missing_ok=True)
+    return require(folder, name)

@@ -1,0 +1,218 @@
+"""The one place for settings: small frozen classes, one per concern, read from ``ALMAGEST_*`` variables.
+
+Nothing else in the house reads the environment. Where a library wants to (titiler, GDAL), the launcher renders its
+variables from these values (:mod:`almagest.services.tiles.environment`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from almagest.core.errors import ConfigurationError
+
+
+class _Group(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_", frozen=True, extra="ignore")
+
+
+def _split(value: object) -> object:
+    """Turn ``"a, b"`` into ``("a", "b")``; leave everything else to pydantic."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class Site(_Group):
+    """Where the catalogue lives and how it is reached."""
+
+    home: Path = Field(Path(".almagest"), description="Folder of all state: cluster, store, secrets, logs.")
+    bind: str = Field("127.0.0.1", description="Address that nginx listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port that nginx listens on.")
+    public_url: str = Field(
+        "", description="Origin that links are built from; empty: `http://{bind}:{port}`.", pattern=r"^(https?://[^/]+)?$"
+    )
+    user: str = Field("almagest", description="Unprivileged user that everything runs as when started by root.")
+    workers: int = Field(2, ge=1, le=64, description="STAC API processes per audience.")
+    tile_workers: int = Field(2, ge=1, le=64, description="Tile processes per audience.")
+    max_body_mb: int = Field(100, ge=1, description="Largest request body that nginx lets through [MB].")
+    request_timeout_s: int = Field(60, ge=1, description="Longest time that nginx waits for an answer [s].")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority of the public site, without a trailing slash."""
+        if self.public_url:
+            return self.public_url
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        return f"http://{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the site."""
+        try:
+            return ipaddress.ip_address(self.bind).is_loopback
+        except ValueError:
+            return self.bind == "localhost"
+
+
+class Database(_Group):
+    """How the catalogue's PostgreSQL is reached. Passwords stand in files, never in variables."""
+
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_DB_", frozen=True, extra="ignore")
+
+    host: str = Field("", description="Host or socket folder; empty: the private cluster's socket.")
+    port: int = Field(5439, ge=1, le=65535, description="Port of PostgreSQL (also the name of its socket).")
+    name: str = Field("almagest", description="Database.")
+    admin_user: str = Field("postgres", description="Role that migrates: superuser, or owner with CREATEROLE.")
+    pool_min: int = Field(1, ge=0, description="Connections each process keeps open.")
+    pool_max: int = Field(8, ge=1, description="Connections each process opens at most.")
+    statement_timeout_s: float = Field(30.0, gt=0, description="Longest statement of a read [s].")
+
+
+class Store(_Group):
+    """Where asset bytes lie, and which hrefs may be opened on somebody's behalf."""
+
+    store: Path | None = Field(None, description="Directory store for assets; empty: `{home}/store`.")
+    store_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Further folders whose files may be read through `file://` hrefs (comma-separated)."
+    )
+    asset_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Remote hosts that the tiler may read from over https (comma-separated)."
+    )
+
+    _split_lists = field_validator("store_roots", "asset_hosts", mode="before")(_split)
+
+
+class Api(_Group):
+    """What the STAC API says of itself and what it accepts."""
+
+    title: str = Field("Almagest", description="Title of the catalogue.")
+    description: str = Field(
+        "STAC-native catalogue of imagery and everything made from it.", description="Description of the catalogue."
+    )
+    catalog_id: str = Field("almagest", description="Id of the root catalogue.")
+    validate_extensions: bool = Field(False, description="Validate extension schemas on every write.")
+    schema_mirror: Path | None = Field(
+        None, description="Folder of mirrored JSON schemas (`host/path`) for extension validation without a network."
+    )
+
+
+class Tiles(_Group):
+    """Limits of the tiler."""
+
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_TILES_", frozen=True, extra="ignore")
+
+    cache_mb: int = Field(128, ge=0, description="GDAL block cache per process [MB].")
+    threads: int = Field(4, ge=1, description="Threads that read assets at the same time, per process.")
+    max_size_px: int = Field(2048, ge=1, description="Largest width or height of a rendered picture [px].")
+    mosaic_items: int = Field(50, ge=1, description="Items that one mosaic tile reads at most.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All groups together, and the paths that follow from them."""
+
+    site: Site = field(default_factory=Site)
+    database: Database = field(default_factory=Database)
+    store: Store = field(default_factory=Store)
+    api: Api = field(default_factory=Api)
+    tiles: Tiles = field(default_factory=Tiles)
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment.
+
+        Raises:
+            ConfigurationError: a variable has a value that its setting cannot take; names the variable.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of secrets, mode 0700; one file each, mode 0600."""
+        return self.site.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of logs, one file per process."""
+        return self.site.home / "logs"
+
+    @cached_property
+    def run(self) -> Path:
+        """Folder of sockets. A path over ~100 bytes does not fit a Unix socket's name, so a long one moves to /tmp."""
+        import hashlib
+        import tempfile
+
+        run = self.site.home / "run"
+        if len(str(run)) <= 80:
+            return run
+        digest = hashlib.sha256(str(run).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"almagest-{digest}"
+
+    @property
+    def store_path(self) -> Path:
+        """The directory store."""
+        return self.store.store or self.site.home / "store"
+
+    @property
+    def file_roots(self) -> tuple[Path, ...]:
+        """Folders under which a ``file://`` href may be read."""
+        return (self.store_path, *self.store.store_roots)
+
+    @property
+    def db_host(self) -> str:
+        """Host or socket folder of PostgreSQL."""
+        return self.database.host or str(self.run)
+
+    @property
+    def netloc(self) -> str:
+        """Host and port of the public site, as they stand in links."""
+        return urlsplit(self.site.origin).netloc
+
+
+def _explain(error: object) -> str:
+    from pydantic import ValidationError
+
+    assert isinstance(error, ValidationError)
+    groups = {group.__name__: group for group in GROUPS}
+    prefix = groups[error.title].model_config.get("env_prefix", "") if error.title in groups else "ALMAGEST_"
+    return "; ".join(
+        f"{prefix}{str(problem['loc'][0]).upper() if problem['loc'] else '?'}: {problem['msg']}"
+        f" (it is {problem['input']!r})"
+        for problem in error.errors()
+    )
+
+
+GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, Api, Tiles)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Rows ``(variable, default, meaning)`` of every setting, in order; the README's table is rendered from it."""
+    rows = []
+    for group in GROUPS:
+        prefix = group.model_config.get("env_prefix", "")
+        for name, info in group.model_fields.items():
+            default = info.default
+            if default is None or default in {"", ()}:
+                shown = ""
+            elif isinstance(default, Path):
+                shown = str(default)
+            else:
+                shown = str(default).lower() if isinstance(default, bool) else str(default)
+            rows.append((f"{prefix}{name.upper()}", shown, info.description or ""))
+    return rows

@@ -1,0 +1,1 @@
+"""The HTTP services behind nginx, each with ``create_app(settings)``."""
