@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from almagest.catalogue import database, sample
+from almagest.catalogue import database
 from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
@@ -66,6 +66,8 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
     Raises:
         ConfigurationError: the folder is not one that holds the real data.
     """
+    from almagest.catalogue import sample
+
     if choice == "none":
         return
     with database.connect(settings, "almagest_reader") as connection:

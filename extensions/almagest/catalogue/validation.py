@@ -28,6 +28,7 @@ _SUPPORTED = re.compile(r"1\.[01]\.\d+")
 _FORBIDDEN_ID = re.compile(r"[/\\\x00-\x1f\x7f]")
 #: Links that follow from where a document is stored; the API writes them, whatever a document says.
 INFERRED_LINKS = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
+_ANY_LINK = {"rel": "related", "href": "."}
 _MAX_ID = 1024
 _MAX_VIOLATIONS = 20
 
@@ -84,9 +85,10 @@ def _as_1_1(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
     judged: dict[str, Any] = {**document, "stac_version": "1.1.0"}
     links = document.get("links", [] if kind == "collection" else None)
     if isinstance(links, list):
-        judged["links"] = [link for link in links if not (isinstance(link, dict) and link.get("rel") in INFERRED_LINKS)]
+        # Replaced, not removed: the position of the others is part of what a violation says.
+        judged["links"] = [_ANY_LINK if _is_inferred(link) else link for link in links]
         if kind == "item" and "collection" in document:
-            judged["links"].append({"rel": "collection", "href": "."})
+            judged["links"].append({**_ANY_LINK, "rel": "collection"})
     if kind == "collection" and str(document["stac_version"]).startswith("1.0"):
         with contextlib.suppress(KeyError, TypeError, AttributeError):
             extent = document["extent"]
@@ -94,6 +96,10 @@ def _as_1_1(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
             if len(bboxes) == 2:
                 judged["extent"] = {**extent, "spatial": {**extent["spatial"], "bbox": [bboxes[0], *bboxes]}}
     return judged
+
+
+def _is_inferred(link: Any) -> bool:
+    return isinstance(link, dict) and link.get("rel") in INFERRED_LINKS
 
 
 def _id_violations(document: Mapping[str, Any]) -> Iterator[Violation]:

@@ -37,6 +37,7 @@ class Site(_Group):
     public_url: str = Field(
         "", description="Origin that links are built from; empty: `http://{bind}:{port}`.", pattern=r"^(https?://[^/]+)?$"
     )
+    browser: Path | None = Field(None, description="Folder of the built STAC Browser; empty: `{home}/browser`.")
     user: str = Field("almagest", description="Unprivileged user that everything runs as when started by root.")
     workers: int = Field(2, ge=1, le=64, description="STAC API processes per audience.")
     tile_workers: int = Field(2, ge=1, le=64, description="Tile processes per audience.")
@@ -46,7 +47,7 @@ class Site(_Group):
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        return value.expanduser().resolve()  # sockets are named by it: one place must have one name
 
     @property
     def origin(self) -> str:
@@ -168,6 +169,11 @@ class Settings:
     def store_path(self) -> Path:
         """The directory store."""
         return self.store.store or self.site.home / "store"
+
+    @property
+    def browser_path(self) -> Path:
+        """The built STAC Browser."""
+        return self.site.browser or self.site.home / "browser"
 
     @property
     def file_roots(self) -> tuple[Path, ...]:

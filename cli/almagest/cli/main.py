@@ -1,0 +1,58 @@
+"""The ``almagest`` command: every group of commands is a module, put together here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from almagest.cli import up
+from almagest.core.errors import AlmagestError
+
+app = typer.Typer(
+    name="almagest",
+    help="Almagest, a STAC-native catalogue: run it, look after it, use it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    # A traceback with the values of variables would print secrets.
+    pretty_exceptions_show_locals=False,
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(up.status)
+app.command()(up.logs)
+
+# What the machine refuses us is the operator's to mend, not a bug: no traceback.
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one clear sentence and exit code 1."""
+    try:
+        app(prog_name="almagest")
+    except AlmagestError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # `almagest logs | head`: nobody reads any more. Python would complain once again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}.")
+
+
+def _fail(sentence: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.print("Error: ", style="bold red", end="")
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

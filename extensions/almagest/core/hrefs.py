@@ -1,0 +1,224 @@
+"""Which asset hrefs may be opened on somebody's behalf, and what opening them means.
+
+A document may carry any string as an href, and the libraries behind us would follow most of them anywhere: into
+``/etc``, into a zip, to the metadata service of a cloud. So nothing is opened but what :class:`HrefPolicy` returns.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from almagest.core.errors import ConfigurationError, NotFoundError
+from almagest.core.settings import Settings
+
+_MAX_LENGTH = 4096
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+#: A DNS name whose last label is a word, so that no spelling of an IP address (127.1, 0x7f.1, 2130706433) is one.
+_HOST = re.compile(r"(?!localhost(:|$))([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?")
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa", ".in-addr.arpa", ".ip6.arpa")
+#: Formats that are nothing but pointers to other files.
+_POINTER_SUFFIXES = (".vrt", ".gti", ".mrf", ".wms", ".ovr", ".aux.xml")
+_POINTER_MARKS = (b"<VRTDataset", b"<OGRVRTDataSource", b"<GDAL_WMS", b"<GDAL_WMTS", b"<WMS_Capabilities", b"<MRF_META")
+#: What GDAL looks at to recognise a VRT.
+_HEAD_BYTES = 1024
+_SPECIAL = frozenset("/\\.:%?#@!|<>\"'`")
+#: Percent-encoded separators, dots, percent signs of URLs, NULs and other control characters.
+_ENCODED_TRICK = re.compile(r"%(?:2f|5c|2e|7f|0[0-9a-f]|1[0-9a-f])", re.IGNORECASE)
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class HrefRefusedError(NotFoundError):
+    """No file that may be opened stands behind this asset."""
+
+
+@dataclass(frozen=True)
+class HrefPolicy:
+    """What may be opened: files below some folders, and https on some hosts.
+
+    Attributes:
+        file_roots: folders; symbolic links are followed before a file is compared with them.
+        hosts: DNS names, or ``name:port`` for a port other than 443. A name is trusted with all it resolves to.
+
+    Raises:
+        ConfigurationError: a root or a host would open more than anybody can mean.
+    """
+
+    file_roots: tuple[Path, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for root in self.file_roots:
+            if not root.is_absolute() or root.resolve() == Path("/"):
+                raise ConfigurationError(f"ALMAGEST_STORE_ROOTS: `{root}` is not a folder below which all may be read.")
+        for host in self.hosts:
+            if not _HOST.fullmatch(host.lower()) or host.lower().split(":")[0].endswith(_PRIVATE_SUFFIXES):
+                raise ConfigurationError(f"ALMAGEST_ASSET_HOSTS: `{host}` is not the public DNS name of a server.")
+
+    @classmethod
+    def of(cls, settings: Settings) -> HrefPolicy:
+        """The policy that the settings describe.
+
+        Raises:
+            ConfigurationError: a root or a host would open more than anybody can mean, our own secrets for one.
+        """
+        secrets = settings.secrets.resolve()
+        for root in settings.file_roots:
+            if secrets.is_relative_to(root.resolve()):
+                raise ConfigurationError(f"ALMAGEST_STORE_ROOTS: `{root}` holds the secrets of this catalogue.")
+        return cls(settings.file_roots, settings.store.asset_hosts)
+
+    def permits(self, href: object) -> bool:
+        """Whether an href looks like one that :meth:`resolve` accepts; cheap, made for pages of a thousand items.
+
+        For files it asks the file system once, so that no link is made to what is not there.
+        """
+        try:
+            target = _parse(href)
+            if target.startswith("https:"):
+                return self._host(target) in self._hosts
+            return target.startswith(self._lexical_roots) and Path(target).is_file()
+        except (HrefRefusedError, OSError):
+            return False
+
+    def resolve(self, href: object) -> str:
+        """The real path of a file, or an https URL, that is safe to open.
+
+        Raises:
+            HrefRefusedError: anything else; its message says nothing about why.
+        """
+        target = _parse(href)
+        if target.startswith("https:"):
+            if self._host(target) not in self._hosts:
+                raise HrefRefusedError
+            return target
+        return self._file(target)
+
+    def choose(self, asset: Mapping[str, Any]) -> str | None:
+        """The href by which an asset is best opened, a file before the network; None where none is permitted."""
+        permitted = [href for href in candidates(asset) if self.permits(href)]
+        return next((href for href in permitted if not href.lower().startswith("https:")), next(iter(permitted), None))
+
+    @cached_property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset(host.lower().removesuffix(":443") for host in self.hosts)
+
+    @cached_property
+    def _real_roots(self) -> tuple[str, ...]:
+        return tuple(f"{os.path.realpath(root)}/" for root in self.file_roots)
+
+    @cached_property
+    def _lexical_roots(self) -> tuple[str, ...]:
+        """A root as it is spelled, and as it is: hrefs are written either way."""
+        return (*(f"{root}/" for root in self.file_roots), *self._real_roots)
+
+    @staticmethod
+    def _host(url: str) -> str:
+        return urlsplit(url).netloc
+
+    def _file(self, path: str) -> str:
+        try:
+            real = os.path.realpath(path, strict=True)
+            if not real.startswith(self._real_roots) or real.lower().endswith(_POINTER_SUFFIXES):
+                raise HrefRefusedError
+            # Not blocking, or a named pipe would hold us for ever; not following, since real paths hold no links.
+            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+                head = os.read(descriptor, _HEAD_BYTES) if regular else b""
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError):
+            raise HrefRefusedError from None
+        is_markup = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        if not regular or is_markup or any(mark in head for mark in _POINTER_MARKS):
+            raise HrefRefusedError
+        return real
+
+
+def candidates(asset: Mapping[str, Any]) -> Iterator[str]:
+    """All hrefs of an asset: its own, then those of the alternate-assets extension."""
+    alternates = asset.get("alternate")
+    for place in (asset, *(alternates.values() if isinstance(alternates, Mapping) else ())):
+        if isinstance(place, Mapping) and isinstance(href := place.get("href"), str):
+            yield href
+
+
+def _parse(href: object) -> str:
+    """An absolute path or an https URL without anything that a reader could understand in two ways."""
+    if not isinstance(href, str) or not 0 < len(href) <= _MAX_LENGTH or href != href.strip() or _is_tricky(href):
+        raise HrefRefusedError
+    scheme = _SCHEME.match(href)
+    if scheme is None:
+        return _path(href)
+    match scheme.group().lower():
+        case "file:":
+            return _path(_decoded(href[len("file:") :]))
+        case "https:":
+            return _url(href)
+    raise HrefRefusedError
+
+
+def _is_tricky(text: str) -> bool:
+    """Whether a text has characters that are invisible, or look or normalise like ones with a meaning in an href."""
+    if "\\" in text:
+        return True
+    if text.isascii():
+        return not text.isprintable()
+    return any(
+        unicodedata.category(c) in _UNPRINTABLE or not _SPECIAL.isdisjoint(unicodedata.normalize("NFKC", c))
+        for c in text
+        if not (c.isascii() and c.isprintable())
+    )
+
+
+def _decoded(rest: str) -> str:
+    # Exactly three slashes: no host, and no second way to write the root. Neither query nor fragment name a file.
+    if not rest.startswith("///") or rest.startswith("////") or "?" in rest or "#" in rest:
+        raise HrefRefusedError
+    if _ENCODED_TRICK.search(rest) or _BAD_PERCENT.search(rest):
+        raise HrefRefusedError
+    try:
+        path = unquote_to_bytes(rest[2:]).decode()
+    except UnicodeDecodeError:
+        raise HrefRefusedError from None
+    if _is_tricky(path):
+        raise HrefRefusedError
+    return path
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/") or path.startswith("//") or path.lower().startswith("/vsi"):
+        raise HrefRefusedError
+    if not {".", ".."}.isdisjoint(path.split("/")) or path.lower().endswith(_POINTER_SUFFIXES):
+        raise HrefRefusedError
+    return path
+
+
+def _url(url: str) -> str:
+    # A query carries a signature or a command; "!" and "|" are archive syntax to some readers.
+    if any(mark in url for mark in "?#@!|<>\"'` ") or not url.isascii():
+        raise HrefRefusedError
+    if _ENCODED_TRICK.search(url) or _BAD_PERCENT.search(url):
+        raise HrefRefusedError
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise HrefRefusedError from None
+    host = (parts.hostname or "") + (f":{port}" if port not in {None, 443} else "")
+    path = parts.path
+    if not url[len("https:") :].startswith("//") or not _HOST.fullmatch(host) or not path.startswith("/"):
+        raise HrefRefusedError
+    if not {"", ".", ".."}.isdisjoint(path[1:].split("/")) or path.lower().endswith(_POINTER_SUFFIXES):
+        raise HrefRefusedError
+    return f"https://{host}{path}"

@@ -1,0 +1,1 @@
+"""The one door: nginx's configuration, rendered from settings. nginx itself is a program of the supervisor."""

@@ -1,0 +1,1 @@
+"""The STAC API: one factory for every audience."""

@@ -1,0 +1,7 @@
+"""``python -m almagest.services.stac --uds PATH``."""
+
+from almagest.services.stac.app import create_app
+from almagest.services.web.server import main
+
+if __name__ == "__main__":
+    main("stac", create_app)

@@ -1,0 +1,131 @@
+"""Assembles the STAC API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+from stac_fastapi.api.app import StacApi
+from stac_fastapi.types.config import ApiSettings
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
+
+from almagest.catalogue.paging import TokenKey
+from almagest.core import secrets
+from almagest.core.errors import DatabaseUnavailableError
+from almagest.core.settings import Settings
+from almagest.services.stac import transactions
+from almagest.services.stac.client import CatalogueClient, QueryablesClient
+from almagest.services.stac.collections import CollectionReader
+from almagest.services.stac.extensions import extensions
+from almagest.services.stac.links import Links
+from almagest.services.stac.pool import Pool
+from almagest.services.stac.search import ItemSearch
+from almagest.services.stac.tiles import TileLinks
+from almagest.services.stac.writing import Writer
+from almagest.services.web import problem
+from almagest.services.web.health import Health
+from almagest.services.web.public_url import PublicUrl
+from almagest.services.web.request_id import RequestId
+
+PREFIX = "/api"
+STAC_VERSION = "1.1.0"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The STAC API of the internal audience.
+
+    Raises:
+        ConfigurationError: a setting or a secret is missing or wrong.
+    """
+    settings = settings or Settings.load()
+    reads = Pool(settings, "almagest_reader")
+    writes = Pool(settings, "almagest_writer")
+    public = Links(f"{settings.site.origin}{PREFIX}/")
+    tiles = TileLinks.of(settings, f"{settings.site.origin}{PREFIX}/tiles")
+    catalogue = CollectionReader(reads, tiles)
+    key = TokenKey(secrets.ensure(settings.secrets, "token.key").encode(), audience="internal")
+    offered = extensions(QueryablesClient(catalogue=catalogue))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await reads.close()
+        await writes.close()
+
+    library_settings = _LibrarySettings(
+        stac_fastapi_title=settings.api.title,
+        stac_fastapi_description=settings.api.description,
+        stac_fastapi_version=metadata.version("almagest"),
+        stac_fastapi_landing_id=settings.api.catalog_id,
+    )
+    app = FastAPI(
+        title=settings.api.title,
+        description=settings.api.description,
+        version=metadata.version("almagest"),
+        openapi_url=library_settings.openapi_url,
+        docs_url=library_settings.docs_url,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    client = CatalogueClient(
+        search=ItemSearch(reads, key, tiles),
+        catalogue=catalogue,
+        public=public,
+        search_model=offered.search_post,
+        base_conformance_classes=[*_core_classes(), *transactions.CONFORMANCE],
+        landing_page_id=settings.api.catalog_id,
+    )
+    StacApi(
+        app=app,
+        settings=library_settings,
+        stac_version=STAC_VERSION,
+        client=client,
+        extensions=offered.all,
+        exceptions={},
+        search_get_request_model=offered.search_get,
+        search_post_request_model=offered.search_post,
+        items_get_request_model=offered.items_get,
+        collections_get_request_model=offered.collections_get,
+        middlewares=[],
+    )
+    app.include_router(transactions.router(Writer(writes, settings), public))
+    problem.install(app)
+
+    async def ready() -> None:
+        async with reads.connection() as connection:
+            if not await connection.fetchval("SELECT count(*) FROM ledger"):
+                raise DatabaseUnavailableError("The database is not migrated: run `almagest db migrate`.")
+
+    # In the order in which a request meets them.
+    app.user_middleware = [
+        Middleware(_asgi(RequestId)),
+        Middleware(_asgi(Health), check=ready),
+        Middleware(_asgi(PublicUrl), origin=settings.site.origin, prefix=PREFIX),
+    ]
+    return app
+
+
+class _LibrarySettings(ApiSettings):
+    """stac-fastapi's settings, handed over whole: it would read ``.env`` and the environment."""
+
+    openapi_url: str = "/openapi.json"
+    docs_url: str = "/docs"
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:  # noqa: ARG003
+        return (init_settings,)
+
+
+def _core_classes() -> list[str]:
+    from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
+
+    return list(BASE_CONFORMANCE_CLASSES)
+
+
+def _asgi(middleware: Any) -> type[ASGIApp]:
+    """Dataclasses take ``app`` by position as Starlette's factories give it; its types only know classes of its own."""
+    return middleware  # type: ignore[no-any-return]

@@ -1,0 +1,200 @@
+"""The read endpoints: stac-fastapi parses and routes, the search core answers, and bytes go out as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attr
+import orjson
+from fastapi import Request
+from stac_fastapi.extensions.filter.client import AsyncBaseFiltersClient
+from stac_fastapi.pgstac.core import clean_search_args
+from stac_fastapi.types.core import AsyncBaseCoreClient
+from starlette.responses import Response
+
+from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.services.stac.collections import CollectionReader
+from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
+from almagest.services.stac.search import ItemSearch, Page
+
+
+def answer(body: Any, media_type: str = JSON, status: int = 200) -> Response:
+    """A response that FastAPI passes on untouched."""
+    return Response(orjson.dumps(body), media_type=media_type, status_code=status)
+
+
+@attr.s(auto_attribs=True, kw_only=True)
+class CatalogueClient(AsyncBaseCoreClient):
+    """What ``GET`` and ``POST /search`` answer.
+
+    Attributes:
+        search: the search core of this audience.
+        catalogue: collections and queryables of this audience.
+        public: makes public links.
+        search_model: pydantic model of a ``POST /search`` body, to check ``GET`` parameters by the same rules.
+    """
+
+    search: ItemSearch
+    catalogue: CollectionReader
+    public: Links
+    search_model: Any
+
+    async def landing_page(self, **kwargs: Any) -> Response:
+        """``GET /``."""
+        page: dict[str, Any] = dict(await super().landing_page(**kwargs))
+        base = self.public.base
+        page["links"] = [link for link in page["links"] if link["rel"] != "queryables"]
+        page["links"] += [
+            {"rel": rel, "type": JSON_SCHEMA, "title": "Queryables of every collection", "href": f"{base}queryables"}
+            for rel in ("queryables", OGC_QUERYABLES)
+        ]
+        for identifier, title in await self.catalogue.titles():
+            page["links"].append(
+                {"rel": "child", "type": JSON, "title": title, "href": self.public.href("collections", identifier)}
+            )
+        return answer(page)
+
+    async def all_collections(self, request: Request, **parameters: Any) -> Response:
+        """``GET /collections``."""
+        search = _parse({**parameters}, limit=parameters.get("limit"), offset=parameters.get("offset"))
+        if isinstance(search.get("q"), list):
+            search["q"] = " OR ".join(search["q"])
+        found = await self.catalogue.page(search, self.public)
+        here = str(request.url)
+        links = [
+            {"rel": "self", "type": JSON, "href": here},
+            {"rel": "root", "type": JSON, "href": self.public.base},
+            {"rel": "parent", "type": JSON, "href": self.public.base},
+        ]
+        for rel, offset in (("next", found.next), ("prev", found.prev)):
+            if offset is not None:
+                href = with_parameters(here, offset=str(offset) if offset else None)
+                links.append({"rel": rel, "type": JSON, "method": "GET", "href": href})
+        return answer(
+            {
+                "collections": found.collections,
+                "links": links,
+                "numberMatched": found.matched,
+                "numberReturned": len(found.collections),
+            }
+        )
+
+    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # noqa: ARG002
+        """``GET /collections/{collection_id}``."""
+        collection = await self.catalogue.collection(collection_id, self.public)
+        if collection is None:
+            raise NotFoundError(f"There is no collection {collection_id!r}.")
+        return answer(collection)
+
+    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # noqa: ARG002
+        """``GET /collections/{collection_id}/items/{item_id}``."""
+        item = await self.search.item(collection_id, item_id, self.public)
+        if item is None:
+            raise NotFoundError(f"There is no item {item_id!r} in the collection {collection_id!r}.")
+        return answer(item, GEOJSON)
+
+    async def item_collection(self, collection_id: str, request: Request, **parameters: Any) -> Response:
+        """``GET /collections/{collection_id}/items``."""
+        search = self._checked(
+            _parse({**parameters}, collections=[collection_id], limit=parameters.get("limit"), token=parameters.get("token"))
+        )
+        page = await self.search.page(search, self.public)
+        # An empty page is the one case in which the collection may not exist; a full one proves that it does.
+        if not page.features and not await self.catalogue.exists(collection_id):
+            raise NotFoundError(f"There is no collection {collection_id!r}.")
+        of = self.public.href("collections", collection_id)
+        links = [
+            {"rel": "self", "type": GEOJSON, "href": f"{of}/items"},
+            {"rel": "parent", "type": JSON, "href": of},
+            {"rel": "collection", "type": JSON, "href": of},
+            {"rel": "root", "type": JSON, "href": self.public.base},
+        ]
+        return _feature_collection(page, links + _paging(page, str(request.url)))
+
+    async def get_search(self, request: Request, **parameters: Any) -> Response:
+        """``GET /search``."""
+        chosen = {name: parameters.get(name) for name in ("collections", "ids", "limit", "token")}
+        page = await self.search.page(self._checked(_parse({**parameters}, **chosen)), self.public)
+        return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
+
+    async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:
+        """``POST /search``."""
+        search = orjson.loads(search_request.model_dump_json(exclude_none=True, by_alias=True))
+        if "filter" in search:
+            _validate_filter(search["filter"])
+        page = await self.search.page(search, self.public)
+        body = await request.json()
+        return _feature_collection(page, self._search_links() + _paging(page, str(request.url), body))
+
+    def _checked(self, search: dict[str, Any]) -> dict[str, Any]:
+        model = self.search_model.model_validate(search)
+        return dict(orjson.loads(model.model_dump_json(exclude_none=True, by_alias=True)))
+
+    def _search_links(self) -> list[dict[str, Any]]:
+        return [
+            {"rel": "self", "type": GEOJSON, "href": self.public.href("search")},
+            {"rel": "root", "type": JSON, "href": self.public.base},
+        ]
+
+
+@attr.s(auto_attribs=True, kw_only=True)
+class QueryablesClient(AsyncBaseFiltersClient):
+    """``GET /queryables`` and ``GET /collections/{collection_id}/queryables``."""
+
+    catalogue: CollectionReader
+
+    async def get_queryables(self, collection_id: str | None = None, **kwargs: Any) -> Response:  # type: ignore[override]
+        """The queryables as a JSON schema."""
+        schema = await self.catalogue.queryables(collection_id)
+        if schema is None:
+            raise NotFoundError(f"There is no collection {collection_id!r}.")
+        request: Request = kwargs["request"]
+        return answer({**schema, "$id": str(request.url)}, JSON_SCHEMA)
+
+
+def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
+    """GET parameters as the body of a search."""
+    query = parameters.get("query")
+    base = {**base, "bbox": parameters.get("bbox")}
+    names = ("intersects", "datetime", "fields", "sortby", "filter_expr", "filter_lang", "q")
+    given = {name: parameters.get(name) for name in names}
+    try:
+        base["query"] = orjson.loads(query) if query else None
+        search: dict[str, Any] = clean_search_args(base, filter_query=given.pop("filter_expr"), **given)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"`query` and `intersects` take JSON: {error}.") from None
+    if "filter_lang" in search:
+        search["filter-lang"] = search.pop("filter_lang")
+    return search
+
+
+def _validate_filter(expression: Any) -> None:
+    from cql2 import Expr
+
+    try:
+        Expr(expression).validate()
+    except Exception as error:  # cql2 raises nothing more specific
+        raise BadRequestError(f"The filter is not valid CQL2: {error}") from None
+
+
+def _paging(page: Page, url: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    links = []
+    for rel, token in (("next", page.next), ("prev", page.prev)):
+        if token is None:
+            continue
+        if body is None:
+            links.append({"rel": rel, "type": GEOJSON, "method": "GET", "href": with_parameters(url, token=token)})
+        else:
+            link = {"rel": rel, "type": GEOJSON, "method": "POST", "href": url, "body": {**body, "token": token}}
+            links.append(link)
+    return links
+
+
+def _feature_collection(page: Page, links: list[dict[str, Any]]) -> Response:
+    body = {
+        "type": "FeatureCollection",
+        "features": page.features,
+        "links": links,
+        "numberReturned": len(page.features),
+    }
+    return answer(body, GEOJSON)

@@ -1,0 +1,115 @@
+"""Collections and queryables of one audience."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from almagest.services.stac.links import Links
+from almagest.services.stac.pool import Pool
+from almagest.services.stac.tiles import TileLinks
+
+Document = dict[str, Any]
+
+_IS_COLLECTION = {"op": "=", "args": [{"property": "type"}, "Collection"]}
+
+
+@dataclass(frozen=True)
+class CollectionPage:
+    """One page of a collection search.
+
+    Attributes:
+        collections: linked documents.
+        matched: how many there are on all pages.
+        next: offset of the next page, None on the last.
+        prev: offset of the previous page, None on the first.
+    """
+
+    collections: list[Document]
+    matched: int
+    next: int | None
+    prev: int | None
+
+
+@dataclass(frozen=True)
+class CollectionReader:
+    """Reads collections as one audience.
+
+    Attributes:
+        pool: reads as the audience's role.
+        tiles: makes the links to rendered pictures.
+    """
+
+    pool: Pool
+    tiles: TileLinks
+
+    async def page(self, search: Mapping[str, Any], links: Links) -> CollectionPage:
+        """Runs a collection search.
+
+        Raises:
+            BadRequestError: pgSTAC refuses the search.
+        """
+        found = await self._page({**search, **_collections_only(search)})
+        wants_links = "links" not in ((search.get("fields") or {}).get("exclude") or ())
+        collections = [self._linked(c, links) if wants_links and "id" in c else c for c in found["collections"]]
+        offsets = {link["rel"]: link["body"]["offset"] for link in found.get("links", [])}
+        return CollectionPage(collections, found["numberMatched"], offsets.get("next"), offsets.get("prev"))
+
+    async def titles(self, limit: int = 1000) -> list[tuple[str, str]]:
+        """Ids and titles of the first collections by id, for the landing page."""
+        found = await self._page(
+            {
+                **_collections_only({}),
+                "fields": {"include": ["id", "title"]},
+                "sortby": [{"field": "id", "direction": "asc"}],
+                "limit": limit,
+            }
+        )
+        return [(c["id"], c.get("title") or c["id"]) for c in found["collections"]]
+
+    async def collection(self, collection: str, links: Links) -> Document | None:
+        """One collection, or None."""
+        document = await self._document(collection)
+        if document is None or document.get("type") != "Collection":
+            return None
+        return self._linked(document, links)
+
+    async def exists(self, collection: str) -> bool:
+        """Whether there is such a collection."""
+        return await self._document(collection) is not None
+
+    async def queryables(self, collection: str | None) -> Document | None:
+        """Queryables of one collection or (None) of all; None where there is no such collection."""
+        async with self.pool.connection() as connection:
+            ids = None if collection is None else [collection]
+            text = await connection.fetchval("SELECT queryables($1::text[])::text", ids)
+        return None if text is None else dict(orjson.loads(text))
+
+    async def _document(self, collection: str) -> Document | None:
+        async with self.pool.connection() as connection:
+            text = await connection.fetchval("SELECT collection_document($1)::text", collection)
+        return None if text is None else dict(orjson.loads(text))
+
+    async def _page(self, search: Mapping[str, Any]) -> Document:
+        async with self.pool.connection() as connection:
+            text = await connection.fetchval(
+                "SELECT collection_page($1::jsonb)::text", orjson.dumps(search).decode()
+            )
+        return dict(orjson.loads(text))
+
+    def _linked(self, collection: Document, links: Links) -> Document:
+        collection["links"] = links.collection(collection["id"], collection.get("links"))
+        collection["links"] += self.tiles.collection(collection)
+        return collection
+
+
+def _collections_only(search: Mapping[str, Any]) -> Document:
+    """pgSTAC keeps catalogs in the same table; the condition joins whichever parameter the client used."""
+    if "query" in search:
+        return {"query": {**search["query"], "type": {"eq": "Collection"}}}
+    if "filter" in search:
+        return {"filter": {"op": "and", "args": [search["filter"], _IS_COLLECTION]}}
+    return {"filter": _IS_COLLECTION}

@@ -1,0 +1,94 @@
+"""Which STAC API extensions are served, and on which of the three searches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stac_fastapi.api.models import (
+    ItemCollectionUri,
+    create_get_request_model,
+    create_post_request_model,
+    create_request_model,
+)
+from stac_fastapi.extensions import (
+    CollectionSearchExtension,
+    CollectionSearchFilterExtension,
+    FieldsExtension,
+    ItemCollectionFilterExtension,
+    OffsetPaginationExtension,
+    SearchFilterExtension,
+    TokenPaginationExtension,
+)
+from stac_fastapi.extensions.fields import FieldsConformanceClasses
+from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
+from stac_fastapi.extensions.query import QueryConformanceClasses
+from stac_fastapi.extensions.sort import (
+    CollectionSearchSortExtension,
+    ItemCollectionSortExtension,
+    SearchSortExtension,
+)
+from stac_fastapi.pgstac.extensions import FreeTextExtension, QueryExtension
+from stac_fastapi.types.search import BaseSearchPostRequest
+
+from almagest.services.stac.client import QueryablesClient
+
+
+class SearchBody(BaseSearchPostRequest):
+    """Body of ``POST /search``. Members it does not name are dropped, ``conf`` among them: it would reach pgSTAC."""
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """The extensions and the request models that follow from them.
+
+    Attributes:
+        all: every extension, for registration and conformance.
+        search_get: parameters of ``GET /search``.
+        search_post: body of ``POST /search``.
+        items_get: parameters of ``GET /collections/{id}/items``.
+        collections_get: parameters of ``GET /collections``.
+    """
+
+    all: list[Any]
+    search_get: Any
+    search_post: Any
+    items_get: Any
+    collections_get: Any
+
+
+def extensions(queryables: QueryablesClient) -> Extensions:
+    """Query, sort, fields, filter, free text and paging on items, and the same on collections."""
+    search = [
+        QueryExtension(conformance_classes=[QueryConformanceClasses.SEARCH]),
+        SearchSortExtension(),
+        FieldsExtension(conformance_classes=[FieldsConformanceClasses.SEARCH]),
+        SearchFilterExtension(client=queryables),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
+        TokenPaginationExtension(),
+    ]
+    items = [
+        QueryExtension(conformance_classes=[QueryConformanceClasses.ITEMS]),
+        ItemCollectionSortExtension(),
+        FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
+        ItemCollectionFilterExtension(client=queryables),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
+        TokenPaginationExtension(),
+    ]
+    collections = CollectionSearchExtension.from_extensions(
+        [
+            QueryExtension(conformance_classes=[QueryConformanceClasses.COLLECTIONS]),
+            CollectionSearchSortExtension(),
+            FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
+            CollectionSearchFilterExtension(client=queryables),
+            FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
+            OffsetPaginationExtension(),
+        ]
+    )
+    return Extensions(
+        all=[*search, *items, collections],
+        search_get=create_get_request_model(search),
+        search_post=create_post_request_model(search, base_model=SearchBody),
+        items_get=create_request_model("ItemCollectionUri", ItemCollectionUri, extensions=items, request_type="GET"),
+        collections_get=collections.GET,
+    )

@@ -1,0 +1,78 @@
+"""Links that follow from where a document is stored. They are made on the way out, never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+
+from almagest.catalogue.validation import INFERRED_LINKS
+
+OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+#: Links never served as they are stored. The queryables of the server that a collection was copied from are not ours,
+#: and clients would follow them there.
+_REPLACED = INFERRED_LINKS | {"queryables", OGC_QUERYABLES}
+
+Link = dict[str, Any]
+
+JSON = "application/json"
+GEOJSON = "application/geo+json"
+JSON_SCHEMA = "application/schema+json"
+
+
+@dataclass(frozen=True)
+class Links:
+    """Makes links under one base.
+
+    Attributes:
+        base: public address of the API, with a trailing slash.
+    """
+
+    base: str
+
+    def href(self, *segments: str) -> str:
+        """An address under the base; ids among the segments are percent-encoded."""
+        return self.base + "/".join(quote(segment, safe="!$&'()*+,;=:@~") for segment in segments)
+
+    def item(self, collection: str, item: str, stored: Iterable[Mapping[str, Any]] | None) -> list[Link]:
+        """Links of an item: its own place first, then what is stored with it."""
+        of = self.href("collections", collection)
+        return [
+            {"rel": "self", "type": GEOJSON, "href": self.href("collections", collection, "items", item)},
+            {"rel": "parent", "type": JSON, "href": of},
+            {"rel": "collection", "type": JSON, "href": of},
+            {"rel": "root", "type": JSON, "href": self.base},
+            *self.stored(stored),
+        ]
+
+    def collection(self, collection: str, stored: Iterable[Mapping[str, Any]] | None) -> list[Link]:
+        """Links of a collection."""
+        here = self.href("collections", collection)
+        return [
+            {"rel": "self", "type": JSON, "href": here},
+            {"rel": "parent", "type": JSON, "href": self.base},
+            {"rel": "root", "type": JSON, "href": self.base},
+            {"rel": "items", "type": GEOJSON, "href": f"{here}/items"},
+            *self.stored(stored),
+            *(
+                {"rel": rel, "type": JSON_SCHEMA, "title": "Queryables", "href": f"{here}/queryables"}
+                for rel in ("queryables", OGC_QUERYABLES)
+            ),
+        ]
+
+    def stored(self, links: Iterable[Mapping[str, Any]] | None) -> list[Link]:
+        """What a document brought along, without the links that are made here; relative ones resolved."""
+        return [
+            {**link, "href": urljoin(self.base, str(link["href"]))}
+            for link in links or ()
+            if link.get("rel") not in _REPLACED and "href" in link
+        ]
+
+
+def with_parameters(url: str, **parameters: str | None) -> str:
+    """The address with these query parameters set, or dropped where they are None; the others stay as they are."""
+    parts = urlsplit(url)
+    kept = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key not in parameters]
+    new = [(key, value) for key, value in parameters.items() if value is not None]
+    return parts._replace(query=urlencode(kept + new)).geturl()

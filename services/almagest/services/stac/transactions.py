@@ -1,0 +1,164 @@
+"""The transaction and bulk extensions over documents as they come: nothing is parsed into models and printed again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import jsonpatch
+import orjson
+from fastapi import APIRouter, Query, Request
+from json_merge_patch import merge
+from starlette.responses import Response
+
+from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
+from almagest.services.stac.client import answer
+from almagest.services.stac.links import GEOJSON, Links
+from almagest.services.stac.writing import Change, Writer
+
+CONFORMANCE = (
+    "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
+    "https://api.stacspec.org/v1.0.0/collections/extensions/transaction",
+)
+
+Extensions = Annotated[
+    bool, Query(alias="validate-extensions", description="Validate by the schemas in `stac_extensions` too.")
+]
+
+_JSON_PATCH = "application/json-patch+json"
+_DOCUMENTS = {"application/json", "application/geo+json"}
+_PATCHES = _DOCUMENTS | {_JSON_PATCH, "application/merge-patch+json"}
+
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+_PATCH_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/merge-patch+json": {"schema": {"type": "object"}},
+            _JSON_PATCH: {"schema": {"type": "array", "items": {"type": "object"}}},
+        },
+    }
+}
+
+
+def router(writer: Writer, public: Links) -> APIRouter:
+    """Routes of the two extensions.
+
+    Args:
+        writer: checks and stores.
+        public: makes the links of what is answered.
+    """
+    routes = APIRouter(tags=["Transactions"])
+
+    @routes.post("/collections", status_code=201, openapi_extra=_BODY)
+    async def create_collection(request: Request, extensions: Extensions = False) -> Response:
+        """Create a collection."""
+        collection = await writer.create_collection(await _json(request), extensions=extensions)
+        return _collection(collection, public, status=201)
+
+    @routes.put("/collections/{collection_id}", openapi_extra=_BODY)
+    async def replace_collection(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
+        """Replace a collection; its items stay."""
+        document = await _json(request)
+        return _collection(await writer.replace_collection(collection_id, document, extensions=extensions), public)
+
+    @routes.patch("/collections/{collection_id}", openapi_extra=_PATCH_BODY)
+    async def change_collection(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
+        """Change a collection by JSON Merge Patch or JSON Patch."""
+        change = await _change(request)
+        return _collection(await writer.change_collection(collection_id, change, extensions=extensions), public)
+
+    @routes.delete("/collections/{collection_id}", status_code=204)
+    async def delete_collection(collection_id: str) -> Response:
+        """Delete a collection and all its items."""
+        await writer.delete_collection(collection_id)
+        return Response(status_code=204)
+
+    @routes.post("/collections/{collection_id}/items", status_code=201, openapi_extra=_BODY)
+    async def create_items(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
+        """Create an item, or all items of a feature collection or none."""
+        document = await _json(request)
+        if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
+            item = await writer.create_item(collection_id, document, extensions=extensions)
+            return _item(item, public, status=201)
+        features = document.get("features")
+        if not isinstance(features, list):
+            raise BadRequestError("/features: a feature collection needs an array of items.")
+        count = await writer.create_items(collection_id, features, extensions=extensions)
+        return answer({"created": count}, status=201)
+
+    @routes.put("/collections/{collection_id}/items/{item_id}", openapi_extra=_BODY)
+    async def replace_item(
+        collection_id: str, item_id: str, request: Request, extensions: Extensions = False
+    ) -> Response:
+        """Replace an item."""
+        document = await _json(request)
+        return _item(await writer.replace_item(collection_id, item_id, document, extensions=extensions), public)
+
+    @routes.patch("/collections/{collection_id}/items/{item_id}", openapi_extra=_PATCH_BODY)
+    async def change_item(
+        collection_id: str, item_id: str, request: Request, extensions: Extensions = False
+    ) -> Response:
+        """Change an item by JSON Merge Patch or JSON Patch, atomically."""
+        change = await _change(request)
+        return _item(await writer.change_item(collection_id, item_id, change, extensions=extensions), public)
+
+    @routes.delete("/collections/{collection_id}/items/{item_id}", status_code=204)
+    async def delete_item(collection_id: str, item_id: str) -> Response:
+        """Delete an item."""
+        await writer.delete_item(collection_id, item_id)
+        return Response(status_code=204)
+
+    @routes.post("/collections/{collection_id}/bulk_items", openapi_extra=_BODY)
+    async def bulk_items(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
+        """Create (`method: insert`) or create and replace (`upsert`) many items; the valid ones are stored."""
+        document = await _json(request)
+        items = document.get("items") if isinstance(document, dict) else None
+        method = document.get("method", "insert") if isinstance(document, dict) else None
+        if not isinstance(items, dict) or method not in {"insert", "upsert"}:
+            raise BadRequestError("The body needs `items`, an object of items by id, and `method`: insert or upsert.")
+        report = await writer.bulk(collection_id, items, upsert=method == "upsert", extensions=extensions)
+        return answer({**asdict(report), "skipped": 0})
+
+    return routes
+
+
+async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
+    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if media_type not in accepted:
+        raise UnsupportedMediaTypeError(f"The body is {media_type}; send one of: {', '.join(sorted(accepted))}.")
+    try:
+        return orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"The body is not JSON: {error}.") from None
+
+
+async def _change(request: Request) -> Change:
+    """The change that a patch body describes: an array is JSON Patch (RFC 6902), an object a merge patch (RFC 7396)."""
+    patch = await _json(request, _PATCHES)
+    if isinstance(patch, dict):
+        return lambda document: merge(document, patch)
+    if not isinstance(patch, list):
+        raise BadRequestError("A patch is an object (JSON Merge Patch) or an array of operations (JSON Patch).")
+
+    def apply(document: dict[str, Any]) -> Any:
+        try:
+            return jsonpatch.JsonPatch(patch).apply(document)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError, ValueError) as error:
+            raise BadRequestError(f"The patch cannot be applied: {error}") from None
+
+    return apply
+
+
+def _item(item: dict[str, Any], public: Links, status: int = 200) -> Response:
+    links = public.item(item["collection"], item["id"], item["links"])
+    response = answer({**item, "links": links}, GEOJSON, status)
+    response.headers["Location"] = links[0]["href"]
+    return response
+
+
+def _collection(collection: dict[str, Any], public: Links, status: int = 200) -> Response:
+    links = public.collection(collection["id"], collection["links"])
+    response = answer({**collection, "links": links}, status=status)
+    response.headers["Location"] = links[0]["href"]
+    return response

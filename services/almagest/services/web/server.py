@@ -1,0 +1,55 @@
+"""Runs one app in one process on a Unix socket. Several processes are several programs of the supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from almagest.core.errors import AlmagestError
+from almagest.services.web import logs
+
+
+def run(create_app: Callable[[], ASGIApp], *, uds: str | None = None, port: int | None = None) -> None:
+    """Serves until told to stop.
+
+    Args:
+        create_app: makes the app; called once.
+        uds: path of the Unix socket to listen on.
+        port: TCP port on the loopback address, for development.
+    """
+    if uds:
+        Path(uds).unlink(missing_ok=True)  # left behind by a process that was killed
+    uvicorn.run(
+        create_app,
+        factory=True,
+        uds=uds,
+        host="127.0.0.1",
+        port=port or 8000,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=10,
+        # nginx keeps connections open for a minute; ours must not close first, or a request falls into the gap.
+        timeout_keep_alive=75,
+    )
+
+
+def main(service: str, create_app: Callable[[], ASGIApp]) -> None:
+    """The command line of a service: ``python -m almagest.services.<service> --uds PATH``."""
+    parser = argparse.ArgumentParser(prog=f"python -m almagest.services.{service}")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--uds", metavar="PATH", help="listen on this Unix socket")
+    where.add_argument("--port", type=int, help="listen on this port of the loopback address")
+    arguments = parser.parse_args()
+    logs.configure(service)
+    try:
+        run(create_app, uds=arguments.uds, port=arguments.port)
+    except AlmagestError as error:
+        sys.exit(f"{service}: {error}")

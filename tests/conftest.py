@@ -1,0 +1,119 @@
+"""Fixtures. Unit tests use none of the servers here; whoever asks for one gets a real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from almagest.core.settings import Settings
+from support import cluster as clusters
+from support import data
+
+ROOT_VARIABLE = "ALMAGEST_TEST_ROOT"
+TEMPLATE = "template_almagest"
+REAL_TEMPLATE = "template_real"
+
+# Nothing of the developer's environment leaks into a test.
+for _name in [name for name in os.environ if name.startswith(("ALMAGEST_", "PG")) and name != ROOT_VARIABLE]:
+    del os.environ[_name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[ROOT_VARIABLE] = tempfile.mkdtemp(prefix="almagest-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        clusters.stop(Path(os.environ[ROOT_VARIABLE]))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> clusters.Cluster:
+    """A private PostgreSQL cluster with a migrated template database."""
+    from almagest.catalogue import database
+
+    root = Path(os.environ[ROOT_VARIABLE])
+    running = clusters.start(root)
+    with clusters.lock(root, "template"):
+        if not running.has(TEMPLATE):
+            database.prepare(running.settings(TEMPLATE))
+            running.seal(TEMPLATE)
+    return running
+
+
+@pytest.fixture
+def settings(cluster: clusters.Cluster) -> Iterator[Settings]:
+    """Settings of an Almagest on an empty, migrated database of its own."""
+    with cluster.clone(TEMPLATE) as name:
+        yield cluster.settings(name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; the test is skipped where it is not there."""
+    if not data.DATA.is_dir():
+        pytest.skip("the real data (../shared/data) is not beside this checkout")
+    return data.DATA
+
+
+@pytest.fixture(scope="session")
+def real_settings(cluster: clusters.Cluster, shared_data: Path) -> Iterator[Settings]:
+    """Settings of an Almagest that holds the real Colorado items. Not to be written to."""
+    from almagest.catalogue import loading
+
+    with clusters.lock(cluster.root, "real"):
+        if not cluster.has(REAL_TEMPLATE):
+            cluster.copy(TEMPLATE, REAL_TEMPLATE)
+            collections = [data.collections()[identifier] for identifier in data.COLORADO]
+            items = [item for name in data.COLORADO for item in data.items(f"colorado/{name}")]
+            loading.load_documents(cluster.settings(REAL_TEMPLATE), collections, items)
+            with cluster.connect(REAL_TEMPLATE) as connection:
+                connection.execute("ANALYZE")
+            cluster.seal(REAL_TEMPLATE)
+    with cluster.clone(REAL_TEMPLATE) as name:
+        yield cluster.settings(name)
+
+
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[httpx.Client]:
+    """The STAC API on an empty database, called in process."""
+    with stac_client(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_api(real_settings: Settings) -> Iterator[httpx.Client]:
+    """The STAC API on the real items, called in process."""
+    with stac_client(real_settings) as client:
+        yield client
+
+
+def stac_client(settings: Settings, **client: Any) -> AbstractContextManager[httpx.Client]:
+    """A client of the STAC API of these settings, with its lifespan."""
+    from starlette.testclient import TestClient
+
+    from almagest.services.stac.app import create_app
+
+    return TestClient(create_app(settings), base_url=settings.site.origin, **client)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A short folder: the names of Unix sockets hold a hundred bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="alm-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+

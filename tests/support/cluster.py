@@ -1,0 +1,138 @@
+"""One private PostgreSQL cluster for a whole test run, started by the first test that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from almagest.core.settings import Api, Database, Settings, Site, Store
+
+
+def server_programs() -> Path:
+    """Folder of the newest PostgreSQL (15 or later) that has PostGIS."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True):
+        postgis = Path(f"/usr/share/postgresql/{folder.parent.name}/extension/postgis.control")
+        if int(folder.parent.name) >= 15 and postgis.exists():
+            return folder
+    raise FileNotFoundError("No PostgreSQL 15+ with PostGIS is installed; `make test` installs it.")
+
+
+def unprivileged_user() -> str | None:
+    """Whom servers run as when the tests run as root; None where they run as the present user."""
+    if os.getuid() != 0:
+        return None
+    for name in ("almagest", "postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise LookupError("Root without an unprivileged user to run servers as.")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster under ``root``; its socket lies there, and it trusts whoever can reach it on loopback."""
+
+    root: Path
+    port: int
+
+    def settings(self, database: str, home: Path | None = None, **api: object) -> Settings:
+        """Settings of an Almagest on one of its databases."""
+        return Settings(
+            site=Site(home=home or self.root / "home", port=8080),
+            database=Database(host=str(self.root), port=self.port, name=database, admin_user="postgres"),
+            store=Store(),
+            api=Api(**api),  # type: ignore[arg-type]
+        )
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        return psycopg.connect(host=str(self.root), port=self.port, dbname=database, user="postgres", autocommit=True)
+
+    @contextlib.contextmanager
+    def clone(self, template: str | None) -> Iterator[str]:
+        """A new database, a copy of the template (None: an empty one), dropped in the end."""
+        name = f"t_{uuid.uuid4().hex[:16]}"
+        self.copy(template or "template0", name)
+        try:
+            yield name
+        finally:
+            with self.connect() as connection:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def copy(self, template: str, name: str) -> None:
+        """A new database, a copy of another."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with self.connect() as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+    def seal(self, database: str) -> None:
+        """Makes a database a template: nobody is connected to it from now on, not even autovacuum."""
+        with self.connect() as connection:
+            connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(database)))
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (database,)
+            )
+
+    def has(self, database: str) -> bool:
+        with self.connect() as connection:
+            return bool(connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone())
+
+
+@contextlib.contextmanager
+def lock(root: Path, name: str) -> Iterator[None]:
+    """Keeps the workers of one run apart."""
+    with (root / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(root: Path) -> Cluster:
+    """The cluster of this run; the first caller starts it."""
+    data, port_file = root / "data", root / "port"
+    with lock(root, "cluster"):
+        if not (data / "postmaster.pid").exists():
+            user = unprivileged_user()
+            if user:
+                shutil.chown(root, user)
+            root.chmod(0o755)
+            as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
+            programs = server_programs()
+            initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+            subprocess.run([*as_user, *initdb, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True)
+            port_file.write_text(str(free_port()))
+            options = (
+                f"-p {port_file.read_text()} -c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -c fsync=off -c full_page_writes=off"
+                " -c synchronous_commit=off -c jit=off -c timezone=UTC -c max_connections=200"
+                " -c shared_buffers=256MB -c max_locks_per_transaction=256"
+            )
+            pg_ctl = [programs / "pg_ctl", "-D", data, "-l", root / "postgres.log", "-w", "-o", options, "start"]
+            subprocess.run([*as_user, *pg_ctl], check=True, capture_output=True)
+    return Cluster(root, int(port_file.read_text()))
+
+
+def stop(root: Path) -> None:
+    """Ends the cluster, if one was started, and removes everything."""
+    data = root / "data"
+    if (data / "postmaster.pid").exists():
+        user = unprivileged_user()
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
+        pg_ctl = [server_programs() / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+        subprocess.run([*as_user, *pg_ctl], check=False, capture_output=True)
+    shutil.rmtree(root, ignore_errors=True)
