@@ -104,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.user_middleware = [
         Middleware(_asgi(RequestId)),
         Middleware(_asgi(Health), check=ready),
+        Middleware(_asgi(problem.LastResort)),
         Middleware(_asgi(PublicUrl), origin=settings.site.origin, prefix=PREFIX),
     ]
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attr
@@ -155,7 +156,10 @@ class QueryablesClient(AsyncBaseFiltersClient):
 def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     """GET parameters as the body of a search."""
     query = parameters.get("query")
-    base = {**base, "bbox": parameters.get("bbox")}
+    bbox = parameters.get("bbox")
+    if bbox is not None and not all(map(math.isfinite, bbox)):
+        raise BadRequestError("bbox: holds a number that is not finite.")
+    base = {**base, "bbox": bbox}
     names = ("intersects", "datetime", "fields", "sortby", "filter_expr", "filter_lang", "q")
     given = {name: parameters.get(name) for name in names}
     try:

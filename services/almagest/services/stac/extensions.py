@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import field_validator, model_validator
 from stac_fastapi.api.models import (
     ItemCollectionUri,
     create_get_request_model,
@@ -36,6 +38,20 @@ from almagest.services.stac.client import QueryablesClient
 
 class SearchBody(BaseSearchPostRequest):
     """Body of ``POST /search``. Members it does not name are dropped, ``conf`` among them: it would reach pgSTAC."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _object(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            raise ValueError("a search is a JSON object")
+        return body
+
+    @field_validator("bbox")
+    @classmethod
+    def _finite(cls, bbox: Any) -> Any:
+        if bbox is not None and not all(map(math.isfinite, bbox)):
+            raise ValueError("holds a number that is not finite")
+        return bbox
 
 
 @dataclass(frozen=True)

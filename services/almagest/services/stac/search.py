@@ -61,6 +61,7 @@ class ItemSearch:
             BadRequestError: the search or its token is malformed.
         """
         limit = int(search.get("limit") or DEFAULT_LIMIT)
+        search = _without_empty_fields(search)
         token = search.get("token")
         anchor = self.key.read(token, search) if token else None
         backward = anchor is not None and anchor.backward
@@ -126,6 +127,14 @@ def join(item: Document, base: Document, *, whole: bool = True) -> Document:
     if whole and properties and "start_datetime" in properties and "end_datetime" in properties:
         properties.setdefault("datetime", None)
     return document
+
+
+def _without_empty_fields(search: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Request models always bring ``fields`` along; only where it names some does the core cut documents down."""
+    fields = search.get("fields") or {}
+    if fields.get("include") or fields.get("exclude"):
+        return search
+    return {key: value for key, value in search.items() if key != "fields"}
 
 
 def _base(text: str | None) -> Document:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-
-import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from almagest.core.errors import AlmagestError, InvalidDocumentError
 from almagest.services.web.request_id import request_id
@@ -17,6 +24,7 @@ from almagest.services.web.request_id import request_id
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_UNION_MEMBER = re.compile(r"\w+\[.*\]|[A-Z]\w+|function-\w+|constrained-\w+")
 _TYPE = "https://almagest.dev/problems/"
 
 
@@ -38,12 +46,37 @@ def problem(
     return Response(orjson.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
+@dataclass
+class LastResort:
+    """Answers what nobody expected, inside of everything that needs to know about it (the request's id)."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def send_and_remember(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_remember)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            log.exception("unexpected error")
+            await _internal()(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
     """Answers every exception of this app with a problem document."""
     app.add_exception_handler(AlmagestError, _almagest)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(Exception, _bug)
+    app.add_exception_handler(ValidationError, _validation)
+    app.add_exception_handler(PydanticSerializationError, _unserializable)
 
 
 async def _almagest(_: Request, error: Exception) -> Response:
@@ -70,19 +103,32 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError | ValidationError)
+    # FastAPI's locations begin with where the value stood: ("query", "limit"), ("body", "bbox", 0).
+    skipped = 1 if isinstance(error, RequestValidationError) else 0
     faults = [
-        # loc begins with where it stood: ("query", "limit"), ("body", "bbox", 0).
-        {"pointer": "/" + "/".join(str(part) for part in fault["loc"][1:]), "detail": str(fault["msg"])}
-        for fault in error.errors()
+        {"pointer": _pointer(fault["loc"][skipped:]), "detail": str(fault["msg"]).removeprefix("Value error, ")}
+        for fault in _of_the_kind_meant(error.errors())
     ]
-    first = faults[0] if faults else {"pointer": "/", "detail": "invalid"}
-    return problem(400, "bad-request", f"{first['pointer'].lstrip('/') or 'body'}: {first['detail']}", errors=faults)
+    first = faults[0] if faults else {"pointer": "", "detail": "invalid"}
+    where = first["pointer"].lstrip("/") or "body"
+    return problem(400, "bad-request", f"{where}: {first['detail']}", errors=list(faults))
 
 
-async def _bug(_: Request, error: Exception) -> Response:
-    log.exception("unexpected error", exc_info=error)
-    return _internal()
+async def _unserializable(_: Request, __: Exception) -> Response:
+    # Only what a request brought is ever serialized by pydantic here.
+    return problem(400, "bad-request", "The request nests too deeply, or holds text that is not valid Unicode.")
+
+
+def _of_the_kind_meant(faults: Sequence[Any]) -> Sequence[Any]:
+    """Of a geometry's faults, one set for each type that it might be: those of the type that it says it is."""
+    other = {str(fault["loc"][-2]) for fault in faults if fault["type"] == "literal_error" and len(fault["loc"]) > 1}
+    return [fault for fault in faults if not other & set(map(str, fault["loc"]))] or faults
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """A JSON Pointer without the parts that pydantic adds to tell the members of a union apart."""
+    return "".join(f"/{part}" for part in location if not (isinstance(part, str) and _UNION_MEMBER.fullmatch(part)))
 
 
 def _internal() -> Response:

@@ -8,9 +8,18 @@ COMMENT ON FUNCTION almagest.port_version() IS 'Version of the installed pgSTAC.
 
 CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby}'::text[]) $$;
+AS $$
+    SELECT concat_ws(' AND ',
+        pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby,q}'::text[]),
+        -- pgSTAC's own predicate is NULL, and so never true, for an item without a description.
+        CASE WHEN search ? 'q' THEN format(
+            $predicate$to_tsvector('english', concat_ws(' ', content->'properties'->>'title',
+                content->'properties'->>'description', content->'properties'->>'keywords')) @@ %L$predicate$,
+            pgstac.q_to_tsquery(search->'q')) END)
+$$;
 COMMENT ON FUNCTION almagest.port_where(jsonb) IS
     'WHERE clause over the columns of items for a STAC search; pgSTAC''s own, so filters mean what they mean there. '
+    'Free text reads title, description and keywords. '
     'Raises P0001 with a sentence for a search that pgSTAC refuses, 22xxx for malformed values.';
 
 

@@ -1,0 +1,73 @@
+"""``almagest db``: the catalogue's database."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from almagest.cli.output import console, reporter
+
+app = typer.Typer(help="Migrate, inspect and verify the catalogue's database.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: almagest db migrate")
+def migrate() -> None:
+    """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords."""
+    from almagest.catalogue import database
+    from almagest.core.settings import Settings
+
+    database.prepare(Settings.load(), reporter())
+    console.print("the database is up to date")
+
+
+@app.command(epilog="Example: almagest db status --json")
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """What is applied and what is pending. Exit code 1 where there is something to do."""
+    from almagest.catalogue import database, migrate
+    from almagest.core.settings import Settings
+
+    settings = Settings.load()
+    with database.connect(settings, settings.database.admin_user) as connection:
+        state = migrate.status(connection)
+    if as_json:
+        print(json.dumps({"pgstac": state.pgstac_version, "applied": state.applied, "pending": state.pending,
+                          "problems": state.problems, "current": state.is_current}))
+    else:
+        print(f"pgSTAC {state.pgstac_version or 'is not installed'}, {len(state.applied)} files applied")
+        for name in state.pending:
+            print(f"pending: {name}")
+        for problem in state.problems:
+            print(f"problem: {problem}")
+    raise typer.Exit(0 if state.is_current else 1)
+
+
+@app.command(epilog="Example: almagest db verify")
+def verify() -> None:
+    """Check the database against this version of Almagest. Exit code 1 where something is wrong."""
+    from almagest.catalogue import database, migrate
+    from almagest.core.settings import Settings
+
+    settings = Settings.load()
+    with database.connect(settings, settings.database.admin_user) as connection:
+        problems = migrate.verify(connection)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise typer.Exit(1)
+    console.print("nothing is wrong")
+
+
+@app.command(epilog="Example: almagest db credentials --rotate   (then restart: almagest down && almagest up)")
+def credentials(
+    rotate: Annotated[bool, typer.Option(help="Make new passwords, so that the present ones stop working.")] = False,
+) -> None:
+    """Give the login roles their passwords, kept as files among the secrets."""
+    from almagest.catalogue import database
+    from almagest.core.settings import Settings
+
+    settings = Settings.load()
+    with database.connect(settings, settings.database.admin_user) as connection:
+        for role in database.credentials(settings, connection, rotate=rotate):
+            print(settings.secrets / role)
