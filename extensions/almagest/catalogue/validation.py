@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -112,19 +111,11 @@ def _id_violations(document: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _geometry_violations(geometry: Any) -> Iterator[Violation]:
-    """What the GeoJSON schema cannot say: rings are closed, numbers finite, and pgSTAC needs a geometry."""
+    """What the GeoJSON schema cannot say: rings are closed, and pgSTAC needs a geometry."""
     if geometry is None:
         yield Violation("/geometry", "is null; the catalogue needs one (the polygon of the bbox, if nothing else)")
         return
-    if geometry["type"] == "GeometryCollection":
-        for index, part in enumerate(geometry["geometries"]):
-            for violation in _geometry_violations(part):
-                yield Violation(f"/geometry/geometries/{index}{violation.pointer[9:]}", violation.message)
-        return
     coordinates = geometry["coordinates"]
-    if not all(math.isfinite(number) for number in _numbers(coordinates)):
-        yield Violation("/geometry/coordinates", "holds a number that is not finite")
-        return
     polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(geometry["type"], [])
     for p, rings in enumerate(polygons):
         for r, ring in enumerate(rings):
@@ -133,18 +124,10 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
                 yield Violation(where, "the ring is not closed: its first and last position differ")
 
 
-def _numbers(coordinates: Any) -> Iterator[float]:
-    for part in coordinates:
-        if isinstance(part, list):
-            yield from _numbers(part)
-        else:
-            yield part
-
-
 def _explain(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
     """The faults behind an error; of alternatives, those of the one that the document came nearest to."""
     branches = getattr(error.kind, "context", None)
-    if branches:
+    if branches and not all(map(_wrong_kind, branches)):
         nearest = min(branches, key=lambda branch: (_wrong_kind(branch), len(branch), -_depth(branch)))
         for cause in nearest:
             yield from _explain(cause)

@@ -6,13 +6,36 @@ CREATE OR REPLACE FUNCTION almagest.port_mosaic_query(
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
     SELECT format($query$
+        WITH %7$s, chosen AS (
+            SELECT q.id, q.collection, q.datetime, q.place
+            FROM queue AS q
+            WHERE (NOT %5$L OR q.hidden <> -1) AND (NOT %6$L OR q.touched & ~q.hidden <> 0)
+            -- Where not all can be taken, those that reach a cell first go first, or old ones would never be seen.
+            ORDER BY %6$L AND q.touched & ~q.reached = 0, q.place
+            LIMIT %4$s
+        )
+        SELECT jsonb_build_object('id', r.id, 'collection', r.collection, 'bbox', r.content->'bbox',
+                                  'assets', r.content->'assets')::text,
+               -- Only where it changes from row to row: mosaics are mostly of one collection.
+               CASE WHEN (r.collection, r.content->>'pgstac:base_item')
+                         IS DISTINCT FROM lag((r.collection, r.content->>'pgstac:base_item')) OVER (ORDER BY r.place)
+                    THEN jsonb_build_object('assets', almagest.port_base_item(
+                             r.collection, r.content->>'pgstac:base_item')->'assets')::text
+               END
+        FROM (
+            SELECT i.id, i.collection, i.content, c.place
+            FROM chosen AS c
+            JOIN pgstac.items AS i ON i.collection = c.collection AND i.datetime = c.datetime AND i.id = c.id
+        ) AS r
+        ORDER BY r.place
+    $query$, predicate, order_by, shape, max_items, exit_when_full, skip_covered,
+    CASE WHEN ST_Area(ST_Envelope(shape)) > 0 THEN format($query$
         -- The frame of the shape is cut into 8 x 8 cells, one bit each in a bigint. An item touches the cells that its
         -- bounding box meets and covers those that lie wholly within it. Both err so that nothing visible is left out.
-        WITH grid AS (
-            SELECT ST_XMin(s) AS x0, ST_YMin(s) AS y0,
-                   (ST_XMax(s) - ST_XMin(s)) / 8 AS width, (ST_YMax(s) - ST_YMin(s)) / 8 AS height,
-                   s AS shape
-            FROM (SELECT %3$L::geometry AS s) AS given
+        grid AS (
+            SELECT s AS shape, ST_XMin(s) AS x0, ST_YMin(s) AS y0,
+                   (ST_XMax(s) - ST_XMin(s)) / 8 AS width, (ST_YMax(s) - ST_YMin(s)) / 8 AS height
+            FROM (SELECT ST_Envelope(%3$L::geometry) AS s) AS given
         ), candidates AS MATERIALIZED (
             SELECT i.id, i.collection, i.datetime, i.geometry, row_number() OVER (ORDER BY %2$s) AS place
             FROM pgstac.items AS i
@@ -35,7 +58,7 @@ AS $$
                             -- ST_Covers refuses collections, and may answer anything for what is not valid.
                             OR NOT (GeometryType(s.geometry) IN ('POLYGON', 'MULTIPOLYGON') AND ST_IsValid(s.geometry))
                        THEN 0
-                       WHEN ST_Covers(s.geometry, ST_Envelope(s.shape)) THEN -1
+                       WHEN ST_Covers(s.geometry, s.shape) THEN -1
                        ELSE (
                            SELECT coalesce(bit_or(1::bigint << (8 * y + x)), 0)
                            FROM generate_series(greatest(ceil(s.south), 0)::int, least(floor(s.north), 8)::int - 1) AS y,
@@ -52,48 +75,20 @@ AS $$
                    coalesce(bit_or(b.touched) OVER earlier, 0) AS reached
             FROM bits AS b
             WINDOW earlier AS (ORDER BY b.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-        ), chosen AS (
-            SELECT q.id, q.collection, q.datetime, q.place
-            FROM queue AS q
-            WHERE (NOT %5$L OR q.hidden <> -1) AND (NOT %6$L OR q.touched & ~q.hidden <> 0)
-            -- Where not all can be taken, those that reach a cell first go first, or old ones would never be seen.
-            ORDER BY %6$L AND q.touched & ~q.reached = 0, q.place
-            LIMIT %4$s
         )
-        SELECT almagest.port_mosaic_item(i.id, i.collection, i.content)
-        FROM chosen AS c
-        JOIN pgstac.items AS i ON i.collection = c.collection AND i.datetime = c.datetime AND i.id = c.id
-        ORDER BY c.place
-    $query$, predicate, order_by, shape, max_items, exit_when_full, skip_covered)
-    WHERE ST_Area(ST_Envelope(shape)) > 0
-    UNION ALL
-    -- A point, or no shape at all: there is nothing to cover.
-    SELECT format($query$
-        SELECT almagest.port_mosaic_item(i.id, i.collection, i.content)
-        FROM (
-            SELECT id, collection, content, row_number() OVER (ORDER BY %2$s) AS place
-            FROM pgstac.items
-            WHERE (%1$s) AND (%3$L::geometry IS NULL OR ST_Intersects(geometry, %3$L::geometry))
+    $query$, predicate, order_by, shape)
+    ELSE format($query$
+        -- A point, or no shape at all: there is nothing to cover.
+        queue AS (
+            SELECT i.id, i.collection, i.datetime, row_number() OVER (ORDER BY %2$s) AS place,
+                   1::bigint AS touched, 0::bigint AS hidden, 0::bigint AS reached
+            FROM pgstac.items AS i
+            WHERE (%1$s) AND (%3$L::geometry IS NULL OR ST_Intersects(i.geometry, %3$L::geometry))
             ORDER BY %2$s
             LIMIT %4$s
-        ) AS i
-        ORDER BY i.place
-    $query$, predicate, order_by, shape, max_items)
-    WHERE ST_Area(ST_Envelope(shape)) > 0 IS NOT TRUE
+        )
+    $query$, predicate, order_by, shape, max_items) END)
 $$;
 COMMENT ON FUNCTION almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean) IS
     'The one statement behind every mosaic tile: no temporary table and no growing union, so that it runs on read-only '
     'connections and replicas. shape NULL: every item meets it. It looks at ten thousand items at most, as pgSTAC does.';
-
-
-CREATE OR REPLACE FUNCTION almagest.port_mosaic_item(id text, collection text, content jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$
-    SELECT jsonb_build_object('id', id, 'collection', collection, 'bbox', content->'bbox')
-        || pgstac.content_hydrate(
-               jsonb_build_object('assets', content->'assets'),
-               jsonb_build_object('assets', almagest.port_base_item(collection, content->>'pgstac:base_item')->'assets'),
-               '{}'::jsonb)
-$$;
-COMMENT ON FUNCTION almagest.port_mosaic_item(text, text, jsonb) IS
-    'What a tiler needs of a stored item: id, collection, bbox and assets, hydrated.';

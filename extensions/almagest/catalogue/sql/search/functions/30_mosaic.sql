@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION almagest.mosaic_items(
     search jsonb, geometry_geojson jsonb, max_items int, exit_when_full boolean, skip_covered boolean
-) RETURNS SETOF jsonb
+) RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
 DECLARE
@@ -14,9 +14,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean) IS
-    'At most max_items items of a search that meet a geometry (NULL: all do), in the order of the search, each with id, '
-    'collection, bbox and assets, hydrated. skip_covered leaves out what lies wholly behind earlier ones, exit_when_full '
-    'ends where earlier ones cover everything; both err on the side of one item too many. '
+    'At most max_items items of a search that meet a geometry (NULL: all do), in the order of the search. item: JSON text '
+    'with id, collection, bbox and assets, to be hydrated against the last base given. skip_covered leaves out what lies '
+    'wholly behind earlier ones, exit_when_full ends where earlier ones cover everything; both rather take one too many. '
     'Raises P0001 for what pgSTAC refuses, 22xxx and XX000 for malformed values.';
 
 

@@ -1,0 +1,134 @@
+"""The migration runner: what it applies, what it refuses, and that what it leaves is what a fresh install gives."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from almagest.catalogue import database, migrate
+from almagest.core.errors import ConfigurationError
+from almagest.core.settings import Settings
+from support.cluster import Cluster, server_programs
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[psycopg.Connection]:
+    with database.connect(settings, "postgres") as connection:
+        yield connection
+
+
+def catalog(connection: psycopg.Connection) -> list[tuple[str, ...]]:
+    """Everything of ours in the system catalogues: objects with their definitions, owners and rights."""
+    return connection.execute(
+        """
+        SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proowner::regrole::text, p.proacl::text
+        FROM pg_proc p WHERE p.pronamespace = 'almagest'::regnamespace
+        UNION ALL
+        SELECT 'relation', c.oid::regclass::text, c.relkind::text, c.relowner::regrole::text, c.relacl::text
+        FROM pg_class c WHERE c.relnamespace = 'almagest'::regnamespace
+        UNION ALL
+        SELECT 'column', a.attrelid::regclass::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'almagest'::regnamespace AND a.attnum > 0
+        UNION ALL
+        SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), ''
+        FROM pg_constraint WHERE connamespace = 'almagest'::regnamespace
+        ORDER BY 1, 2, 3
+        """
+    ).fetchall()
+
+
+def test_a_second_run_changes_nothing(connection: psycopg.Connection) -> None:
+    before = connection.execute("SELECT * FROM almagest.ledger ORDER BY 1, 2").fetchall(), catalog(connection)
+    state = migrate.migrate(connection)
+    assert state.is_current
+    assert (connection.execute("SELECT * FROM almagest.ledger ORDER BY 1, 2").fetchall(), catalog(connection)) == before
+    assert migrate.verify(connection) == []
+
+
+def test_a_changed_function_is_applied_again(connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE almagest.ledger SET sha256 = 'old' WHERE name LIKE 'functions/%'")
+    fresh = catalog(connection)
+    assert not migrate.status(connection).is_current
+    assert migrate.migrate(connection).is_current
+    assert catalog(connection) == fresh
+
+
+def test_an_edited_migration_is_refused(connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE almagest.ledger SET sha256 = 'old', kind = 'migration' WHERE name LIKE 'migrations/%'")
+    if not connection.execute("SELECT FROM almagest.ledger WHERE kind = 'migration'").fetchall():
+        pytest.skip("no migration yet")
+    with pytest.raises(ConfigurationError, match="never edited"):
+        migrate.migrate(connection)
+
+
+def test_a_newer_database_is_refused(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "INSERT INTO almagest.ledger (set_name, name, kind, sha256, app_version, pgstac_version)"
+        " VALUES ('tomorrow', 'migrations/0001_x.sql', 'migration', 'x', '9', '9')"
+    )
+    with pytest.raises(ConfigurationError, match="older than the database"):
+        migrate.migrate(connection)
+
+
+def test_an_untested_pgstac_is_refused(connection: psycopg.Connection) -> None:
+    connection.execute("SELECT pgstac.set_version('0.11.0')")
+    assert any("0.11.0 is not among the tested versions" in problem for problem in migrate.verify(connection))
+    with pytest.raises(ConfigurationError, match=r"0\.11\.0"):
+        migrate.migrate(connection)
+
+
+def test_a_function_that_everybody_may_call_is_found(connection: psycopg.Connection) -> None:
+    connection.execute("GRANT EXECUTE ON FUNCTION almagest.port_version() TO PUBLIC")
+    assert migrate.verify(connection) == ["almagest.port_version() may be executed by everybody"]
+
+
+def test_two_runners_at_once(cluster: Cluster) -> None:
+    with cluster.clone(None) as name:
+        settings = cluster.settings(name)
+        database.install_pgstac(settings)
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                with database.connect(settings, "postgres") as connection:
+                    migrate.migrate(connection)
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        with database.connect(settings, "postgres") as connection:
+            assert migrate.verify(connection) == []
+
+
+def test_dump_and_restore_keep_everything(cluster: Cluster, settings: Settings, tmp_path: Path) -> None:
+    programs = server_programs()
+    where = ["-h", str(cluster.root), "-p", str(cluster.port), "-U", "postgres"]
+    dump = tmp_path / "dump"
+    subprocess.run([programs / "pg_dump", *where, "-Fc", "-f", dump, settings.database.name], check=True)
+    with cluster.clone(None) as restored:
+        subprocess.run([programs / "pg_restore", *where, "-d", restored, "--exit-on-error", dump], check=True)
+        with cluster.connect(settings.database.name) as before, cluster.connect(restored) as after:
+            assert catalog(after) == catalog(before)
+            assert migrate.verify(after) == []
+
+
+def test_readers_cannot_write(settings: Settings) -> None:
+    with database.connect(settings, "almagest_reader") as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT create_collection('{}')")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("INSERT INTO pgstac.collections (content) VALUES ('{}')")
+        connection.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("INSERT INTO pgstac.collections (content) VALUES ('{}')")

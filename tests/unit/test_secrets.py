@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from almagest.core import secrets
+from almagest.core.errors import ConfigurationError
+
+
+def test_a_secret_is_made_once_and_private(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    made = secrets.ensure(folder, "key")
+    assert secrets.ensure(folder, "key") == made
+    assert secrets.require(folder, "key") == made
+    assert stat.S_IMODE((folder / "key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in folder.iterdir()] == ["key"]
+
+
+def test_many_makers_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        assert len(set(threads.map(lambda _: secrets.ensure(tmp_path, "key"), range(64)))) == 1
+
+
+def test_a_missing_secret_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="almagest db credentials"):
+        secrets.require(tmp_path, "key")

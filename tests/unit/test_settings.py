@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from almagest.core.errors import ConfigurationError
+from almagest.core.settings import Settings, Site, Store, table
+
+
+def test_a_wrong_value_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMAGEST_PORT", "eighty")
+    with pytest.raises(ConfigurationError, match=r"ALMAGEST_PORT: .*'eighty'"):
+        Settings.load()
+
+
+def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMAGEST_ASSET_HOSTS", "a.example, b.example")
+    assert Store().asset_hosts == ("a.example", "b.example")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Site().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("site", "origin"),
+    [
+        (Site(), "http://127.0.0.1:8080"),
+        (Site(bind="::1", port=80), "http://[::1]:80"),
+        (Site(public_url="https://stac.example.org"), "https://stac.example.org"),
+    ],
+)
+def test_the_origin_of_links(site: Site, origin: str) -> None:
+    assert site.origin == origin
+
+
+def test_a_long_home_gets_short_sockets() -> None:
+    deep = Settings(site=Site(home=Path("/tmp") / ("x" * 90)))
+    assert len(str(deep.run)) < 60
+    assert Settings(site=Site(home=Path("/srv/almagest"))).run == Path("/srv/almagest/run")
+
+
+def test_every_setting_is_explained() -> None:
+    assert all(meaning for _, _, meaning in table())
+    names = [name for name, _, _ in table()]
+    assert len(names) == len(set(names))
