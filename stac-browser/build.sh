@@ -109,6 +109,7 @@ find dist/js dist/css -type f \( -name '*.js' -o -name '*.css' \) -exec gzip -9 
 
 rm -rf -- "$out.tmp" "$out.old"
 cp -R dist "$out.tmp"
+cp -- "$here/config.js" "$out.tmp/config.js"
 printf '%s\n' "$stamp" >"$out.tmp/.stamp"
 find "$out.tmp" -type d -exec chmod 755 {} +
 find "$out.tmp" -type f -exec chmod 644 {} +

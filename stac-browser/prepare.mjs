@@ -1,10 +1,10 @@
 // Turns a copy of STAC Browser's sources, in the current directory, into ours: a few patches, and the basemap's files.
 // A patch whose target is not there exactly once stops the build, so an update upstream cannot pass unnoticed.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import GeoJSON from 'ol/format/GeoJSON.js';
 import Polygon from 'ol/geom/Polygon.js';
 import { feature, meshArcs } from 'topojson-client';
+import { unwrapPolygon } from './basemap/unwrap.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -22,6 +22,18 @@ const PATCHES = [
     put: '$1,\n        getSourceOptions: this.getMapSourceOptions'
   },
   {
+    why: 'the map takes the keyboard: arrows move it, plus and minus zoom',
+    file: 'src/components/Map.vue',
+    find: /(<div ref="map" class="map" :id="mapId")>/g,
+    put: '$1 tabindex="0" role="application" :aria-label="$$t(\'map\')">'
+  },
+  {
+    why: 'our name stays in one line on a telephone',
+    file: 'src/theme/page.scss',
+    find: /font-size: 1\.5rem;(\s*font-weight: 600;)/g,
+    put: 'font-size: clamp(1.1rem, 5vw, 1.5rem);$1'
+  },
+  {
     why: 'ask the settings whether an asset may be shown on the map',
     file: 'src/components/HrefActions.vue',
     find: /(if \(typeof this\.data\?\.type !== 'string')(\) \{\s*return false;)/g,
@@ -34,12 +46,32 @@ const PATCHES = [
     put: ''
   },
   {
+    why: 'the basemap is named on the map, not behind a button',
+    file: 'src/components/maps/MapMixin.js',
+    find: /new AttributionControl\(\{/g,
+    put: '$&\n        collapsible: false,'
+  },
+  {
+    why: 'an xyz link is a template: as a link to click it would lead nowhere',
+    file: 'src/rels.js',
+    find: /'icon', \/\/ Other/g,
+    put: "'xyz',\n  $&"
+  },
+  {
     why: 'no validation page either',
     file: 'src/router/index.js',
     find: /routes\.push\(\{\s*path: "\/validation[^]*?\}\);/g,
     put: ''
   }
 ];
+
+// The sign upstream puts on its full-screen buttons is in few fonts.
+for (const locale of readdirSync('src/locales')) {
+  const file = `src/locales/${locale}/texts.json`;
+  if (existsSync(file) && readFileSync(file, 'utf8').includes('⛶')) {
+    PATCHES.push({ why: 'full-screen sign', file, find: /⛶/g, put: '⤢' });
+  }
+}
 
 for (const { why, file, find, put } of PATCHES) {
   const text = readFileSync(file, 'utf8');
@@ -72,7 +104,7 @@ function basemap(scale, withNames) {
         type: 'GeometryCollection',
         geometries: [
           ...polygons.map((arcs) => shape('Polygon', arcs, 'land')),
-          ...lines('borders', (a, b) => a !== b),
+          ...lines('border', (a, b) => a !== b),
           ...lines('coast', (a, b) => a === b)
         ]
       }
@@ -84,18 +116,16 @@ function basemap(scale, withNames) {
 // One point inside each country's largest part, and the zoom from which its name has room.
 function names(source) {
   return feature(source, source.objects.countries).features.flatMap(({ geometry, properties }) => {
-    const shape = new GeoJSON().readGeometry(geometry, { featureProjection: 'EPSG:3857' });
-    const parts = shape instanceof Polygon ? [shape] : shape.getPolygons();
+    const polygons = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
+    const parts = polygons.map((rings) => new Polygon(unwrapPolygon(rings)).transform('EPSG:4326', 'EPSG:3857'));
     const largest = parts.reduce((a, b) => (a.getArea() > b.getArea() ? a : b));
     const point = largest.getInteriorPoint();
-    const [lon, lat] = point.clone().transform('EPSG:3857', 'EPSG:4326').getCoordinates();
-    if (lat < -75) {
-      return [];
-    }
-    const room = point.getCoordinates()[2]; // width of the country at that point, in metres of the map
-    const needed = properties.name.length * 7;
+    const [, , room] = point.getCoordinates(); // how wide the country is there, in metres of the map
+    const [lon, lat] = point.transform('EPSG:3857', 'EPSG:4326').getCoordinates();
+    const needed = properties.name.length * 7; // pixels
     const minZoom = Math.max(1, Math.log2((156543 * needed) / room));
-    return [[properties.name, round(lon, 2), round(lat, 2), round(minZoom, 1)]];
+    // Antarctica has no middle on this map.
+    return lat < -80 ? [] : [[properties.name, round(lon, 2), round(lat, 2), round(minZoom, 1)]];
   });
 }
 

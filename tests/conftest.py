@@ -83,8 +83,6 @@ def real_settings(cluster: clusters.Cluster, shared_data: Path) -> Iterator[Sett
         yield cluster.settings(name)
 
 
-
-
 @pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
     """The STAC API on an empty database, called in process."""
@@ -115,5 +113,3 @@ def home(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-

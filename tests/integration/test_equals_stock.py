@@ -2,10 +2,10 @@
 
 Deliberate differences, each undone here before comparing:
 
-* explicit nulls of a document survive; stock hydration in SQL drops them (STAC requires ``datetime: null`` beside a range);
+* explicit nulls of a document survive; stock hydration in SQL drops them (STAC requires ``datetime: null`` by a range);
 * links: ``prev`` instead of ``previous`` as the specifications name it, signed paging tokens, ids percent-encoded, the
   tiler's links, and queryables links to ourselves only (stock hands on those of the server that a collection came from);
-* with ``fields``, stock's API-hydrate mode leaves out ``collection``, which its own SQL mode always includes, as we do;
+* with ``fields``, stock's API-hydrate mode leaves out ``collection``, which its SQL mode always includes, as we do;
 * ``numberMatched`` is not guessed.
 """
 
@@ -106,7 +106,15 @@ def test_items_and_collections_equal_stock(collection: str, real_api: httpx.Clie
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?limit=2", "?q=landsat", "?bbox=-105,39,-104,40", "?datetime=2023-01-01T00:00:00Z/..", "?sortby=-id", "?limit=1&offset=1"],
+    [
+        "",
+        "?limit=2",
+        "?q=landsat",
+        "?bbox=-105,39,-104,40",
+        "?datetime=2023-01-01T00:00:00Z/..",
+        "?sortby=-id",
+        "?limit=1&offset=1",
+    ],
 )
 def test_collection_search_equals_stock(query: str, real_api: httpx.Client, stock: httpx.Client) -> None:
     ours, theirs = real_api.get(f"/api/collections{query}").json(), stock.get(f"/collections{query}").json()

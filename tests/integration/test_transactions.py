@@ -89,7 +89,10 @@ def test_patches(scenes: httpx.Client) -> None:
     assert merged.status_code == 200, merged.text
     assert stored(scenes)["properties"]["gsd"] == 10
     assert "title" not in stored(scenes)["properties"]
-    operations = [{"op": "test", "path": "/properties/gsd", "value": 10}, {"op": "add", "path": "/properties/x", "value": 1}]
+    operations = [
+        {"op": "test", "path": "/properties/gsd", "value": 10},
+        {"op": "add", "path": "/properties/x", "value": 1},
+    ]
     patched = scenes.patch(path, json=operations, headers={"Content-Type": "application/json-patch+json"})
     assert patched.status_code == 200, patched.text
     assert stored(scenes)["properties"]["x"] == 1
@@ -138,7 +141,10 @@ def test_bulk_stores_the_good_and_reports_the_bad(scenes: httpx.Client) -> None:
         (item(stac_version="0.9.0"), "/stac_version"),
         (item(geometry=None, bbox=[0, 0, 1, 1]), "/geometry"),
         (item(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1]]]}), "/geometry/coordinates/0"),
-        (item(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}), "/geometry/coordinates/0"),
+        (
+            item(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}),
+            "/geometry/coordinates/0",
+        ),
         (item(assets={"data": {"title": "no href"}}), "/assets/data"),
         (item(links=[{"rel": "x"}]), "/links/0"),
         (item(id="a/b"), "/id"),
@@ -177,7 +183,10 @@ def test_requests_that_do_not_fit_their_address(scenes: httpx.Client) -> None:
     assert scenes.post("/api/collections", json=COLLECTION).status_code == 409
     assert scenes.post(items, content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
     assert scenes.post(items, data={"a": "b"}).status_code == 415
-    assert scenes.post(items, content=b'{"id": "\\u0000"}', headers={"Content-Type": "application/json"}).status_code == 400
+    assert (
+        scenes.post(items, content=b'{"id": "\\u0000"}', headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
 
 
 def test_free_text_finds_items_without_a_description(scenes: httpx.Client) -> None:

@@ -32,7 +32,11 @@ def test_every_package_is_typed_and_regular() -> None:
 
 
 def test_modules_are_small() -> None:
-    long = {str(path.relative_to(HOUSE)): lines for path in modules() if (lines := path.read_text().count("\n")) > HARD_LIMIT}
+    long = {
+        str(path.relative_to(HOUSE)): lines
+        for path in modules()
+        if (lines := path.read_text().count("\n")) > HARD_LIMIT
+    }
     assert long == {}
 
 
@@ -57,7 +61,10 @@ def test_no_sql_is_built_from_strings() -> None:
     assert offenders == []
 
 
-@pytest.mark.parametrize("module", ["almagest.core", "almagest.cli.main", "almagest.client", "almagest.pipelines", "almagest.catalogue.sample"])
+@pytest.mark.parametrize(
+    "module",
+    ["almagest.core", "almagest.cli.main", "almagest.client", "almagest.pipelines", "almagest.catalogue.sample"],
+)
 def test_nothing_heavy_is_imported(module: str) -> None:
     heavy = ("numpy", "rasterio", "torch", "pandas", "xarray", "fastapi", "shapely", "asyncpg")
     code = f"import sys, {module}; print(' '.join(sorted(set(sys.modules) & set({heavy!r}))))"
@@ -72,11 +79,13 @@ def test_no_machine_path_or_registry_is_committed() -> None:
     files = subprocess.run(["git", "ls-files", "-z"], cwd=HOUSE, capture_output=True, text=True, check=False).stdout
     if not files:
         pytest.skip("not a git checkout")
-    forbidden = re.compile(r'"resolved": *"http|^(url|registry) *= *"?http|registry\.npmjs|files\.pythonhosted', re.MULTILINE)
+    forbidden = re.compile(
+        r'"resolved": *"http|^(url|registry) *= *"?http|registry\.npmjs|files\.pythonhosted', re.MULTILINE
+    )
     offenders = []
     for name in files.split("\0"):
         path = HOUSE / name
-        if name and path.is_file() and path.suffix in {".json", ".toml", ".txt", ".npmrc", ".sh", ".cfg", ""}:
-            if forbidden.search(path.read_text(encoding="utf-8", errors="ignore")):
-                offenders.append(name)
+        is_text = path.is_file() and path.suffix in {".json", ".toml", ".txt", ".npmrc", ".sh", ".cfg", ""}
+        if is_text and forbidden.search(path.read_text(encoding="utf-8", errors="ignore")):
+            offenders.append(name)
     assert offenders == []

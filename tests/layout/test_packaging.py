@@ -44,7 +44,11 @@ def test_the_bare_wheel_runs_in_a_clean_environment(wheel: Path, tmp_path: Path)
     assert "almagest" in run.stdout
     # What needs more than the notebook's dependencies says what to install.
     needs = subprocess.run(
-        [tmp_path / "venv" / "bin" / "almagest", "db", "status"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [tmp_path / "venv" / "bin" / "almagest", "db", "status"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert needs.returncode == 1
     assert "almagest[services]" in needs.stderr

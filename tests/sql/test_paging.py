@@ -31,9 +31,16 @@ def documents(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     for collection in ("a", "b"):
         collections.append(
             {
-                "type": "Collection", "stac_version": "1.1.0", "id": collection, "description": "x", "license": "other",
+                "type": "Collection",
+                "stac_version": "1.1.0",
+                "id": collection,
+                "description": "x",
+                "license": "other",
                 "links": [],
-                "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}},
+                "extent": {
+                    "spatial": {"bbox": [[-180, -90, 180, 90]]},
+                    "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+                },
             }
         )
         for number in range(count):
@@ -44,9 +51,15 @@ def documents(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 properties["name"] = dice.choice(["x", "y", "É", "'\"\\"])
             items.append(
                 {
-                    "type": "Feature", "stac_version": "1.1.0", "id": f"item {number}'s", "collection": collection,
-                    "geometry": {"type": "Point", "coordinates": [number % 10, 1]}, "bbox": [number % 10, 1, number % 10, 1],
-                    "properties": properties, "links": [], "assets": {},
+                    "type": "Feature",
+                    "stac_version": "1.1.0",
+                    "id": f"item {number}'s",
+                    "collection": collection,
+                    "geometry": {"type": "Point", "coordinates": [number % 10, 1]},
+                    "bbox": [number % 10, 1, number % 10, 1],
+                    "properties": properties,
+                    "links": [],
+                    "assets": {},
                 }
             )
     return collections, items

@@ -57,7 +57,7 @@ def test_a_geometry_collection_is_not_a_stac_geometry() -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_are_finite(number: float) -> None:
     found = violations({**ITEM, "geometry": {"type": "Point", "coordinates": [number, 0]}})
-    assert list(found)[0].startswith("/geometry/coordinates")
+    assert next(iter(found)).startswith("/geometry/coordinates")
 
 
 @pytest.mark.parametrize("identifier", ["a/b", "..", ".", "a\nb", "a\\b", "x" * 2000])

@@ -32,8 +32,17 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     with database.connect(settings, settings.database.admin_user) as connection:
         state = migrate.status(connection)
     if as_json:
-        print(json.dumps({"pgstac": state.pgstac_version, "applied": state.applied, "pending": state.pending,
-                          "problems": state.problems, "current": state.is_current}))
+        print(
+            json.dumps(
+                {
+                    "pgstac": state.pgstac_version,
+                    "applied": state.applied,
+                    "pending": state.pending,
+                    "problems": state.problems,
+                    "current": state.is_current,
+                }
+            )
+        )
     else:
         print(f"pgSTAC {state.pgstac_version or 'is not installed'}, {len(state.applied)} files applied")
         for name in state.pending:

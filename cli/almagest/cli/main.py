@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 
 import typer
@@ -34,6 +35,8 @@ def main() -> None:
         app(prog_name="almagest")
     except AlmagestError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted", 128 + signal.SIGINT)
     except BrokenPipeError:
         # `almagest logs | head`: nobody reads any more. Python would complain once again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,13 +48,13 @@ def main() -> None:
         _fail(f"{where}{error.strerror}.")
 
 
-def _fail(sentence: str) -> None:
+def _fail(sentence: str, code: int = 1) -> None:
     from rich.console import Console
 
     console = Console(stderr=True)
     console.print("Error: ", style="bold red", end="")
     console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

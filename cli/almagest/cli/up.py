@@ -11,7 +11,6 @@ import typer
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-
     from almagest.cli.stack.report import Progress
     from almagest.core.settings import Settings
 
@@ -44,6 +43,7 @@ def up(
     from almagest.cli.stack import lifecycle, privileges, report, state
     from almagest.core.settings import Settings
 
+    lifecycle.heed_signals()
     console = Console(stderr=True)
     progress = report.Progress(console)
     settings = Settings.load()
@@ -53,6 +53,7 @@ def up(
     with lifecycle.lock(settings):
         if lifecycle.is_running(settings):
             _check_unchanged(settings, foreground=foreground)
+            settings = state.effective()  # what this shell says nothing about stays as it runs
         remembered = state.recall(settings)
         roots = list(dict.fromkeys([*remembered.get("sample_roots", []), *([str(folder)] if folder else [])]))
         settings = state.load(lifecycle.sample_roots(settings, roots))

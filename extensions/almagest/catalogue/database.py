@@ -29,7 +29,9 @@ ROLES: dict[str, dict[str, str]] = {
 }
 
 
-def connect(settings: Settings, user: str, *, database: str | None = None, autocommit: bool = True) -> psycopg.Connection:
+def connect(
+    settings: Settings, user: str, *, database: str | None = None, autocommit: bool = True
+) -> psycopg.Connection:
     """Opens a connection as ``user``, with its password from the secrets where it has one.
 
     Raises:
@@ -77,7 +79,9 @@ def create(settings: Settings, report: Callable[[str], None] = lambda _: None) -
         ).fetchone()
         if row is None:
             report(f"creating the database {name}")
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
+            )
         elif row[0] != "UTF8":
             raise ConfigurationError(f"The database {name} is encoded in {row[0]}; pgSTAC needs UTF8.")
 

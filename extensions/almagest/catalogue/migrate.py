@@ -85,15 +85,20 @@ def status(connection: psycopg.Connection) -> Status:
     version = pgstac_version(connection)
     known = {(script.set_name, script.name): script for script in scripts()}
     applied = _ledger(connection)
-    problems = [f"{set_name}/{name} was applied, but this Almagest does not have it: it is older than the database"
-                for set_name, name in applied if (set_name, name) not in known]
+    problems = [
+        f"{set_name}/{name} was applied, but this Almagest does not have it: it is older than the database"
+        for set_name, name in applied
+        if (set_name, name) not in known
+    ]
     pending = []
     for key, script in known.items():
         if key not in applied:
             pending.append(str(script))
         elif applied[key] != script.sha256:
             if script.kind == "migration":
-                problems.append(f"{script} has changed since it was applied: migrations are never edited, add a new one")
+                problems.append(
+                    f"{script} has changed since it was applied: migrations are never edited, add a new one"
+                )
             else:
                 pending.append(str(script))
     if version is None:
@@ -131,7 +136,9 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
     """
     version = pgstac_version(connection)
     if version is None:
-        raise ConfigurationError("pgSTAC is not installed in this database: run `pypgstac migrate` or `almagest db migrate`.")
+        raise ConfigurationError(
+            "pgSTAC is not installed in this database: run `pypgstac migrate` or `almagest db migrate`."
+        )
     connection.execute("SELECT set_config('lock_timeout', '4s', false)")
     connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
     try:

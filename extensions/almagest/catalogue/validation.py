@@ -32,7 +32,7 @@ _MAX_ID = 1024
 _MAX_VIOLATIONS = 20
 
 
-def check_item(document: Mapping[str, Any], *, mirror: Path | None = None, extensions: bool = False) -> None:
+def check_item(document: Any, *, mirror: Path | None = None, extensions: bool = False) -> None:
     """Checks a STAC item.
 
     Args:
@@ -46,13 +46,13 @@ def check_item(document: Mapping[str, Any], *, mirror: Path | None = None, exten
     _check("item", document, mirror=mirror, extensions=extensions)
 
 
-def check_collection(document: Mapping[str, Any], *, mirror: Path | None = None, extensions: bool = False) -> None:
+def check_collection(document: Any, *, mirror: Path | None = None, extensions: bool = False) -> None:
     """Checks a STAC collection; arguments and errors as for :func:`check_item`."""
     _check("collection", document, mirror=mirror, extensions=extensions)
 
 
-def _check(kind: Kind, document: Mapping[str, Any], *, mirror: Path | None, extensions: bool) -> None:
-    name = document.get("id") if isinstance(document, Mapping) else None
+def _check(kind: Kind, document: Any, *, mirror: Path | None, extensions: bool) -> None:
+    name = document.get("id") if isinstance(document, dict) else None
     subject = f"The {kind} {name!r}" if isinstance(name, str) and len(name) < 200 else f"The {kind}"
     violations = list(_violations(kind, document))
     if not violations and extensions:
@@ -61,13 +61,15 @@ def _check(kind: Kind, document: Mapping[str, Any], *, mirror: Path | None, exte
         raise InvalidDocumentError(violations[:_MAX_VIOLATIONS], subject)
 
 
-def _violations(kind: Kind, document: Mapping[str, Any]) -> Iterator[Violation]:
-    if not isinstance(document, Mapping):
+def _violations(kind: Kind, document: Any) -> Iterator[Violation]:
+    if not isinstance(document, dict):
         yield Violation("", f"is a {type(document).__name__}, not a JSON object")
         return
     version = document.get("stac_version")
     if not isinstance(version, str) or not _SUPPORTED.fullmatch(version):
-        yield Violation("/stac_version", f"{version!r} is not supported: write STAC 1.0 or 1.1 (pystac migrates older ones)")
+        yield Violation(
+            "/stac_version", f"{version!r} is not supported: write STAC 1.0 or 1.1 (pystac migrates older ones)"
+        )
         return
     yield from _id_violations(document)
     judged = _as_1_1(kind, document)
@@ -120,7 +122,9 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
     for p, rings in enumerate(polygons):
         for r, ring in enumerate(rings):
             if ring[0] != ring[-1]:
-                where = f"/geometry/coordinates/{r}" if geometry["type"] == "Polygon" else f"/geometry/coordinates/{p}/{r}"
+                where = (
+                    f"/geometry/coordinates/{r}" if geometry["type"] == "Polygon" else f"/geometry/coordinates/{p}/{r}"
+                )
                 yield Violation(where, "the ring is not closed: its first and last position differ")
 
 
@@ -186,8 +190,8 @@ def _extension_violations(document: Mapping[str, Any], mirror: Path | None) -> I
         except ValueError as error:
             yield Violation(where, f"{url} is not a usable schema: {error}")
             continue
-        for error in validator.iter_errors(dict(document)):
-            yield from _explain(error)
+        for fault in validator.iter_errors(dict(document)):
+            yield from _explain(fault)
 
 
 @functools.lru_cache(maxsize=128)

@@ -35,7 +35,9 @@ class Site(_Group):
     bind: str = Field("127.0.0.1", description="Address that nginx listens on.")
     port: int = Field(8080, ge=1, le=65535, description="Port that nginx listens on.")
     public_url: str = Field(
-        "", description="Origin that links are built from; empty: `http://{bind}:{port}`.", pattern=r"^(https?://[^/]+)?$"
+        "",
+        description="Origin that links are built from; empty: `http://{bind}:{port}`.",
+        pattern=r"^(https?://[^/]+)?$",
     )
     browser: Path | None = Field(None, description="Folder of the built STAC Browser; empty: `{home}/browser`.")
     user: str = Field("almagest", description="Unprivileged user that everything runs as when started by root.")
@@ -114,7 +116,8 @@ class Tiles(_Group):
     model_config = SettingsConfigDict(env_prefix="ALMAGEST_TILES_", frozen=True, extra="ignore")
 
     cache_mb: int = Field(128, ge=0, description="GDAL block cache per process [MB].")
-    threads: int = Field(4, ge=1, description="Threads that read assets at the same time, per process.")
+    threads: int = Field(4, ge=1, description="Threads that read the assets of one picture at the same time.")
+    concurrency: int = Field(8, ge=1, description="Pictures that one process makes at the same time.")
     max_size_px: int = Field(2048, ge=1, description="Largest width or height of a rendered picture [px].")
     mosaic_items: int = Field(50, ge=1, description="Items that one mosaic tile reads at most.")
 

@@ -24,6 +24,16 @@ _ORPHAN_GRACE_S = 15.0
 _HOPELESS = 5
 
 
+def heed_signals() -> None:
+    """Let SIGTERM and a closed terminal end `up` as Ctrl-C does: in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
 @contextmanager
 def lock(settings: Settings) -> Iterator[None]:
     """One `almagest up` at a time.
@@ -63,8 +73,11 @@ def ensure_running(settings: Settings, progress: Progress, *, die_with_us: bool)
         AlmagestError: it cannot be started; says why.
     """
     if is_running(settings):
-        if state.recall(settings).get("settings") != state.environment(settings):
+        remembered = state.recall(settings)
+        if remembered.get("settings") != state.environment(settings):
             progress("the settings have changed: starting anew")
+        elif remembered.get("code") != state.code():
+            progress("the code has changed: starting anew")
         elif is_well_soon(settings, 10):
             progress("everything runs already")
             return None
@@ -119,13 +132,7 @@ def stop(settings: Settings, progress: Progress) -> bool:
 
 
 def watch(settings: Settings, process: subprocess.Popen[bytes], show: Callable[[str, str], None]) -> bool:
-    """Stay until Ctrl-C, SIGTERM or the end of the supervisor; say whether we were told to stop."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    """Stay until Ctrl-C or the end of the supervisor; say whether we were told to stop."""
     shown = {name: path for name, path in logs.files(settings).items() if not name.endswith("-access")}
     try:
         for name, line in logs.follow(shown, until=lambda: process.poll() is not None):
@@ -164,7 +171,7 @@ def _prepare_files(settings: Settings, progress: Progress) -> tuple[Program, ...
     redis.write_configuration(settings)
     nginx.write_configuration(supervisor.child_environment(settings))
     everything = programs(settings)
-    state.remember(settings)
+    state.remember(settings, code=state.code())
     return everything
 
 

@@ -31,6 +31,7 @@ def step_down(settings: Settings, *, create: bool = False) -> None:
         ConfigurationError: there is no such user, or the state belongs to somebody else.
     """
     home = settings.site.home
+    state.pin(settings)
     owner = _owner(home)
     if os.geteuid() != 0:
         if owner is not None and owner.pw_uid != os.geteuid():
@@ -191,12 +192,8 @@ def _become(user: pwd.struct_passwd, home: Path) -> None:
 
 def _check_reach(user: pwd.struct_passwd, home: Path) -> None:
     if not os.access(home / "state", os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            f"The user {user.pw_name} cannot reach {home}: set ALMAGEST_HOME to a folder below /var/lib, or use `make up`."
-        )
+        raise ConfigurationError(f"The user {user.pw_name} cannot reach {home}: set ALMAGEST_HOME, or use `make up`.")
     # argv[0] of `python -m` and scripts alike is a file that will be started again by the supervisor.
     for needed in (Path(sys.executable), Path(__file__)):
         if not os.access(needed, os.R_OK):
-            raise ConfigurationError(
-                f"The user {user.pw_name} cannot read {needed}: use `make up`, which installs it apart."
-            )
+            raise ConfigurationError(f"The user {user.pw_name} cannot read {needed}: use `make up`, which copies it.")

@@ -24,7 +24,7 @@ class Progress:
 
     def __call__(self, line: str) -> None:
         """A line of what a step reports."""
-        self._console.print(f"    {line}", style="dim", highlight=False, markup=False)
+        self._console.print(f"    {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import almagest
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 
@@ -57,6 +59,13 @@ def _text(value: object) -> str:
     return str(value.absolute() if isinstance(value, Path) else value)
 
 
+def pin(settings: Settings) -> None:
+    """Make the variables that were given mean the same from another folder and as another user."""
+    for name, value in _variables(settings):
+        if name in os.environ or name == "ALMAGEST_HOME":
+            os.environ[name] = value
+
+
 def load(overrides: Mapping[str, str] | None = None) -> Settings:
     """The settings of the environment, with some variables replaced (for this process and its children)."""
     os.environ.update(overrides or {})
@@ -84,6 +93,16 @@ def effective() -> Settings:
     """The settings of the stack that was started here, else those of the environment."""
     settings = Settings.load()
     return load(recall(settings).get("settings"))
+
+
+def code() -> str:
+    """What changes when a file of ours does: a running stack with other code than this is an old one."""
+    digest = hashlib.sha256()
+    for path in sorted(path for root in almagest.__path__ for path in Path(root).rglob("*")):
+        if path.suffix != ".pyc" and path.is_file():
+            found = path.stat()
+            digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def differences(settings: Settings) -> list[tuple[str, str, str]]:

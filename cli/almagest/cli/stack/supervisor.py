@@ -154,6 +154,15 @@ def start(settings: Settings, programs: Iterable[Program], *, die_with_us: bool)
             stderr=errors,
             start_new_session=True,
         )
+    try:
+        _wait_listening(settings, process, complaints)
+    except BaseException:
+        process.terminate()
+        raise
+    return process
+
+
+def _wait_listening(settings: Settings, process: subprocess.Popen[bytes], complaints: Path) -> None:
     client = Client(socket(settings))
     deadline = time.monotonic() + 30
     while not client.is_running():
@@ -161,7 +170,6 @@ def start(settings: Settings, programs: Iterable[Program], *, die_with_us: bool)
             lines = complaints.read_text().strip().splitlines() or ["it says nothing"]
             raise StackError(f"The supervisor does not start: {lines[-1]}")
         time.sleep(0.05)
-    return process
 
 
 class _Transport(xmlrpc.client.Transport):

@@ -78,7 +78,11 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(414, "uri-too-long", "URI too long", "The address is too long: POST the same search as a body."),
     Refusal(416, "range-not-satisfiable", "Range not satisfiable", "The file has no such part."),
     Refusal(429, "too-many-requests", "Too many requests", "Slow down, and try again in a moment."),
-    Refusal(500, "internal", "Internal", "Something went wrong on our side. Quote the id below to the operator."),
+    # nginx's own number for headers that are too large; it leaves as 400.
+    Refusal(494, "bad-request", "Bad request", "The headers are too large."),
+    Refusal(
+        500, "internal", "Internal", "The request could not be taken in; the disk may be full. Quote the id below."
+    ),
     Refusal(501, "not-implemented", "Not implemented", "This transfer encoding is not understood."),
     Refusal(502, "unavailable", "Unavailable", "The service behind is starting or stopped. Try again in a moment."),
     Refusal(503, "unavailable", "Unavailable", "The service is not available. Try again in a moment."),

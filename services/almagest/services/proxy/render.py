@@ -120,9 +120,9 @@ def configuration(settings: Settings, js_module: Path) -> str:
 
 
 def key_map(settings: Settings) -> str:
-    """The include file that knows the write key, by its SHA-256 alone."""
+    """The include file of the map ``$is_unknown``: the write key is the one known, by its SHA-256 alone."""
     key = secrets.read(settings.secrets, WRITE_KEY)
-    return f"{hashlib.sha256(key.encode()).hexdigest()} 1;\n" if key else ""
+    return f"{hashlib.sha256(key.encode()).hexdigest()} 0;\n" if key else ""
 
 
 def write(settings: Settings) -> Path:

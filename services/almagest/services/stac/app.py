@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any
 
 from fastapi import FastAPI
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.types.config import ApiSettings
+from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
 
 from almagest.catalogue.paging import TokenKey
 from almagest.core import secrets
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         catalogue=catalogue,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*_core_classes(), *transactions.CONFORMANCE],
+        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *transactions.CONFORMANCE],
         landing_page_id=settings.api.catalog_id,
     )
     StacApi(
@@ -102,10 +102,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # In the order in which a request meets them.
     app.user_middleware = [
-        Middleware(_asgi(RequestId)),
-        Middleware(_asgi(Health), check=ready),
-        Middleware(_asgi(problem.LastResort)),
-        Middleware(_asgi(PublicUrl), origin=settings.site.origin, prefix=PREFIX),
+        Middleware(RequestId),
+        Middleware(Health, check=ready),
+        Middleware(problem.LastResort),
+        Middleware(PublicUrl, origin=settings.site.origin, prefix=PREFIX),
     ]
     return app
 
@@ -117,16 +117,12 @@ class _LibrarySettings(ApiSettings):
     docs_url: str = "/docs"
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:  # noqa: ARG003
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but what is handed over."""
         return (init_settings,)
-
-
-def _core_classes() -> list[str]:
-    from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
-
-    return list(BASE_CONFORMANCE_CLASSES)
-
-
-def _asgi(middleware: Any) -> type[ASGIApp]:
-    """Dataclasses take ``app`` by position as Starlette's factories give it; its types only know classes of its own."""
-    return middleware  # type: ignore[no-any-return]

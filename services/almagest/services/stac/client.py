@@ -28,6 +28,9 @@ def answer(body: Any, media_type: str = JSON, status: int = 200) -> Response:
 class CatalogueClient(AsyncBaseCoreClient):
     """What ``GET`` and ``POST /search`` answer.
 
+    The base class returns documents for FastAPI to validate and print. Here responses leave as the bytes they are, as
+    stac-fastapi advises for speed, and so each method overrides with another return type.
+
     Attributes:
         search: the search core of this audience.
         catalogue: collections and queryables of this audience.
@@ -40,7 +43,7 @@ class CatalogueClient(AsyncBaseCoreClient):
     public: Links
     search_model: Any
 
-    async def landing_page(self, **kwargs: Any) -> Response:
+    async def landing_page(self, **kwargs: Any) -> Response:  # type: ignore[override]
         """``GET /``."""
         page: dict[str, Any] = dict(await super().landing_page(**kwargs))
         base = self.public.base
@@ -55,7 +58,7 @@ class CatalogueClient(AsyncBaseCoreClient):
             )
         return answer(page)
 
-    async def all_collections(self, request: Request, **parameters: Any) -> Response:
+    async def all_collections(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /collections``."""
         search = _parse({**parameters}, limit=parameters.get("limit"), offset=parameters.get("offset"))
         if isinstance(search.get("q"), list):
@@ -80,24 +83,29 @@ class CatalogueClient(AsyncBaseCoreClient):
             }
         )
 
-    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # noqa: ARG002
+    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
         """``GET /collections/{collection_id}``."""
         collection = await self.catalogue.collection(collection_id, self.public)
         if collection is None:
             raise NotFoundError(f"There is no collection {collection_id!r}.")
         return answer(collection)
 
-    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # noqa: ARG002
+    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
         """``GET /collections/{collection_id}/items/{item_id}``."""
         item = await self.search.item(collection_id, item_id, self.public)
         if item is None:
             raise NotFoundError(f"There is no item {item_id!r} in the collection {collection_id!r}.")
         return answer(item, GEOJSON)
 
-    async def item_collection(self, collection_id: str, request: Request, **parameters: Any) -> Response:
+    async def item_collection(self, collection_id: str, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}/items``."""
         search = self._checked(
-            _parse({**parameters}, collections=[collection_id], limit=parameters.get("limit"), token=parameters.get("token"))
+            _parse(
+                {**parameters},
+                collections=[collection_id],
+                limit=parameters.get("limit"),
+                token=parameters.get("token"),
+            )
         )
         page = await self.search.page(search, self.public)
         # An empty page is the one case in which the collection may not exist; a full one proves that it does.
@@ -112,13 +120,13 @@ class CatalogueClient(AsyncBaseCoreClient):
         ]
         return _feature_collection(page, links + _paging(page, str(request.url)))
 
-    async def get_search(self, request: Request, **parameters: Any) -> Response:
+    async def get_search(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /search``."""
         chosen = {name: parameters.get(name) for name in ("collections", "ids", "limit", "token")}
         page = await self.search.page(self._checked(_parse({**parameters}, **chosen)), self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
 
-    async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:
+    async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``POST /search``."""
         search = orjson.loads(search_request.model_dump_json(exclude_none=True, by_alias=True))
         if "filter" in search:
@@ -182,7 +190,7 @@ def _validate_filter(expression: Any) -> None:
 
 
 def _paging(page: Page, url: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    links = []
+    links: list[dict[str, Any]] = []
     for rel, token in (("next", page.next), ("prev", page.prev)):
         if token is None:
             continue

@@ -95,9 +95,7 @@ class CollectionReader:
 
     async def _page(self, search: Mapping[str, Any]) -> Document:
         async with self.pool.connection() as connection:
-            text = await connection.fetchval(
-                "SELECT collection_page($1::jsonb)::text", orjson.dumps(search).decode()
-            )
+            text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", orjson.dumps(search).decode())
         return dict(orjson.loads(text))
 
     def _linked(self, collection: Document, links: Links) -> Document:

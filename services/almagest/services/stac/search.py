@@ -118,9 +118,9 @@ class ItemSearch:
 def join(item: Document, base: Document, *, whole: bool = True) -> Document:
     """A stored item joined with the base item it was stripped against.
 
-    Explicit nulls of the item survive, unlike in pgSTAC's own hydration, where the ``datetime: null`` that STAC requires
-    beside a range is lost. Writers other than ours may have lost it before it was stored: then it is put back in a whole
-    document (in one cut down to some fields nobody can tell).
+    pgSTAC's own hydration drops nulls, and with them the ``datetime: null`` that STAC requires beside a range; here nulls
+    survive. Where a writer lost that one before it was stored, it is put back in a whole document (in one cut down to
+    some fields nobody can tell).
     """
     document: Document = hydrate(base, item, strip_unmatched_markers=True)
     properties = document.get("properties")

@@ -145,9 +145,7 @@ class Writer:
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
-    def accepted(
-        self, collection: str, document: Any, item_id: str | None = None, *, extensions: bool
-    ) -> Document:
+    def accepted(self, collection: str, document: Any, item_id: str | None = None, *, extensions: bool) -> Document:
         """An item as it will be stored: in its collection, valid, without the links that are made on the way out.
 
         Raises:

@@ -29,7 +29,13 @@ _TYPE = "https://almagest.dev/problems/"
 
 
 def problem(
-    status: int, slug: str, detail: str, *, title: str | None = None, headers: dict[str, str] | None = None, **more: object
+    status: int,
+    slug: str,
+    detail: str,
+    *,
+    title: str | None = None,
+    headers: dict[str, str] | None = None,
+    **more: object,
 ) -> Response:
     """A problem document. ``instance`` is the request's id, by which the log finds it again."""
     body = {

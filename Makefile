@@ -1,0 +1,83 @@
+# `make help` lists what there is. Settings are variables called ALMAGEST_*; see README.md.
+
+export ALMAGEST_HOME ?= $(CURDIR)/.almagest
+SAMPLE ?=
+FOREGROUND ?=
+NAME ?=
+FOLLOW ?=
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# The state folder may be a link to a place that the unprivileged user can reach: programs are called by their real path.
+BIN = "$$(readlink -f "$(ALMAGEST_HOME)")"/venv/bin
+yes = $(filter 1 y yes true,$(1))
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ALMAGEST_PORT=8081 make up          another port"
+	@echo "  make up SAMPLE=../shared/data       real data; also: generate (the default), none"
+	@echo "  make up FOREGROUND=1                stay; Ctrl-C stops"
+	@echo "  make logs NAME=stac FOLLOW=1        the logs of one program, as they are written"
+
+.PHONY: install
+install: ## Install packages, Python environment and STAC Browser, and start nothing
+	@scripts/bootstrap
+
+.PHONY: up
+up: install ## Start everything and load the sample catalogue; returns when all answers
+	@exec $(BIN)/almagest up $(if $(call yes,$(FOREGROUND)),--foreground) $(if $(SAMPLE),--sample "$(SAMPLE)")
+
+.PHONY: down
+down: ## Stop everything; the data stays
+	@[ ! -x $(BIN)/almagest ] || $(BIN)/almagest down
+
+.PHONY: status
+status: installed ## List processes, addresses and health
+	@$(BIN)/almagest status
+
+.PHONY: logs
+logs: installed ## Show the logs
+	@$(BIN)/almagest logs $(NAME) $(if $(call yes,$(FOLLOW)),--follow)
+
+.PHONY: clean
+clean: down ## Stop everything and remove all state: database, store, secrets, environment
+	@rm -rf "$$(readlink -m "$(ALMAGEST_HOME)")" "$(ALMAGEST_HOME)"
+
+.PHONY: browser
+browser: ## Build STAC Browser anew
+	@rm -f "$(ALMAGEST_HOME)/.browser-stamp"
+	@scripts/bootstrap
+
+.PHONY: test
+test: lint ## Check everything that does not take long; enough by itself on a fresh machine
+	@$(BIN)/python -m pytest tests -m "not soak" -n auto
+
+.PHONY: soak
+soak: development ## Check what takes long
+	@$(BIN)/python -m pytest tests -m soak
+
+.PHONY: bench
+bench: development ## Measure
+	@$(BIN)/python -m pytest tests/bench
+
+.PHONY: lint
+lint: development ## Check style, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: development ## Mend the style
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+.PHONY: development
+development:
+	@scripts/bootstrap --dev
+
+.PHONY: installed
+installed:
+	@[ -x $(BIN)/almagest ] || { echo "Nothing is installed here yet: \`make up\` does it."; exit 3; }

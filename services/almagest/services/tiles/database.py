@@ -1,0 +1,182 @@
+"""What the tiler asks the catalogue. Names without a schema: the role's ``search_path`` decides which audience answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from hydraters import hydrate
+from psycopg.rows import TupleRow
+
+from almagest.core import secrets
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError, OverloadedError
+from almagest.core.settings import Settings
+
+Document = dict[str, Any]
+
+#: What PostgreSQL says when an operator meets types that it is not for, or an expression nests too deep.
+_NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18", "54001"})
+
+
+class Catalogue:
+    """The catalogue as one role sees it. Nothing is kept: what is hidden or deleted is gone with the next request."""
+
+    def __init__(self, settings: Settings, role: str, writer: str | None = None) -> None:
+        """Opens no connection yet.
+
+        Args:
+            settings: where the database is.
+            role: reads as this role.
+            writer: registers searches as this role; None where they cannot be registered.
+        """
+        self._reads = _pool(settings, role)
+        self._writes = _pool(settings, writer) if writer else None
+
+    def open(self) -> None:
+        """Lets connections be made. A database that is away does not keep the process from starting."""
+        for pool in self._pools():
+            pool.open()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for pool in self._pools():
+            pool.close()
+
+    def check(self) -> None:
+        """Asks the database whether it is there and knows our functions.
+
+        Raises:
+            DatabaseUnavailableError: it is not, or does not.
+        """
+        if not self._one(self._reads, "SELECT to_regproc('mosaic_items') IS NOT NULL"):
+            raise DatabaseUnavailableError("The database is not migrated: run `almagest db migrate`.")
+
+    def item(self, collection: str, item: str) -> Document | None:
+        """One item, or None."""
+        found: Document | None = self._one(self._reads, "SELECT item_document(%s, %s)", collection, item)
+        return found
+
+    def collection(self, collection: str) -> Document | None:
+        """One collection, or None."""
+        found: Document | None = self._one(self._reads, "SELECT collection_document(%s)", collection)
+        return found
+
+    def search(self, identifier: str) -> Document | None:
+        """A registered search, or None."""
+        found: Document | None = self._one(self._reads, "SELECT registered_search(%s)", identifier)
+        return found
+
+    def register(self, search: Mapping[str, Any], metadata: Mapping[str, Any]) -> Document:
+        """Gives a search an address."""
+        assert self._writes is not None, "the route is only there with a writer"
+        registered: Document = self._one(
+            self._writes, "SELECT register_search(%s::jsonb, %s::jsonb)", json.dumps(search), json.dumps(metadata)
+        )
+        return registered
+
+    def mosaic(
+        self,
+        search: Mapping[str, Any],
+        geometry: Mapping[str, Any] | None,
+        *,
+        limit: int,
+        exit_when_full: bool = True,
+        skip_covered: bool = True,
+    ) -> list[Document]:
+        """Items of a search under a geometry, in its order, with id, collection, bbox and assets."""
+        with _translated(), self._reads.connection() as connection:
+            rows = connection.execute(
+                "SELECT item, base FROM mosaic_items(%s::jsonb, %s::jsonb, %s, %s, %s)",
+                (
+                    json.dumps(search),
+                    json.dumps(geometry) if geometry is not None else None,
+                    limit,
+                    exit_when_full,
+                    skip_covered,
+                ),
+            ).fetchall()
+        items: list[Document] = []
+        base: Document = {}
+        for item, new_base in rows:
+            if new_base is not None:  # stands only where it differs from the row before
+                base = json.loads(new_base)
+            items.append(hydrate(base, json.loads(item), strip_unmatched_markers=True))
+        return items
+
+    def _one(self, pool: psycopg_pool.ConnectionPool, statement: str, *values: object) -> Any:
+        with _translated(), pool.connection() as connection:
+            row: TupleRow | None = connection.execute(statement.encode(), values).fetchone()
+        return row[0] if row else None
+
+    def _pools(self) -> Iterator[psycopg_pool.ConnectionPool]:
+        yield self._reads
+        if self._writes is not None:
+            yield self._writes
+
+
+def _pool(settings: Settings, role: str) -> psycopg_pool.ConnectionPool:
+    database = settings.database
+    return psycopg_pool.ConnectionPool(
+        kwargs={
+            "host": settings.db_host,
+            "port": database.port,
+            "dbname": database.name,
+            "user": role,
+            "password": secrets.require(settings.secrets, role),
+            "connect_timeout": 5,
+            "application_name": f"almagest tiles {role.removeprefix('almagest_')}",
+            "options": f"-c statement_timeout={int(database.statement_timeout_s * 1000)}",
+            # A connection is used for one statement; a failed one must leave nothing behind.
+            "autocommit": True,
+            # Each search builds its own statement inside; plans kept for ours would only grow.
+            "prepare_threshold": None,
+        },
+        min_size=0,
+        max_size=database.pool_max,
+        timeout=5,
+        max_waiting=200,
+        # A pool that lost its database asks again with the next request, not after ever longer waits.
+        reconnect_timeout=2,
+        check=psycopg_pool.ConnectionPool.check_connection,
+        open=False,
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests) as error:
+        translated = translate(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def translate(error: Exception) -> AlmagestError | None:
+    """What an error of the database means to the client; None where it is a bug of ours.
+
+    pgSTAC raises its refusals as plain exceptions (P0001) with a sentence made for people, and PostgreSQL and PostGIS
+    refuse malformed values by class 22 and XX000: all of them are the request's fault, not the server's.
+    """
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if not isinstance(error, psycopg.Error) or state is None:
+        connection_is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return DatabaseUnavailableError() if connection_is_gone or not isinstance(error, psycopg.Error) else None
+    sentence = error.diag.message_primary or ""
+    if state == "57014":
+        return OverloadedError()
+    if state == "25006":
+        return DatabaseUnavailableError("The catalogue takes no changes at the moment.")
+    if state in {"P0001", "23502", "23514"}:
+        return BadRequestError(sentence)
+    if state.startswith("22") or state == "XX000":
+        return BadRequestError(f"A value in this request cannot be used: {sentence}")
+    if state in _NOT_SQL:
+        # The sentence would be about SQL that the client never wrote.
+        return BadRequestError("This search cannot be answered: an operator in it does not fit its operands.")
+    return DatabaseUnavailableError() if state[:2] in {"08", "53", "57"} else None

@@ -1,0 +1,87 @@
+"""What a request may ask for. Checked before any other dependency, because some of those already act on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Query
+from starlette.requests import Request
+
+from almagest.core.errors import BadRequestError, NotFoundError
+
+#: PROJ and GDAL take a path, an address or a pipeline for a CRS as well, and would open what they are given.
+_CRS = re.compile(r"(EPSG:\d{4,6}|OGC:CRS84|https?://www\.opengis\.net/def/crs/(EPSG/0/\d{4,6}|OGC/1\.3/CRS84))", re.I)
+_CRS_PARAMETERS = ("crs", "coord_crs", "dst_crs")
+
+_MAX_ZOOM = 30
+_MAX_BUFFER_PX = 256
+_MAX_PADDING_PX = 64
+_MAX_COVER_SCALE = 10
+_MAX_BINS = 1024
+_MAX_ASSETS = 16
+_MAX_EXPRESSION = 1000
+
+
+def limits(max_size_px: int) -> Callable[..., None]:
+    """A dependency that refuses what would cost too much, or reach where it must not."""
+    largest = {
+        "tilesize": max_size_px,
+        "max_size": max_size_px,
+        "width": max_size_px,
+        "height": max_size_px,
+        "buffer": _MAX_BUFFER_PX,
+        "padding": _MAX_PADDING_PX,
+        "cover_scale": _MAX_COVER_SCALE,
+    }
+
+    def check(
+        request: Request,
+        blank: Annotated[
+            bool, Query(description="Answer a tile where there is nothing to see with an empty picture.")
+        ] = False,
+    ) -> None:
+        given = [*request.query_params.multi_items(), *((k, str(v)) for k, v in request.path_params.items())]
+        for name, value in given:
+            if name in largest:
+                _check_size(name, value, largest[name])
+            elif name in _CRS_PARAMETERS and not _CRS.fullmatch(value):
+                raise BadRequestError(f"{name}: give the coordinate reference system as `EPSG:4326` or `OGC:CRS84`.")
+            elif name == "histogram_bins" and _is_many_bins(value):
+                raise BadRequestError(f"histogram_bins: at most {_MAX_BINS} bins.")
+            elif name == "expression" and len(value) > _MAX_EXPRESSION:
+                raise BadRequestError(f"expression: at most {_MAX_EXPRESSION} characters.")
+        names = [name for name, _ in given]
+        if ("width" in names) != ("height" in names):
+            raise BadRequestError("Give width and height together, or max_size alone.")
+        if names.count("assets") > _MAX_ASSETS:
+            raise BadRequestError(f"assets: at most {_MAX_ASSETS} at once.")
+        if "z" in request.path_params:
+            _check_tile(request)
+
+    return check
+
+
+def _check_size(name: str, value: str, largest: int) -> None:
+    try:
+        size = float(value)
+    except ValueError:
+        return  # said better by the parameter's own type
+    if not 0 < size <= largest:
+        raise BadRequestError(f"{name}: {value} is not between 1 and {largest}.")
+
+
+def _is_many_bins(value: str) -> bool:
+    edges = value.split(",")
+    return len(edges) > _MAX_BINS or (len(edges) == 1 and value.isdigit() and int(value) > _MAX_BINS)
+
+
+def _check_tile(request: Request) -> None:
+    try:
+        z, x, y = (int(request.path_params[name]) for name in ("z", "x", "y"))
+    except ValueError:
+        return
+    # No grid that is offered has more than two tiles in the first row of its first zoom.
+    if not 0 <= z <= _MAX_ZOOM or not 0 <= x < 2 << z or not 0 <= y < 2 << z:
+        raise NotFoundError("There is no such tile.")
