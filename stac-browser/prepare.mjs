@@ -34,6 +34,12 @@ const PATCHES = [
     put: 'font-size: clamp(1.1rem, 5vw, 1.5rem);$1'
   },
   {
+    why: 'the same inputs give the same file names wherever they are built',
+    file: 'vue.config.js',
+    find: /configureWebpack: \{/g,
+    put: '$&\n    optimization: { realContentHash: true },'
+  },
+  {
     why: 'ask the settings whether an asset may be shown on the map',
     file: 'src/components/HrefActions.vue',
     find: /(if \(typeof this\.data\?\.type !== 'string')(\) \{\s*return false;)/g,

@@ -21,6 +21,7 @@ prepare_home() {
         fi
     fi
     HOME_DIR=$(readlink -m "$HOME_DIR")
+    check_owner
     mkdir -p "$HOME_DIR" 2>/dev/null || fail "$HOME_DIR cannot be made: set ALMAGEST_HOME to a folder you may write to."
     [ -w "$HOME_DIR" ] || fail "$HOME_DIR belongs to $(stat -c %U "$HOME_DIR"): run this as $(stat -c %U "$HOME_DIR")."
     as_service test -x "$HOME_DIR" ||
@@ -28,6 +29,16 @@ prepare_home() {
     cat "$LOG" >>"$HOME_DIR/bootstrap.log"
     rm -f "$LOG"
     LOG=$HOME_DIR/bootstrap.log
+}
+
+# Root may have made it, and its user; anybody else's is not for root to take over.
+check_owner() {
+    local owner
+    [ -e "$HOME_DIR" ] || return 0
+    owner=$(stat -c %U "$HOME_DIR")
+    if is_root && [ "$owner" != root ] && [ "$owner" != "$RUN_AS" ]; then
+        fail "$HOME_DIR belongs to the user $owner: run this as $owner, or set ALMAGEST_HOME to another folder."
+    fi
 }
 
 one_at_a_time() {

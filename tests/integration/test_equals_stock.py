@@ -4,7 +4,7 @@ Deliberate differences, each undone here before comparing:
 
 * explicit nulls of a document survive; stock hydration in SQL drops them (STAC requires ``datetime: null`` by a range);
 * links: ``prev`` instead of ``previous`` as the specifications name it, signed paging tokens, ids percent-encoded, the
-  tiler's links, and queryables links to ourselves only (stock hands on those of the server that a collection came from);
+  tiler's links, and queryables links to ourselves only (stock hands on those of a collection's former server);
 * with ``fields``, stock's API-hydrate mode leaves out ``collection``, which its SQL mode always includes, as we do;
 * ``numberMatched`` is not guessed.
 """

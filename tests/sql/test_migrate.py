@@ -25,7 +25,8 @@ def catalog(connection: psycopg.Connection) -> list[tuple[str, ...]]:
     """Everything of ours in the system catalogues: objects with their definitions, owners and rights."""
     return connection.execute(
         """
-        SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proowner::regrole::text, p.proacl::text
+        SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proowner::regrole::text,
+               p.proacl::text
         FROM pg_proc p WHERE p.pronamespace = 'almagest'::regnamespace
         UNION ALL
         SELECT 'relation', c.oid::regclass::text, c.relkind::text, c.relowner::regrole::text, c.relacl::text

@@ -117,12 +117,21 @@ def start(root: Path) -> Cluster:
             initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
             subprocess.run([*as_user, *initdb, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True)
             port_file.write_text(str(free_port()))
-            options = (
-                f"-p {port_file.read_text()} -c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -c fsync=off -c full_page_writes=off"
-                " -c synchronous_commit=off -c jit=off -c timezone=UTC -c max_connections=200"
-                " -c shared_buffers=256MB -c max_locks_per_transaction=256"
-            )
-            pg_ctl = [programs / "pg_ctl", "-D", data, "-l", root / "postgres.log", "-w", "-o", options, "start"]
+            options = {
+                "port": port_file.read_text(),
+                "listen_addresses": "127.0.0.1",
+                "unix_socket_directories": str(root),
+                "fsync": "off",
+                "full_page_writes": "off",
+                "synchronous_commit": "off",
+                "jit": "off",
+                "timezone": "UTC",
+                "max_connections": "200",
+                "shared_buffers": "256MB",
+                "max_locks_per_transaction": "256",
+            }
+            given = " ".join(f"-c {name}={value}" for name, value in options.items())
+            pg_ctl = [programs / "pg_ctl", "-D", data, "-l", root / "postgres.log", "-w", "-o", given, "start"]
             subprocess.run([*as_user, *pg_ctl], check=True, capture_output=True)
     return Cluster(root, int(port_file.read_text()))
 

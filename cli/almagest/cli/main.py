@@ -9,7 +9,8 @@ import sys
 
 import typer
 
-from almagest.cli import up
+from almagest.cli import db, sample, settings, up
+from almagest.cli.output import console
 from almagest.core.errors import AlmagestError
 
 app = typer.Typer(
@@ -20,10 +21,13 @@ app = typer.Typer(
     # A traceback with the values of variables would print secrets.
     pretty_exceptions_show_locals=False,
 )
-app.command()(up.up)
-app.command()(up.down)
-app.command()(up.status)
-app.command()(up.logs)
+app.command(epilog="Example: almagest up --sample ../shared/data")(up.up)
+app.command(epilog="Example: almagest down")(up.down)
+app.command(epilog="Example: almagest status --json")(up.status)
+app.command(epilog="Example: almagest logs stac --follow")(up.logs)
+app.command()(settings.settings)
+app.add_typer(db.app, name="db")
+app.add_typer(sample.app, name="sample")
 
 # What the machine refuses us is the operator's to mend, not a bug: no traceback.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
@@ -49,9 +53,6 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int = 1) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True)
     console.print("Error: ", style="bold red", end="")
     console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from almagest.cli.output import console
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ def up(
 
     Called by root, it becomes the unprivileged user of ALMAGEST_USER first. Where everything runs already, it only
     looks whether all is well.
-
-    Example: `almagest up --sample ../shared/data`
     """
     from rich.console import Console
 
@@ -44,7 +43,6 @@ def up(
     from almagest.core.settings import Settings
 
     lifecycle.heed_signals()
-    console = Console(stderr=True)
     progress = report.Progress(console)
     settings = Settings.load()
     state.check_home(settings)
@@ -73,16 +71,10 @@ def up(
 
 
 def down() -> None:
-    """Stop everything, and leave the data.
+    """Stop everything, and leave the data."""
+    from almagest.cli.stack import lifecycle, report, session
 
-    Example: `almagest down`
-    """
-    from rich.console import Console
-
-    from almagest.cli.stack import lifecycle, report
-
-    console = Console(stderr=True)
-    settings = _running_settings()
+    settings = session.of_stack()
     if settings is None or not lifecycle.stop(settings, report.Progress(console)):
         console.print("Nothing runs.")
 
@@ -90,17 +82,14 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
-    """List processes, addresses and health. Exit code: 0 healthy, 1 not, 3 not running.
-
-    Example: `almagest status --json`
-    """
+    """List processes, addresses and health. Exit code: 0 healthy, 1 not, 3 not running."""
     from rich.console import Console
 
-    from almagest.cli.stack import report
+    from almagest.cli.stack import report, session
     from almagest.cli.stack import status as asked
     from almagest.core.settings import Settings
 
-    settings = _running_settings()
+    settings = session.of_stack()
     found = asked.status(settings) if settings else asked.Status(running=False, processes=())
     if as_json:
         shown = settings or Settings.load()
@@ -127,13 +116,11 @@ def logs(
         int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show of each.")
     ] = 20,
 ) -> None:
-    """Show the logs.
-
-    Example: `almagest logs stac -f`
-    """
+    """Show the logs."""
     from almagest.cli.stack import logs as reader
+    from almagest.cli.stack import session
 
-    settings = _running_settings()
+    settings = session.of_stack()
     if settings is None:
         raise ConfigurationError("There are no logs yet: nothing was ever started here (ALMAGEST_HOME).")
     files = reader.files(settings, name)
@@ -151,18 +138,6 @@ def logs(
                 show(source, line)
         except KeyboardInterrupt:
             return
-
-
-def _running_settings() -> Settings | None:
-    """The settings of the stack here, read as the user it belongs to; None where there never was one."""
-    from almagest.cli.stack import privileges, state
-    from almagest.core.settings import Settings
-
-    settings = Settings.load()
-    if not state.folder(settings).exists():
-        return None
-    privileges.step_down(settings)
-    return state.effective()
 
 
 def _readable_folder(settings: Settings, sample: str, progress: Progress) -> Path | None:

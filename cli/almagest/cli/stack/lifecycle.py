@@ -20,6 +20,8 @@ from almagest.core.settings import Settings
 
 #: How long an orphan gets to end by itself: the kernel has told it to at its parent's death.
 _ORPHAN_GRACE_S = 15.0
+#: How long everything may take to stop; PostgreSQL alone may take a minute.
+_STOP_S = 90.0
 #: A service that ended this often while it was waited for will not come up.
 _HOPELESS = 5
 
@@ -127,7 +129,7 @@ def stop(settings: Settings, progress: Progress) -> bool:
         return found
     with progress.step("Stopping"):
         supervisor.Client(supervisor.socket(settings)).shutdown()
-        remnants.remove(find, 90)
+        remnants.remove(find, _STOP_S)
     return True
 
 
@@ -146,9 +148,11 @@ def _clear_remnants(settings: Settings, progress: Progress) -> None:
     def find() -> list[int]:
         return remnants.of_stack(settings.site.home)
 
-    if find():
-        with progress.step("Waiting for processes of a stack that was killed"):
-            remnants.remove(find, _ORPHAN_GRACE_S)
+    if not find():
+        return
+    is_stopping = supervisor.Client(supervisor.socket(settings)).state() == "SHUTDOWN"
+    with progress.step("Waiting for the end of an earlier run"):
+        remnants.remove(find, _STOP_S if is_stopping else _ORPHAN_GRACE_S)
 
 
 def _check_space(settings: Settings) -> None:
@@ -207,6 +211,8 @@ def _wait(
             starts[entry.name].add(entry.started)
             if len(starts[entry.name]) >= _HOPELESS:
                 raise StackError(_failure(settings, entry, "keeps ending"))
+        if not is_running(settings):
+            raise StackError("The supervisor was stopped while everything was still starting.")
         if time.monotonic() > deadline and not any(patient(entry.reason or "") for entry in waiting):
             raise StackError(_failure(settings, waiting[0], f"is not ready after {seconds:.0f} s"))
         time.sleep(0.2)

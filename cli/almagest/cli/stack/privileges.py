@@ -91,13 +91,15 @@ def readable_copy(settings: Settings, sample: Path) -> Path:
 
 def _owner(home: Path) -> pwd.struct_passwd | None:
     try:
-        return pwd.getpwuid((home / "state").stat().st_uid)
+        owner = pwd.getpwuid((home / "state").stat().st_uid)
     except FileNotFoundError:
         return None
     except PermissionError:
         raise ConfigurationError(
             f"{home} cannot be read by {pwd.getpwuid(os.geteuid()).pw_name}: run this as root."
         ) from None
+    # What root made and has not given away yet belongs to nobody.
+    return None if owner.pw_uid == os.geteuid() == 0 else owner
 
 
 def _wanted_user(settings: Settings) -> pwd.struct_passwd:

@@ -195,12 +195,16 @@ class Client:
         with proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
+    def state(self) -> str:
+        """`RUNNING`, `SHUTDOWN` (on its way out), or nothing where no supervisor answers."""
+        try:
+            return str(self._call("getState")["statename"])
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return ""
+
     def is_running(self) -> bool:
         """Whether a supervisor answers and is not on its way out."""
-        try:
-            return bool(self._call("getState")["statename"] == "RUNNING")
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-            return False
+        return self.state() == "RUNNING"
 
     def processes(self) -> dict[str, Process]:
         """All programs by name; empty where no supervisor runs."""

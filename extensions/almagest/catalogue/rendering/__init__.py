@@ -5,7 +5,7 @@ tell (their type, how bright they are) is left open here and settled by the tile
 """
 
 from almagest.catalogue.rendering.choice import default_render, renders
-from almagest.catalogue.rendering.links import collection_links, links
+from almagest.catalogue.rendering.links import RELS, collection_links, links
 from almagest.catalogue.rendering.render import Render
 
-__all__ = ["Render", "collection_links", "default_render", "links", "renders"]
+__all__ = ["RELS", "Render", "collection_links", "default_render", "links", "renders"]

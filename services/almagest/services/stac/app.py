@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from almagest.catalogue.paging import TokenKey
 from almagest.core import secrets
 from almagest.core.errors import DatabaseUnavailableError
+from almagest.core.hrefs import HrefPolicy
 from almagest.core.settings import Settings
 from almagest.services.stac import transactions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     reads = Pool(settings, "almagest_reader")
     writes = Pool(settings, "almagest_writer")
     public = Links(f"{settings.site.origin}{PREFIX}/")
-    tiles = TileLinks.of(settings, f"{settings.site.origin}{PREFIX}/tiles")
+    tiles = TileLinks(HrefPolicy.of(settings), f"{settings.site.origin}{PREFIX}/tiles")
     catalogue = CollectionReader(reads, tiles)
     key = TokenKey(secrets.ensure(settings.secrets, "token.key").encode(), audience="internal")
     offered = extensions(QueryablesClient(catalogue=catalogue))

@@ -8,12 +8,19 @@ from typing import Any
 
 import orjson
 
+from almagest.services.stac.hydration import base_item, join
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks
 
 Document = dict[str, Any]
 
+#: The latest item of each of these collections, as it is stored.
+_LATEST = """
+    SELECT c.id, r.item, r.base
+    FROM unnest($1::text[]) AS c(id),
+         LATERAL search_page(jsonb_build_object('collections', jsonb_build_array(c.id)), NULL, false, 1) AS r
+"""
 _IS_COLLECTION = {"op": "=", "args": [{"property": "type"}, "Collection"]}
 
 
@@ -54,7 +61,9 @@ class CollectionReader:
         """
         found = await self._page({**search, **_collections_only(search)})
         wants_links = "links" not in ((search.get("fields") or {}).get("exclude") or ())
-        collections = [self._linked(c, links) if wants_links and "id" in c else c for c in found["collections"]]
+        collections = found["collections"]
+        if wants_links:
+            await self._link(collections, links)
         offsets = {link["rel"]: link["body"]["offset"] for link in found.get("links", [])}
         return CollectionPage(collections, found["numberMatched"], offsets.get("next"), offsets.get("prev"))
 
@@ -75,7 +84,8 @@ class CollectionReader:
         document = await self._document(collection)
         if document is None or document.get("type") != "Collection":
             return None
-        return self._linked(document, links)
+        await self._link([document], links)
+        return document
 
     async def exists(self, collection: str) -> bool:
         """Whether there is such a collection."""
@@ -98,10 +108,15 @@ class CollectionReader:
             text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", orjson.dumps(search).decode())
         return dict(orjson.loads(text))
 
-    def _linked(self, collection: Document, links: Links) -> Document:
-        collection["links"] = links.collection(collection["id"], collection.get("links"))
-        collection["links"] += self.tiles.collection(collection)
-        return collection
+    async def _link(self, collections: list[Document], links: Links) -> None:
+        named = [collection for collection in collections if "id" in collection]
+        async with self.pool.connection() as connection:
+            rows = await connection.fetch(_LATEST, [collection["id"] for collection in named])
+        latest = {row["id"]: join(orjson.loads(row["item"]), base_item(row["base"])) for row in rows}
+        for collection in named:
+            identifier = collection["id"]
+            collection["links"] = links.collection(identifier, collection.get("links"))
+            collection["links"] += self.tiles.collection(collection, latest.get(identifier))
 
 
 def _collections_only(search: Mapping[str, Any]) -> Document:

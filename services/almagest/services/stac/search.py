@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from hydraters import hydrate
 
 from almagest.catalogue.paging import Anchor, TokenKey
+from almagest.services.stac.hydration import Document, base_item, join
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks
-
-Document = dict[str, Any]
 
 DEFAULT_LIMIT = 10
 
@@ -93,7 +91,7 @@ class ItemSearch:
             row = await connection.fetchrow("SELECT item, base FROM item_row($1, $2)", collection, item)
         if row is None:
             return None
-        document = join(orjson.loads(row["item"]), _base(row["base"]))
+        document = join(orjson.loads(row["item"]), base_item(row["base"]))
         document["links"] = links.item(collection, item, document.get("links")) + self.tiles.item(document)
         return document
 
@@ -106,7 +104,7 @@ class ItemSearch:
         wants_links = "links" not in (fields.get("exclude") or ())
         for row in rows:
             if row["base"] is not None:  # stands only where it differs from the row before
-                base = _base(row["base"])
+                base = base_item(row["base"])
             document = join(orjson.loads(row["item"]), base, whole=not fields)
             if wants_links:
                 document["links"] = links.item(row["collection"], row["id"], document.get("links"))
@@ -115,27 +113,9 @@ class ItemSearch:
         return documents
 
 
-def join(item: Document, base: Document, *, whole: bool = True) -> Document:
-    """A stored item joined with the base item it was stripped against.
-
-    pgSTAC's own hydration drops nulls, and with them the ``datetime: null`` that STAC requires beside a range; here nulls
-    survive. Where a writer lost that one before it was stored, it is put back in a whole document (in one cut down to
-    some fields nobody can tell).
-    """
-    document: Document = hydrate(base, item, strip_unmatched_markers=True)
-    properties = document.get("properties")
-    if whole and properties and "start_datetime" in properties and "end_datetime" in properties:
-        properties.setdefault("datetime", None)
-    return document
-
-
 def _without_empty_fields(search: Mapping[str, Any]) -> Mapping[str, Any]:
     """Request models always bring ``fields`` along; only where it names some does the core cut documents down."""
     fields = search.get("fields") or {}
     if fields.get("include") or fields.get("exclude"):
         return search
     return {key: value for key, value in search.items() if key != "fields"}
-
-
-def _base(text: str | None) -> Document:
-    return {key: value for key, value in orjson.loads(text).items() if value is not None} if text else {}

@@ -6,21 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from almagest.core.settings import Settings
+from almagest.catalogue import rendering
+from almagest.core.hrefs import HrefPolicy
+
+Document = Mapping[str, Any]
+Link = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class TileLinks:
-    """Makes links to rendered pictures."""
+    """Makes links for documents of which something can really be rendered, and none for others.
 
-    base: str
+    Attributes:
+        policy: what the tiler may open.
+        url: public address of the tiler, without a trailing slash.
+    """
 
-    @classmethod
-    def of(cls, settings: Settings, base: str) -> TileLinks:
-        return cls(base)
+    policy: HrefPolicy
+    url: str
 
-    def item(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return []
+    def item(self, item: Document) -> list[Link]:
+        """Tiles and small pictures of an item."""
+        return rendering.links(item, rendering.renders(item, self.policy), self.url)
 
-    def collection(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return []
+    def collection(self, collection: Document, example: Document | None) -> list[Link]:
+        """Tiles of all items of a collection, shown as ``example``, one of them, is shown."""
+        if example is None:
+            return []
+        ways = rendering.renders(dict(example), self.policy, dict(collection))
+        return rendering.collection_links(collection, ways, self.url, example)

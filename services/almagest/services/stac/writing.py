@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from almagest.catalogue import validation
+from almagest.catalogue import rendering, validation
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
 from almagest.core.settings import Settings
 from almagest.services.stac.links import OGC_QUERYABLES
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 Change = Callable[[Document], Any]
 
 #: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
-_MADE_HERE = frozenset({"xyz", "tilejson", "preview", "queryables", OGC_QUERYABLES})
+_MADE_HERE = rendering.RELS | {"queryables", OGC_QUERYABLES}
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def create_app(
     checked = [Depends(limits(settings.tiles.max_size_px))]
     # Before the mosaics: `register` is no search's id.
     app.include_router(searches.router(can_register=writer is not None), tags=["Searches"], dependencies=checked)
-    for below, tag, router in routers(environment.gdal_options(settings)):
+    for below, tag, router in routers(environment.gdal_options()):
         app.include_router(router, prefix=below, tags=[tag], dependencies=checked)
     errors.install(app)
     app.add_exception_handler(NotModified, not_modified)

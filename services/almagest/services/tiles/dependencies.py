@@ -153,14 +153,16 @@ def showing(path: Callable[..., Source]) -> Showing:
         chosen: Annotated[AssetsExprParams, Depends(layer)],
         given: Annotated[ImageRenderingParams, Depends()],
     ) -> ImageRenderingParams:
+        if request.query_params.get("algorithm"):
+            return given  # what comes out of one has nothing to do with the values that went in
         if default is not None:
             given.color_formula = given.color_formula or default.color_formula
-            given.rescale = given.rescale or list(default.rescale) or None  # type: ignore[assignment]
+            given.rescale = given.rescale or [*default.rescale] or None  # type: ignore[assignment,list-item]
         classes = "colormap" in request.query_params or (default is not None and default.colormap is not None)
-        if given.rescale or chosen.expression or classes or not is_seen(request.path_params.get("format")):
+        if given.rescale or classes or not is_seen(request.path_params.get("format")):
             return given
         if example := source.example():
-            given.rescale = stretch.ranges(example, chosen.assets) or None  # type: ignore[arg-type,assignment]
+            given.rescale = stretch.ranges(example, chosen) or None  # type: ignore[assignment]
         return given
 
     return Showing(layer, assets, dataset, colormap, picture)

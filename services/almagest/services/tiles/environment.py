@@ -34,7 +34,7 @@ _KEPT = frozenset({"GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_DATA", "PROJ_LIB"})
 _PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 
 
-def gdal_options(settings: Settings) -> dict[str, str]:
+def gdal_options() -> dict[str, str]:
     """Options that hold for every dataset that is opened, whatever the process was started with."""
     return {
         # No sidecar files: they hold references, and looking for them costs a round trip each.
@@ -42,7 +42,6 @@ def gdal_options(settings: Settings) -> dict[str, str]:
         "GDAL_PAM_ENABLED": "NO",
         "GDAL_VRT_ENABLE_PYTHON": "NO",
         "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
-        "GDAL_CACHEMAX": str(settings.tiles.cache_mb),
         "GDAL_NUM_THREADS": "1",
         "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(REMOTE_SUFFIXES),
         "GDAL_HTTP_NETRC": "NO",
@@ -60,8 +59,9 @@ def variables(settings: Settings) -> dict[str, str]:
     hosts = sorted({host.lower().split(":")[0] for host in settings.store.asset_hosts})
     threads = str(settings.tiles.threads)
     return {
-        **gdal_options(settings),
+        **gdal_options(),
         "GDAL_SKIP": ",".join(SKIPPED_DRIVERS),
+        "GDAL_CACHEMAX": f"{settings.tiles.cache_mb}MB",
         "VSI_CACHE": "TRUE",
         "VSI_CACHE_SIZE": str(1 << 20),
         "CPL_VSIL_CURL_CACHE_SIZE": str(32 << 20),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 from fastapi import FastAPI
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError, RasterioIOError
 from rio_tiler import errors as below
 from starlette.requests import Request
@@ -62,6 +63,7 @@ TRANSLATIONS: tuple[tuple[type[Exception], Callable[[Exception], AlmagestError]]
     (below.MaxArraySizeError, lambda _: BadRequestError("This would be too large a picture. Ask for a smaller one.")),
     (below.RioTilerError, lambda _: BadRequestError("This request does not fit the data.")),
     (CRSError, lambda _: BadRequestError("The data cannot be brought to this coordinate reference system.")),
+    (CPLE_BaseError, lambda _: BadRequestError("This request does not fit the data.")),
     (RasterioIOError, lambda _: UnreadableAssetError()),
 )
 
@@ -77,8 +79,8 @@ def install(app: FastAPI) -> None:
         if isinstance(error, below.NoAssetFoundError | below.EmptyMosaicError):
             return blank() if wants_blank(request) else Response(status_code=204)
         translated = next(translate for kind, translate in TRANSLATIONS if isinstance(error, kind))(error)
-        if isinstance(error, RasterioIOError):
-            log.warning("asset cannot be read", reason=str(error))
+        if isinstance(error, RasterioIOError | CPLE_BaseError):
+            log.warning("GDAL refused", reason=str(error))
         response: Response = await answer_problem(request, translated)  # type: ignore[misc]
         return response
 

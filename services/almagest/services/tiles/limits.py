@@ -50,6 +50,8 @@ def limits(max_size_px: int) -> Callable[..., None]:
                 raise BadRequestError(f"{name}: give the coordinate reference system as `EPSG:4326` or `OGC:CRS84`.")
             elif name == "histogram_bins" and _is_many_bins(value):
                 raise BadRequestError(f"histogram_bins: at most {_MAX_BINS} bins.")
+            elif name == "p" and not (value.isdecimal() and int(value) <= 100):
+                raise BadRequestError("p: a percentile is a whole number from 0 to 100.")
             elif name == "expression" and len(value) > _MAX_EXPRESSION:
                 raise BadRequestError(f"expression: at most {_MAX_EXPRESSION} characters.")
         names = [name for name, _ in given]

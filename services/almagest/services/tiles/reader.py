@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import attr
+import numpy
 import structlog
 from rasterio.env import env_ctx_if_needed
 from rasterio.errors import RasterioIOError
@@ -26,6 +27,8 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.services.tiles.errors import SourceUnavailableError, UnreadableAssetError
 
 log = structlog.get_logger(__name__)
+
+Pixels = TypeVar("Pixels", ImageData, PointData)
 
 #: Formats whose files stand for themselves.
 DRIVERS = ("GTiff", "JP2OpenJPEG")
@@ -130,19 +133,35 @@ class RasterReader(Reader):
 
     def part(self, bbox: BBox, **options: Any) -> ImageData:
         """Part of the dataset; see rio-tiler."""
-        return super().part(bbox, **self._bounded(options))
+        return self._shown(super().part, bbox, **self._bounded(options))
 
     def read(self, **options: Any) -> ImageData:
         """The whole dataset, reduced; see rio-tiler."""
-        return super().read(**self._bounded(options))
+        return self._shown(super().read, **self._bounded(options))
 
     def point(self, lon: float, lat: float, **options: Any) -> PointData:
         """One pixel; see rio-tiler."""
         self._check_bands(options)
-        return super().point(lon, lat, **options)
+        return self._shown(super().point, lon, lat, **options)
+
+    @staticmethod
+    def _shown(read: Callable[..., Pixels], *arguments: Any, **options: Any) -> Pixels:
+        try:
+            pixels = read(*arguments, **options)
+        except (TypeError, ValueError, OverflowError):
+            if options.get("nodata") is None:
+                raise
+            raise BadRequestError("nodata: the type of these pixels has no such value.") from None
+        if numpy.iscomplexobj(pixels.array):
+            # Of radar, how much came back; nothing behind us knows complex numbers.
+            pixels.array = numpy.ma.abs(pixels.array)
+        return pixels
 
     def _bounded(self, options: dict[str, Any]) -> dict[str, Any]:
         self._check_bands(options)
+        if self.dataset.nodata is None and self.dataset.dtypes[0].startswith("complex"):
+            # With a mask of its own making, rio-tiler fails on complex numbers.
+            options = {"nodata": 0, **options}
         if options.get("height") or options.get("width"):
             return options
         return {**options, "max_size": min(options.get("max_size") or self.max_size_px, self.max_size_px)}

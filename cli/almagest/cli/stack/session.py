@@ -1,0 +1,31 @@
+"""Whose settings a command works with, and as whom."""
+
+from __future__ import annotations
+
+import os
+
+from almagest.cli.stack import privileges, state
+from almagest.core.settings import Settings
+
+
+def of_stack() -> Settings | None:
+    """The settings of the stack here, as its user; None where there never was one."""
+    settings = Settings.load()
+    if not state.folder(settings).exists():
+        return None
+    privileges.step_down(settings)
+    return state.effective()
+
+
+def attach() -> Settings:
+    """The settings for a command that works on the catalogue, whether or not the stack runs.
+
+    What this shell says counts; what it says nothing about is as the stack here was started, if there is one. Root
+    becomes the stack's user, lest files be made that the services cannot read.
+    """
+    settings = Settings.load()
+    if not state.folder(settings).exists():
+        return settings
+    privileges.step_down(settings)
+    remembered = state.recall(settings).get("settings", {})
+    return state.load({name: value for name, value in remembered.items() if name not in os.environ})
