@@ -101,7 +101,7 @@ run node prepare.mjs
 
 say "building (about a minute)"
 run env SB_historyMode=history SB_pathPrefix=/ SB_catalogTitle=Almagest SB_noSourceMaps=true \
-  node_modules/.bin/vue-cli-service build --skip-plugins eslint
+  node_modules/.bin/vue-cli-service build
 [ -s dist/index.html ] && [ -d dist/js ] || die "the build left no site (log: $log)"
 
 # Compressed copies for nginx's gzip_static; only of files whose name holds their hash.

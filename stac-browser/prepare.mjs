@@ -2,6 +2,7 @@
 // A patch whose target is not there exactly once stops the build, so an update upstream cannot pass unnoticed.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { douglasPeucker } from 'ol/geom/flat/simplify.js';
 import Polygon from 'ol/geom/Polygon.js';
 import { feature, meshArcs } from 'topojson-client';
 import { unwrapPolygon } from './basemap/unwrap.mjs';
@@ -93,7 +94,7 @@ rmSync('public/sw.js');
 rmSync('public/mitm.html');
 
 // Natural Earth, two scales: land to fill, coasts and borders to draw, and in the coarse one the names of countries.
-function basemap(scale, withNames) {
+function basemap(scale, tolerance, withNames) {
   const source = require(`world-atlas/countries-${scale}.json`);
   const { countries, land } = source.objects;
   const shape = (type, arcs, kind) => ({ type, arcs, properties: { kind } });
@@ -104,7 +105,7 @@ function basemap(scale, withNames) {
   return {
     type: 'Topology',
     transform: source.transform,
-    arcs: source.arcs,
+    arcs: source.arcs.map((arc) => simplified(arc, source.transform, tolerance)),
     objects: {
       shapes: {
         type: 'GeometryCollection',
@@ -119,7 +120,26 @@ function basemap(scale, withNames) {
   };
 }
 
-// One point inside each country's largest part, and the zoom from which its name has room.
+// An arc (steps on the file's integer grid) without the points that bend it by less than `tolerance` degrees.
+function simplified(arc, { scale: [dx, dy] }, tolerance) {
+  let [x, y] = [0, 0];
+  const flat = arc.flatMap(([stepX, stepY]) => [(x += stepX) * dx, (y += stepY) * dy]);
+  const kept = [];
+  kept.length = douglasPeucker(flat, 0, flat.length, 2, tolerance ** 2, kept, 0);
+  if (kept.length < 8) {
+    return arc; // a small island needs its few points
+  }
+  [x, y] = [0, 0];
+  const steps = [];
+  for (let i = 0; i < kept.length; i += 2) {
+    const [toX, toY] = [Math.round(kept[i] / dx), Math.round(kept[i + 1] / dy)];
+    steps.push([toX - x, toY - y]);
+    [x, y] = [toX, toY];
+  }
+  return steps;
+}
+
+// One point inside each country's largest part, and the resolution (metres a pixel) up to which its name has room.
 function names(source) {
   return feature(source, source.objects.countries).features.flatMap(({ geometry, properties }) => {
     const polygons = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
@@ -129,9 +149,8 @@ function names(source) {
     const [, , room] = point.getCoordinates(); // how wide the country is there, in metres of the map
     const [lon, lat] = point.transform('EPSG:3857', 'EPSG:4326').getCoordinates();
     const needed = properties.name.length * 7; // pixels
-    const minZoom = Math.max(1, Math.log2((156543 * needed) / room));
     // Antarctica has no middle on this map.
-    return lat < -80 ? [] : [[properties.name, round(lon, 2), round(lat, 2), round(minZoom, 1)]];
+    return lat < -80 ? [] : [[properties.name, round(lon, 2), round(lat, 2), Math.round(room / needed)]];
   });
 }
 
@@ -139,5 +158,5 @@ function round(value, digits) {
   return Number(value.toFixed(digits));
 }
 
-writeFileSync('basemap/coarse.json', JSON.stringify(basemap('50m', true)));
-writeFileSync('basemap/detailed.json', JSON.stringify(basemap('10m', false)));
+writeFileSync('basemap/coarse.json', JSON.stringify(basemap('50m', 0.01, true)));
+writeFileSync('basemap/detailed.json', JSON.stringify(basemap('10m', 0.005, false)));

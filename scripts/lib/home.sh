@@ -26,8 +26,10 @@ prepare_home() {
     [ -w "$HOME_DIR" ] || fail "$HOME_DIR belongs to $(stat -c %U "$HOME_DIR"): run this as $(stat -c %U "$HOME_DIR")."
     as_service test -x "$HOME_DIR" ||
         fail "$HOME_DIR is closed to the user $RUN_AS: set ALMAGEST_HOME to a folder below /var/lib."
-    cat "$LOG" >>"$HOME_DIR/bootstrap.log"
-    rm -f "$LOG"
+    if [ -n "$LOG" ]; then
+        cat "$LOG" >>"$HOME_DIR/bootstrap.log"
+        rm -f "$LOG"
+    fi
     LOG=$HOME_DIR/bootstrap.log
 }
 

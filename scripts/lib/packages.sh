@@ -68,8 +68,9 @@ install_quietly() {
     trap restore_system EXIT
     forbid_service_starts
     case $packages in *postgresql-*) forbid_main_cluster ;; esac
+    note "installing ${packages//$'\n'/, }"
     # shellcheck disable=SC2086
-    run_step "Debian packages (${packages//$'\n'/, })" apt_install $packages
+    run_step "Debian packages" apt_install $packages
     # shellcheck disable=SC2086
     silence $units
     restore_system

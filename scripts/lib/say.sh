@@ -1,7 +1,7 @@
 # What a person sees: steps with their time, long ones with a sign of life, and one sentence where it ends.
 # shellcheck shell=bash
 
-LOG=$(mktemp -t almagest-bootstrap.XXXXXX)
+LOG= # until the state folder is there, a temporary file, and only once there is something to write
 CHILD=
 
 fail() {
@@ -17,6 +17,7 @@ note() {
 run_step() {
     local title=$1 started=$SECONDS status=0
     shift
+    LOG=${LOG:-$(mktemp -t almagest-bootstrap.XXXXXX)}
     printf '\n=== %s: %s\n' "$title" "$*" >>"$LOG"
     "$@" >>"$LOG" 2>&1 </dev/null &
     CHILD=$!
@@ -32,13 +33,14 @@ run_step() {
 }
 
 heartbeat() {
-    local title=$1 started=$2 elapsed
+    local title=$1 started=$2 elapsed next=15
     while kill -0 "$CHILD" 2>/dev/null; do
         elapsed=$((SECONDS - started))
         if [ -t 2 ]; then
             printf '\r  … %s (%s s)' "$title" "$elapsed" >&2
-        elif [ "$elapsed" -gt 0 ] && [ $((elapsed % 15)) = 0 ]; then
+        elif [ "$elapsed" -ge "$next" ]; then
             note "… $title ($elapsed s)"
+            next=$((elapsed + 15))
         fi
         # Short steps should not wait for a long pause; nobody counts the seconds of a long one.
         if [ "$elapsed" -lt 2 ]; then sleep 0.1; else sleep 1; fi

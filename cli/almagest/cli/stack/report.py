@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from almagest.cli.stack.status import Status
 from almagest.core.settings import Settings
@@ -91,11 +92,10 @@ def document(settings: Settings, status: Status) -> dict[str, object]:
 def show_addresses(console: Console, settings: Settings) -> None:
     """The table at the end of `up`."""
     labels = {"site": "Browse", "api": "STAC API", "tiles": "Tiles", "database": "Database", "write_key": "Write key"}
-    table = Table(show_header=False, box=None, padding=(0, 2))
     for name, address in addresses(settings).items():
-        # A terminal turns addresses into links; folded ones would break.
-        table.add_row(labels[name], address, style="bold" if name == "site" else "")
-    console.print(table, soft_wrap=True)
+        # No table: it would fold a long address, and terminals make links of whole ones.
+        line = Text(f"  {labels[name]:<11}").append(address, style="bold" if name == "site" else "")
+        console.print(line, soft_wrap=True)
 
 
 def show_status(console: Console, status: Status) -> None:

@@ -59,7 +59,7 @@ class Band:
         scaled = self.scale if self.scale not in {None, 0.0, 1.0} else None
         if self.color in _OPTICAL and (scaled or self.data_type in {"uint16", "int16"}):
             scale = scaled or _REFLECTANCE_SCALE
-            return _ordered(-self.offset / scale, (_BRIGHT_REFLECTANCE - self.offset) / scale)
+            return _ordered((0.0 - self.offset) / scale, (_BRIGHT_REFLECTANCE - self.offset) / scale)
         if self.minimum is None or self.maximum is None:
             return None
         low, high = self.minimum, self.maximum

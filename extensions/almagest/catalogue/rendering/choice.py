@@ -183,7 +183,8 @@ def _extension_render(name: str, entry: Document, usable: Mapping[str, Document]
     if not isinstance(assets, list) or not assets or not all(isinstance(a, str) and a in usable for a in assets):
         return None
     rescale = []
-    for pair in entry.get("rescale") or ():
+    pairs = entry.get("rescale") or []
+    for pair in pairs if isinstance(pairs, list) else [None]:
         low, high = (number(pair[0]), number(pair[1])) if isinstance(pair, list) and len(pair) == 2 else (None, None)
         if low is None or high is None or not low < high:
             return None

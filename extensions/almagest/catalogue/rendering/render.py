@@ -56,4 +56,4 @@ class Render:
 
     def query(self, *more: tuple[str, str]) -> str:
         """The parameters as a query string, after any others."""
-        return urlencode([*more, *self.parameters()], safe=",|")
+        return urlencode([*more, *self.parameters()], safe=",")

@@ -1,0 +1,49 @@
+"""Something to look at: a sample that the project renders itself, or real data wrapped as items.
+
+Importing this package imports nothing heavy; numpy, shapely and GDAL come with the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Progress", "Sample", "generate", "real"]
+
+#: Called with what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Plain STAC documents, ready to be loaded.
+
+    Attributes:
+        collections: all collections of the items.
+        items: may be gone through more than once.
+    """
+
+    collections: list[dict[str, Any]]
+    items: Iterable[dict[str, Any]]
+
+
+def generate(directory: Path, *, progress: Progress | None = None) -> Sample:
+    """Renders the sample: two made-up sensors over the same places and days.
+
+    The same call writes the same bytes. Files are complete before they appear under their names; what is there already
+    is not made again, so that a second call takes no time.
+
+    Args:
+        directory: where to put about 40 MB of COGs; made if need be. Hrefs are absolute ``file://`` URLs below it.
+        progress: told after each scene.
+
+    Raises:
+        StorageFullError: the disk is full. What is complete stays, and a later call goes on from there.
+        OSError: the directory cannot be written to.
+    """
+    from almagest.catalogue.sample import _generate
+
+    collections, items = _generate.generate(Path(directory).absolute(), _generate.Selection(), progress)
+    return Sample(collections, items)

@@ -2,7 +2,7 @@
 -- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
 
 GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer;
-GRANT SELECT ON almagest.ledger TO almagest_reader, almagest_writer;
+GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 
 GRANT EXECUTE ON FUNCTION
     almagest.port_version(),
@@ -24,7 +24,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.item_document(text, text),
     almagest.collection_document(text),
     almagest.collection_page(jsonb),
-    almagest.queryables(text[])
+    almagest.queryables(text[]),
+    almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean),
+    almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean),
+    almagest.registered_search(text)
 TO almagest_reader, almagest_writer;
 
 GRANT EXECUTE ON FUNCTION
@@ -44,5 +47,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.create_collection(jsonb),
     almagest.replace_collection(jsonb),
     almagest.upsert_collection(jsonb),
-    almagest.delete_collection(text)
+    almagest.delete_collection(text),
+    almagest.register_search(jsonb, jsonb)
 TO almagest_writer;

@@ -1,4 +1,4 @@
-"""A mosaic whose items are chosen by one statement of the catalogue, for roles that may read nothing but its functions."""
+"""A mosaic whose items the catalogue chooses by one statement, for roles that may read nothing but its functions."""
 
 from __future__ import annotations
 
@@ -77,19 +77,25 @@ class MosaicBackend(BaseBackend):
         if coord_crs not in {None, WGS84_CRS}:
             (lng,), (lat,) = transform(coord_crs, WGS84_CRS, [lng], [lat])
         return self._items(
-            Point(type="Point", coordinates=(lng, lat)),  # type: ignore[arg-type]
+            Point(type="Point", coordinates=(lng, lat)),
             **{**options, "exitwhenfull": False, "skipcovered": False},
         )
 
-    def tile(self, x: int, y: int, z: int, **options: Any) -> tuple[ImageData, list[str]]:
+    def tile(  # type: ignore[override]
+        self, x: int, y: int, z: int, **options: Any
+    ) -> tuple[ImageData, list[str]]:
         """A tile; see rio-tiler."""
         return self._read(super().tile, x, y, z, **options)
 
-    def part(self, bbox: BBox, bounds_crs: CRS = WGS84_CRS, **options: Any) -> tuple[ImageData, list[str]]:
+    def part(  # type: ignore[override]
+        self, bbox: BBox, bounds_crs: CRS = WGS84_CRS, **options: Any
+    ) -> tuple[ImageData, list[str]]:
         """A picture of a box; see rio-tiler."""
         return self._read(super().part, bbox, bounds_crs=bounds_crs, **options)
 
-    def point(self, lon: float, lat: float, coord_crs: CRS = WGS84_CRS, **options: Any) -> list[tuple[str, PointData]]:
+    def point(  # type: ignore[override]
+        self, lon: float, lat: float, coord_crs: CRS = WGS84_CRS, **options: Any
+    ) -> list[tuple[str, PointData]]:
         """The values at a point; see rio-tiler."""
         return self._read(super().point, lon, lat, coord_crs=coord_crs, **options)
 

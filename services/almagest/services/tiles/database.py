@@ -1,4 +1,4 @@
-"""What the tiler asks the catalogue. Names without a schema: the role's ``search_path`` decides which audience answers."""
+"""What the tiler asks the catalogue. Names have no schema: the role's ``search_path`` decides who sees what."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from hydraters import hydrate
 from psycopg.rows import TupleRow
 
 from almagest.core import secrets
-from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError, OverloadedError
+from almagest.core.errors import (
+    AlmagestError,
+    BadRequestError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    UnauthorizedError,
+)
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]
@@ -71,8 +77,13 @@ class Catalogue:
         return found
 
     def register(self, search: Mapping[str, Any], metadata: Mapping[str, Any]) -> Document:
-        """Gives a search an address."""
-        assert self._writes is not None, "the route is only there with a writer"
+        """Gives a search an address.
+
+        Raises:
+            UnauthorizedError: this catalogue only reads.
+        """
+        if self._writes is None:
+            raise UnauthorizedError("Searches cannot be registered here.")
         registered: Document = self._one(
             self._writes, "SELECT register_search(%s::jsonb, %s::jsonb)", json.dumps(search), json.dumps(metadata)
         )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
+from rio_tiler.errors import NoAssetFoundError
+from rio_tiler.models import ImageData
 from rio_tiler.types import AssetType, AssetWithOptions, ColorMapType
 from starlette.requests import Request
-from titiler.core.algorithm import BaseAlgorithm
 from titiler.core.algorithm import algorithms as available_algorithms
+from titiler.core.algorithm.base import BaseAlgorithm
 from titiler.core.dependencies import (
     AssetsExprParams,
     AssetsParams,
@@ -21,11 +23,11 @@ from titiler.core.dependencies import (
 )
 
 from almagest.catalogue.rendering import Render
+from almagest.catalogue.rendering.render import Range
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
 from almagest.services.tiles import stretch
 from almagest.services.tiles.caching import revalidate
 from almagest.services.tiles.filters import conditions
-from almagest.services.tiles.pictures import is_seen
 from almagest.services.tiles.sources import ItemSource, Mosaic, Source, Tiler
 
 CollectionId = Annotated[str, Path(description="Id of a collection.")]
@@ -84,6 +86,17 @@ class MosaicParams(DefaultDependency):
     skipcovered: Annotated[bool | None, Query(description="Leave out what cannot be seen. Defaults to true.")] = None
 
 
+@dataclass
+class PictureParams(ImageRenderingParams):
+    """How pixels become a picture.
+
+    Attributes:
+        stretch: finds out what to show as black and white; asked for what is no picture yet.
+    """
+
+    stretch: Annotated[Callable[[], list[Range]] | None, Depends(lambda: None)] = None
+
+
 @dataclass(frozen=True)
 class Showing:
     """Dependencies of the endpoints below one path; they share what they find out about it."""
@@ -92,7 +105,7 @@ class Showing:
     assets: Callable[..., AssetsParams]
     dataset: Callable[..., DatasetParams]
     colormap: Callable[..., ColorMapType | None]
-    picture: Callable[..., ImageRenderingParams]
+    picture: Callable[..., PictureParams]
 
 
 def showing(path: Callable[..., Source]) -> Showing:
@@ -104,6 +117,8 @@ def showing(path: Callable[..., Source]) -> Showing:
             return None
         render = source.default()
         if render is None:
+            if source.example() is None:
+                raise NoAssetFoundError
             raise NotFoundError("Nothing here can be shown: no asset is an image that may be read.")
         return render
 
@@ -151,18 +166,16 @@ def showing(path: Callable[..., Source]) -> Showing:
         source: Annotated[Source, Depends(path)],
         default: ByDefault,
         chosen: Annotated[AssetsExprParams, Depends(layer)],
-        given: Annotated[ImageRenderingParams, Depends()],
-    ) -> ImageRenderingParams:
+        given: Annotated[PictureParams, Depends()],
+    ) -> PictureParams:
         if request.query_params.get("algorithm"):
             return given  # what comes out of one has nothing to do with the values that went in
         if default is not None:
             given.color_formula = given.color_formula or default.color_formula
-            given.rescale = given.rescale or [*default.rescale] or None  # type: ignore[assignment,list-item]
+            given.rescale = given.rescale or [*default.rescale] or None  # type: ignore[list-item]
         classes = "colormap" in request.query_params or (default is not None and default.colormap is not None)
-        if given.rescale or classes or not is_seen(request.path_params.get("format")):
-            return given
-        if example := source.example():
-            given.rescale = stretch.ranges(example, chosen) or None  # type: ignore[assignment]
+        if not given.rescale and not classes:
+            given.stretch = lambda: stretch.ranges(example, chosen) if (example := source.example()) else []
         return given
 
     return Showing(layer, assets, dataset, colormap, picture)
@@ -225,9 +238,10 @@ def process(
     if found is None:
         return None
 
-    def run(image: Any) -> Any:
+    def run(image: ImageData) -> ImageData:
         try:
-            return found(image)
+            processed: ImageData = found(image)
+            return processed
         except Exception as error:
             raise BadRequestError("This algorithm does not fit these bands.") from error
 

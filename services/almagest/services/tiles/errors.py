@@ -84,7 +84,8 @@ def install(app: FastAPI) -> None:
         response: Response = await answer_problem(request, translated)  # type: ignore[misc]
         return response
 
-    for kind in (below.NoAssetFoundError, below.EmptyMosaicError, *(kind for kind, _ in TRANSLATIONS)):
+    kinds: list[type[Exception]] = [below.NoAssetFoundError, below.EmptyMosaicError]
+    for kind in kinds + [kind for kind, _ in TRANSLATIONS]:
         app.add_exception_handler(kind, answer)
 
 

@@ -9,6 +9,7 @@ import morecantile
 from attrs import define
 from fastapi import APIRouter
 from morecantile.defaults import TileMatrixSets
+from titiler.core.dependencies import DefaultDependency
 from titiler.core.factory import AlgorithmFactory, ColorMapFactory, MultiBaseTilerFactory, TMSFactory
 from titiler.pgstac.factory import MosaicTilerFactory
 
@@ -28,16 +29,16 @@ GRIDS = TileMatrixSets(
 
 @define(kw_only=True)
 class MosaicFactory(MosaicTilerFactory):
-    """Mosaics; without the endpoints that list the items under a tile with their hrefs, and without titiler's viewer."""
+    """Mosaics, without the endpoints that list the items under a tile with their hrefs."""
 
     def register_routes(self) -> None:
         """The endpoints that are offered."""
-        self.tilesets()
-        self.tile()
-        self.tilejson()
-        self.point()
-        self.part()
-        self.statistics()
+        self.tilesets()  # type: ignore[no-untyped-call]
+        self.tile()  # type: ignore[no-untyped-call]
+        self.tilejson()  # type: ignore[no-untyped-call]
+        self.point()  # type: ignore[no-untyped-call]
+        self.part()  # type: ignore[no-untyped-call]
+        self.statistics()  # type: ignore[no-untyped-call]
 
 
 def routers(gdal_options: dict[str, str]) -> list[tuple[str, str, APIRouter]]:
@@ -73,7 +74,7 @@ def routers(gdal_options: dict[str, str]) -> list[tuple[str, str, APIRouter]]:
             backend=MosaicBackend,  # type: ignore[arg-type]
             dataset_reader=ItemReader,
             path_dependency=source,
-            backend_dependency=ours.DefaultDependency,
+            backend_dependency=DefaultDependency,
             assets_accessor_dependency=ours.MosaicParams,
             layer_dependency=shown.layer,  # type: ignore[arg-type]
             dataset_dependency=shown.dataset,  # type: ignore[arg-type]

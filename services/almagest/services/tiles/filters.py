@@ -5,7 +5,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from cql2 import Expr, ParseError, ValidationError
+from cql2 import Expr
 from fastapi import Query
 
 from almagest.core.errors import BadRequestError
@@ -60,8 +60,12 @@ def _sort_key(key: str) -> dict[str, str]:
     return {"field": match["name"], "direction": "desc" if match["sign"] == "-" else "asc"}
 
 
-def _expression(text: str, language: str) -> Any:
+def _expression(text: str, language: str) -> dict[str, Any]:
     try:
-        return Expr(text).to_json() if language == "cql2-text" else json.loads(text)
-    except (ParseError, ValidationError, ValueError) as error:
-        raise BadRequestError(f"filter: this is not {language}: {error}") from None
+        parsed = Expr(text).to_json() if language == "cql2-text" else json.loads(text)
+    except Exception as error:  # cql2's parser knows no narrower one
+        lines = str(error).strip().splitlines()
+        raise BadRequestError(f"filter: this is not {language}: {lines[-1] if lines else 'unreadable'}") from None
+    if not isinstance(parsed, dict) or "op" not in parsed:
+        raise BadRequestError(f"filter: this {language} is no condition.")
+    return parsed

@@ -38,8 +38,8 @@ def limits(max_size_px: int) -> Callable[..., None]:
 
     def check(
         request: Request,
-        blank: Annotated[
-            bool, Query(description="Answer a tile where there is nothing to see with an empty picture.")
+        _: Annotated[
+            bool, Query(alias="blank", description="Answer a tile where there is nothing to see with an empty picture.")
         ] = False,
     ) -> None:
         given = [*request.query_params.multi_items(), *((k, str(v)) for k, v in request.path_params.items())]

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy
 from rio_tiler.models import ImageData
 from titiler.core.resources.enums import ImageType
 from titiler.core.utils import render_image
 
+from almagest.catalogue.rendering.render import Range
 from almagest.core.errors import BadRequestError
 
 #: Formats that keep any number of bands of any type: what a program asks for, not a person.
 RAW_FORMATS = frozenset({ImageType.tif, ImageType.tiff, ImageType.npy, ImageType.pngraw, ImageType.jp2})
 
 
-def is_seen(image_format: str | None) -> bool:
-    """Whether a format is one for eyes."""
-    return image_format is None or image_format not in {entry.value for entry in RAW_FORMATS}
-
-
-def render(image: ImageData, *, output_format: ImageType | None = None, **options: Any) -> tuple[bytes, str]:
+def render(
+    image: ImageData,
+    *,
+    output_format: ImageType | None = None,
+    rescale: Sequence[Range] | None = None,
+    stretch: Callable[[], list[Range]] | None = None,
+    **options: Any,
+) -> tuple[bytes, str]:
     """Encodes an image; for eyes, the first three bands of many, or the first of two.
+
+    Args:
+        image: the pixels.
+        output_format: PNG or JPEG, as needed, if not given.
+        rescale: values to show as black and white.
+        stretch: finds them out, where they are not given and needed.
+        options: of titiler's ``render_image``.
 
     Raises:
         BadRequestError: a colour formula or colour map does not fit the bands.
     """
-    if is_seen(output_format.value if output_format else None) and image.count not in {1, 3}:
-        image = _first(image, 3 if image.count > 3 else 1)
-        if options.get("rescale"):
-            options["rescale"] = options["rescale"][: image.count]
+    if output_format not in RAW_FORMATS:
+        if stretch and not rescale and image.array.dtype != numpy.uint8:
+            rescale = stretch()
+        if image.count not in {1, 3}:
+            image = _first(image, 3 if image.count > 3 else 1)
+            rescale = rescale[: image.count] if rescale else None
     try:
-        return render_image(image, output_format=output_format, **options)
+        return render_image(image, output_format=output_format, rescale=rescale or None, **options)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise BadRequestError("The colour formula, colour map or range does not fit these bands.") from error
 

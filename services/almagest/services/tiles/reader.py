@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import attr
 import numpy
+import rasterio
 import structlog
-from rasterio.env import env_ctx_if_needed
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rio_tiler.constants import WGS84_CRS
@@ -24,6 +24,7 @@ from almagest.catalogue.rendering import default_render
 from almagest.catalogue.rendering.assets import is_raster, number
 from almagest.core.errors import BadRequestError
 from almagest.core.hrefs import HrefPolicy
+from almagest.services.tiles.environment import gdal_options
 from almagest.services.tiles.errors import SourceUnavailableError, UnreadableAssetError
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ def open_raster(path: str) -> DatasetReader:
         UnreadableAssetError: it is not one of ours to read.
         SourceUnavailableError: another host does not give it to us.
     """
-    with env_ctx_if_needed():
+    with rasterio.Env(**gdal_options()):
         try:
             dataset = DatasetReader(path, driver=list(DRIVERS))
         except RasterioIOError as error:
@@ -123,23 +124,24 @@ def open_raster(path: str) -> DatasetReader:
 class RasterReader(Reader):
     """Reads one asset, never more pixels than allowed."""
 
+    dataset: DatasetReader
     max_size_px: int = attr.ib(default=2048, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Opens the dataset our way."""
         if self.dataset is None:
-            self.dataset = self._ctx_stack.enter_context(open_raster(self.input))
-        super().__attrs_post_init__()
+            self.dataset = self._ctx_stack.enter_context(open_raster(str(self.input)))
+        super().__attrs_post_init__()  # type: ignore[no-untyped-call]
 
-    def part(self, bbox: BBox, **options: Any) -> ImageData:
+    def part(self, bbox: BBox, **options: Any) -> ImageData:  # type: ignore[override]
         """Part of the dataset; see rio-tiler."""
         return self._shown(super().part, bbox, **self._bounded(options))
 
-    def read(self, **options: Any) -> ImageData:
+    def read(self, **options: Any) -> ImageData:  # type: ignore[override]
         """The whole dataset, reduced; see rio-tiler."""
         return self._shown(super().read, **self._bounded(options))
 
-    def point(self, lon: float, lat: float, **options: Any) -> PointData:
+    def point(self, lon: float, lat: float, **options: Any) -> PointData:  # type: ignore[override]
         """One pixel; see rio-tiler."""
         self._check_bands(options)
         return self._shown(super().point, lon, lat, **options)
@@ -177,7 +179,7 @@ class RasterReader(Reader):
 class ItemReader(SimpleSTACReader):
     """Reads the assets of an item together. Its list of assets is what can be opened, and says nothing of the rest."""
 
-    input: CatalogueItem
+    input: CatalogueItem  # type: ignore[assignment]
     reader: type[BaseReader] = attr.ib(default=RasterReader)
 
     def __attrs_post_init__(self) -> None:
@@ -189,7 +191,7 @@ class ItemReader(SimpleSTACReader):
             raise MissingAssets("This item has no asset that can be shown.")
 
     @property
-    def minzoom(self) -> int:  # type: ignore[override]
+    def minzoom(self) -> int:
         """Smallest zoom at which the item is more than a speck."""
         return self._zooms[0]
 
@@ -198,7 +200,7 @@ class ItemReader(SimpleSTACReader):
         """The base class's initialiser sets it."""
 
     @property
-    def maxzoom(self) -> int:  # type: ignore[override]
+    def maxzoom(self) -> int:
         """Zoom at which the pixels are shown in full."""
         return self._zooms[1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel
@@ -77,7 +76,5 @@ def _links(request: Request, search_id: str, mosaic: Mosaic) -> list[Link]:
     example = mosaic.example()
     named = renders(example.document, mosaic.tiler.policy, mosaic.about) if example else []
     return links + [
-        Link(rel="tilejson", title=way.title, href=f"{tilejson}?{urlencode(way.parameters(), safe=',|')}")
-        for way in named
-        if way.name
+        Link(rel="tilejson", title=way.title, href=f"{tilejson}?{way.query()}") for way in named if way.name
     ]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from threading import Lock
 
 import numpy
-from cachetools import LRUCache
+import rasterio
 from rio_tiler.types import AssetType
 from titiler.core.dependencies import AssetsExprParams
 
 from almagest.catalogue.rendering.render import Range
+from almagest.services.tiles.environment import gdal_options
 from almagest.services.tiles.reader import CatalogueItem, ItemReader
 
 _SAMPLE_PX = 256
 _PERCENTILES = (2.0, 98.0)
 
+_KEPT = 4096
+
 #: Numbers by what they were measured on; only asked after the policy has let the item's assets through.
-_measured: LRUCache[Hashable, tuple[Range, ...]] = LRUCache(maxsize=4096)
-_lock = Lock()
+_measured: dict[Hashable, tuple[Range, ...]] = {}
 
 
 def ranges(item: CatalogueItem, shown: AssetsExprParams) -> list[Range]:
@@ -33,12 +34,12 @@ def ranges(item: CatalogueItem, shown: AssetsExprParams) -> list[Range]:
         return []
     files = tuple(_identity(item.path(name)) for name in sorted(names))
     key = (files, repr(shown.assets), shown.expression, shown.asset_as_band)
-    with _lock:
-        found = _measured.get(key)
+    found = _measured.get(key)
     if found is None:
         found = _measure(item, shown)
-        with _lock:
-            _measured[key] = found
+        if len(_measured) >= _KEPT:
+            _measured.clear()
+        _measured[key] = found
     return list(found)
 
 
@@ -55,7 +56,8 @@ def _identity(path: str) -> Hashable:
 
 
 def _measure(item: CatalogueItem, shown: AssetsExprParams) -> tuple[Range, ...]:
-    with ItemReader(item) as reader:
+    # Outside of the endpoint, and so of its options.
+    with rasterio.Env(**gdal_options()), ItemReader(item) as reader:  # type: ignore[arg-type]
         sample = reader.preview(max_size=_SAMPLE_PX, **shown.as_dict()).array
     return () if sample.dtype == numpy.uint8 else tuple(_range(band.compressed()) for band in sample)
 

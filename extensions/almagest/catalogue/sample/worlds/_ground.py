@@ -11,7 +11,7 @@ from almagest.catalogue.sample._noise import Drainage, Field, Stroke, drain, inc
 
 #: Side of a pixel [m] and of a world [px].
 PIXEL_M = 80.0
-SIDE = 1440
+SIDE = 1200
 #: Side of the cells on which water runs [px].
 CELL = 5
 

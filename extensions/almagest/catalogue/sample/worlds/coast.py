@@ -22,12 +22,15 @@ def build(seed: int) -> World:
     """The world for a seed."""
     bend, other = noise(SIDE, seed + 1, 420, 30, 1.1), noise(SIDE, seed + 2, 420, 30, 1.1)
     wavy = (9 * bend, 9 * other)
-    shore = ramp(97) + 0.36 + 0.055 * noise(SIDE, seed + 3, 700, 60, 1.0) + 0.012 * bend
+    shore = ramp(97) + 0.26 + 0.055 * noise(SIDE, seed + 3, 700, 60, 1.0) + 0.012 * bend
     rugged = warp(ridged(SIDE, seed + 10, 300, 7, 0.55), 25 * bend, 25 * other)
-    coastal = step(0.01, 0.15, shore) * step(0.50, 0.26, shore)
-    andes = step(0.80, 1.35, shore + 0.06 * noise(SIDE, seed + 4, 500, 80, 1.0))
-    raw = np.where(shore > 0, 18 + 130 * shore, 700 * shore) + 560 * rugged * coastal + andes * (300 + 2700 * rugged)
+    # A gap in the hills lets the river through.
+    gap = np.exp(-(((ramp(180) - 0.03 + 0.04 * bend) / 0.085) ** 2))
+    coastal = step(0.01, 0.13, shore) * step(0.45, 0.24, shore) * (1 - gap)
+    andes = step(0.70, 1.25, shore + 0.06 * noise(SIDE, seed + 4, 500, 80, 1.0))
+    raw = np.where(shore > 0, 60 + 130 * shore, 700 * shore) + 560 * rugged * coastal + andes * (300 + 2700 * rugged)
     raw = raw + 5 * noise(SIDE, seed + 5, 80, 8, 0.9) + 6 * bend * step(0, 0.05, shore)
+    raw = raw - 45 * gap * step(0, 0.1, shore) * step(0.9, 0.5, shore)
     water = drainage(raw)
     height = cut(raw, water, 14 * coastal + 60 * andes, 6 * coastal + 30 * andes)
     height = np.where(shore > 0, np.maximum(height, 3), height)
@@ -43,7 +46,7 @@ def build(seed: int) -> World:
     town = np.minimum(_town(seed, -0.02, -0.05) + _town(seed + 30, 0.34, 0.36) + _town(seed + 60, -0.27, 0.16), 1)
     woods = noise(SIDE, seed + 7, 160, 4, 0.8)
     flow = step(-0.7, 0.7, streamed)
-    mouth = step(1.6, 3.0, streamed) * step(0.03, 0.0, np.abs(shore))
+    mouth = step(1.2, 2.4, streamed) * step(0.03, 0.0, np.abs(shore))
     plume = np.clip(warp(blur(mouth, 16), 14 * bend, 14 * other) * 26, 0, 1)
     surf = step(-0.007, -0.002, shore) * step(0.2, 0.9, noise(SIDE, seed + 8, 20, 2, 0.4) + 0.5 * bend) * sea
     bloom = step(0.2, 2.2, warp(noise(SIDE, seed + 13, 300, 10, 1.0), 30 * bend, 30 * other) + 0.8)

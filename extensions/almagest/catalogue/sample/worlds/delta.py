@@ -14,7 +14,7 @@ def build(seed: int) -> World:
     """The world for a seed."""
     bend, other = noise(SIDE, seed + 1, 420, 30, 1.1), noise(SIDE, seed + 2, 420, 30, 1.1)
     relief = noise(SIDE, seed + 4, 500, 12, 1.0)
-    shore = 0.24 - ramp(6) + 0.035 * noise(SIDE, seed + 3, 500, 90, 1.0) + 0.008 * bend
+    shore = 0.06 - ramp(6) + 0.035 * noise(SIDE, seed + 3, 500, 90, 1.0) + 0.008 * bend
     # The river has built its mouths out into the sea.
     shore = shore + 0.16 * np.exp(-((ramp(90) / 0.38) ** 2))
     channels = draw(SIDE, _distributaries(seed, shore), 18)
@@ -97,23 +97,30 @@ def _creeks(seed: int, shore: Field, channels: Field) -> list[Stroke]:
     strokes: list[Stroke] = []
     gy, gx = np.gradient(blur(channels, 3))
     rows, columns = np.nonzero(((channels > -1) & (channels < 0.5) & (shore < 0.26)) | (np.abs(shore) < 0.0035))
-    chosen = random.choice(len(rows), size=min(300, len(rows)), replace=False)
+    chosen = random.choice(len(rows), size=min(420, len(rows)), replace=False)
+    # Creeks do not cross: whose water is in each cell of 3 × 3 pixels.
+    taken = np.zeros((SIDE // 3 + 1, SIDE // 3 + 1), np.int32)
     heads = []
     for row, column in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
         # Downhill of the distance field: straight away from the channel; from the open coast, inland.
         near = channels[row, column] > -2
         away = math.atan2(-float(gy[row, column]), -float(gx[row, column])) if near else math.pi / 2
         course = away + 0.6 * float(random.standard_normal())
-        heads.append((float(column), float(row), course, 1.0 + 1.5 * float(random.random()), 70.0))
+        heads.append((float(column), float(row), course, 1.0 + 1.6 * float(random.random()), 90.0, len(heads) + 1))
     while heads:
-        x, y, course, width, left = heads.pop()
+        x, y, course, width, left, name = heads.pop()
         while left > 0 and width > 0.35:
             course += 0.42 * float(random.standard_normal())
             nx, ny = x + 4 * math.cos(course), y + 4 * math.sin(course)
             if not (4 < nx < SIDE - 4 and 4 < ny < SIDE - 4) or not 0 < shore[int(ny), int(nx)] < 0.32:
                 break
+            cell = int(ny) // 3, int(nx) // 3
+            if taken[cell] not in {0, name} or (channels[int(ny), int(nx)] > -1.5 and left < 78):
+                break
+            taken[cell] = name
             strokes.append((x, y, width, nx, ny, width * 0.97))
             x, y, width, left = nx, ny, width * 0.97, left - 4
-            if random.random() < 0.15:
-                heads.append((x, y, course + (0.9 if random.random() < 0.5 else -0.9), width * 0.75, left * 0.7))
+            if random.random() < 0.16:
+                turned = course + (0.9 if random.random() < 0.5 else -0.9)
+                heads.append((x, y, turned, width * 0.75, left * 0.7, name))
     return strokes

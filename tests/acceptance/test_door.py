@@ -1,0 +1,191 @@
+"""Through nginx: clients work unchanged, links stay at home, and writes need the key."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pystac_client import Client
+
+from support.data import DATA
+from support.stack import HOUSE, Stack
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+COLLECTION: dict[str, Any] = {
+    "type": "Collection",
+    "stac_version": "1.1.0",
+    "id": "acceptance",
+    "description": "Made by a test.",
+    "license": "CC0-1.0",
+    "links": [],
+    "extent": {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [["2024-01-01T00:00:00Z", None]]}},
+}
+
+
+def test_pystac_client_works_unchanged_and_stays_at_home(running: Stack) -> None:
+    asked: list[str] = []
+    catalogue = Client.open(f"{running.origin}/api/")
+    assert catalogue.title == "Almagest"
+    session = catalogue._stac_io.session  # type: ignore[union-attr]
+    session.hooks["response"].append(lambda response, *_, **__: asked.append(response.url))
+    collections = list(catalogue.get_collections())
+    assert collections
+    items = list(catalogue.search(max_items=25, limit=10).items())
+    assert len(items) == len({(item.collection_id, item.id) for item in items}) == 25
+    post = list(catalogue.search(method="GET", max_items=15, limit=5, collections=[items[0].collection_id]).items())
+    assert {item.collection_id for item in post} == {items[0].collection_id}
+    one = catalogue.get_collection(items[0].collection_id).get_item(items[0].id)  # type: ignore[union-attr]
+    assert one is not None
+    assert one.id == items[0].id
+    assert catalogue.get_collection(items[0].collection_id).get_queryables()["properties"]  # type: ignore[union-attr]
+    assert asked
+    assert all(url.startswith(f"{running.origin}/api/") for url in asked)
+
+
+def test_links_of_the_api_stay_on_the_public_origin_whatever_headers_say(running: Stack) -> None:
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https"}
+    with running.client(headers=forged) as client:
+        for path in ("/api/", "/api/collections", "/api/search?limit=2", "/api/queryables"):
+            response = client.get(path)
+            assert response.status_code == 200
+            assert "evil.example" not in response.text
+            rels = {"self", "root", "parent", "next", "search", "data", "items", "collection", "xyz", "tilejson"}
+            for link in response.json().get("links", []):
+                if link["rel"] in rels:
+                    assert link["href"].startswith(f"{running.origin}/api/"), link
+
+
+def test_writes_need_the_key(running: Stack) -> None:
+    key = {"Authorization": f"Bearer {running.write_key}"}
+    with running.client() as client:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {running.write_key}"}):
+            response = client.post("/api/collections", json=COLLECTION, headers=headers)
+            assert response.status_code == 401
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.headers["www-authenticate"].startswith("Bearer")
+        for path in (
+            "/api//search",
+            "/api/search/",
+            "/api/search/x",
+            "/api/./search/..",
+            "/API/search",
+            "/api/%73earch/y",
+        ):
+            assert client.post(path, json={}).status_code in {401, 404, 405}
+        assert client.post("/api/search", json={"limit": 1}).status_code == 200
+        for method in ("PUT", "PATCH", "DELETE"):
+            assert client.request(method, "/api/collections/acceptance", json={}).status_code == 401
+        assert client.get("/api/collections", headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 200
+
+        made = client.post("/api/collections", json=COLLECTION, headers=key)
+        assert made.status_code == 201, made.text
+        bad = client.post("/api/collections/acceptance/items", json={"type": "Feature"}, headers=key)
+        assert bad.status_code == 400
+        assert bad.headers["content-type"] == "application/problem+json"
+        assert client.delete("/api/collections/acceptance", headers=key).status_code == 204
+
+
+def test_errors_of_the_door_itself_are_problems_with_an_id(running: Stack) -> None:
+    with running.client() as client:
+        response = client.request("BREW", "/api/search")
+        assert response.status_code in {401, 405}
+        assert response.json()["status"] == response.status_code
+        missing = client.get("/api/nothing/here")
+        assert missing.status_code == 404
+        assert missing.json()["instance"].replace("-", "").endswith(missing.headers["x-request-id"].replace("-", ""))
+        sent = client.get("/api/", headers={"X-Request-ID": "0" * 32})
+        assert sent.headers["x-request-id"] != "0" * 32
+
+
+def test_security_headers_and_compression(running: Stack) -> None:
+    with running.client() as client:
+        page = client.get("/")
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "server" not in page.headers or "/" not in page.headers["server"]
+        search = client.get("/api/search?limit=10", headers={"Accept-Encoding": "gzip"})
+        assert search.headers["content-encoding"] == "gzip"
+        assert search.headers["content-type"].startswith("application/geo+json")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /api/../../../etc/passwd HTTP/1.1",
+        "GET /api/%2e%2e/%2e%2e/etc/passwd HTTP/1.1",
+        "GET /secrets/write.key HTTP/1.1",
+        "GET /../secrets/write.key HTTP/1.1",
+        "GET /%2e%2e/secrets/write.key HTTP/1.0",
+        "GET http://evil.example/secrets/write.key HTTP/1.1",
+    ],
+)
+def test_no_spelling_of_a_path_reads_a_file(line: str, running: Stack) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    assert running.write_key.encode() not in answer
+    assert b"root:" not in answer
+
+
+def test_the_key_is_in_no_log(running: Stack) -> None:
+    with running.client(headers={"Authorization": f"Bearer {running.write_key}"}) as client:
+        client.post("/api/collections?key=none", content=b"{}", headers={"Content-Type": "application/json"})
+    for log in running.home.glob("logs/*"):
+        assert running.write_key not in log.read_text(errors="ignore"), log
+    lines = [json.loads(line) for line in (running.home / "logs" / "access.log").read_text().splitlines()]
+    assert lines
+    assert all("rid" in line or "request_id" in line for line in lines)
+
+
+def test_tiles_of_the_first_item_that_has_some(running: Stack) -> None:
+    with running.client() as client:
+        items = _items_with_tiles(client)
+        tilejson = next(link for link in items[0]["links"] if link["rel"] == "tilejson")
+        described = client.get(tilejson["href"]).json()
+        assert described["tiles"][0].startswith(f"{running.origin}/api/tiles/")
+        preview = next(link for link in items[0]["links"] if link["rel"] == "preview")
+        picture = client.get(preview["href"])
+        assert picture.status_code == 200
+        assert picture.headers["content-type"] == "image/png"
+        assert len(picture.content) > 1000
+
+
+def _items_with_tiles(client: httpx.Client) -> list[dict[str, Any]]:
+    for collection in client.get("/api/collections?limit=100").json()["collections"]:
+        features = client.get(f"/api/collections/{collection['id']}/items?limit=3").json()["features"]
+        rendered = [item for item in features if any(link["rel"] == "xyz" for link in item["links"])]
+        if rendered:
+            return rendered
+    raise AssertionError("no item of the catalogue can be rendered")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the schema mirror (../shared/data/schemas) is not beside this checkout")
+def test_stac_api_validator_finds_no_error(running: Stack) -> None:
+    classes = [f"--conformance={name}" for name in ("core", "collections", "features", "filter", "item-search")]
+    geometry = '{"type":"Polygon","coordinates":[[[-105.5,39.5],[-105,39.5],[-105,40],[-105.5,40],[-105.5,39.5]]]}'
+    checked = subprocess.run(
+        [
+            sys.executable,
+            str(HOUSE / "tests" / "support" / "validator.py"),
+            str(DATA / "schemas"),
+            f"--root-url={running.origin}/api/",
+            "--collection=sentinel-2-l2a",
+            f"--geometry={geometry}",
+            *classes,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path("/tmp"),
+    )
+    output = checked.stdout + checked.stderr
+    assert "Errors: none" in output, output[output.find("Errors:") :][:3000]

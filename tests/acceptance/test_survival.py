@@ -1,0 +1,207 @@
+"""What is killed comes back, what is in the way is named, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.stack import Stack, kill, stack
+
+pytestmark = pytest.mark.xdist_group("survival")
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Stack]:
+    with stack("generate") as started:
+        yield started
+
+
+def item_count(running: Stack) -> int:
+    with running.client() as client:
+        return sum(
+            len(client.get(f"/api/collections/{collection['id']}/items?limit=1000").json()["features"])
+            for collection in client.get("/api/collections?limit=100").json()["collections"]
+        )
+
+
+def test_up_again_takes_seconds_and_changes_nothing(victim: Stack) -> None:
+    before = victim.processes()
+    started = time.monotonic()
+    victim.run("up")
+    assert time.monotonic() - started < 15
+    assert victim.processes() == before
+
+
+def test_every_killed_child_comes_back_within_ten_seconds(victim: Stack) -> None:
+    count = item_count(victim)
+    assert count > 0
+    for name, pid in sorted(victim.processes().items()):
+        kill(pid)
+        time.sleep(0.3)
+        assert victim.wait_healthy(10) < 10, name
+        assert victim.processes()[name] != pid
+        with victim.client() as client:
+            for path in ("/", "/api/", "/api/search?limit=5"):
+                assert client.get(path).status_code == 200, (name, path)
+    assert item_count(victim) == count
+
+
+def test_no_read_fails_while_one_of_two_workers_is_killed(victim: Stack) -> None:
+    victim.wait_healthy(10)
+    failures: list[str] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        with victim.client() as client:
+            while not ended.is_set():
+                response = client.get("/api/search?limit=2")
+                if response.status_code != 200:
+                    failures.append(f"{response.status_code}: {response.text[:200]}")
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.5)
+    kill(victim.processes()["stac-0"])
+    time.sleep(3)
+    ended.set()
+    for reader in readers:
+        reader.join()
+    victim.wait_healthy(10)
+    assert failures == []
+
+
+def test_a_killed_supervisor_leaves_no_orphan_and_the_next_up_works(victim: Stack) -> None:
+    count = item_count(victim)
+    children = list(victim.processes().values())
+    kill(parent_of(children[0]))
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [pid for pid in children if is_alive(pid)] == []
+    for port in (victim.port, victim.database_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    victim.run("up")
+    assert item_count(victim) == count
+
+
+def test_a_stopped_database_is_a_clear_503_until_it_is_back(victim: Stack) -> None:
+    postmaster = victim.processes()["postgres"]
+    os.kill(postmaster, signal.SIGSTOP)
+    kill(postmaster)  # for the moments until it is back
+    seen = set()
+    with victim.client() as client:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            response = client.get("/api/search?limit=1")
+            seen.add(response.status_code)
+            if response.status_code == 503:
+                assert response.headers["content-type"] == "application/problem+json"
+                assert "retry-after" in response.headers
+                assert "connection" not in response.text.lower()
+            if response.status_code == 200 and 503 in seen:
+                break
+    assert seen <= {200, 503}
+    victim.wait_healthy(10)
+
+
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
+    other = Stack(tmp_path / "home")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", other.port))
+        taken.listen()
+        refused = other.run("up", "--sample", "none", check=False)
+    assert refused.returncode == 1
+    assert str(other.port) in refused.stderr
+    assert "ALMAGEST_PORT" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_down_is_idempotent_and_leaves_the_data(victim: Stack) -> None:
+    count = item_count(victim)
+    victim.run("down")
+    assert victim.run("down").returncode == 0
+    assert victim.run("status", check=False).returncode == 3
+    victim.run("up")
+    assert item_count(victim) == count
+
+
+def test_a_full_disk_is_a_clear_error_and_loses_nothing() -> None:
+    """A stack on a small tmpfs that is filled up: writes are refused, reads go on, and with space back all is well."""
+    if os.getuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    home = Path("/tmp") / f"alm-full-{os.getpid()}"
+    home.mkdir(mode=0o755)
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=350m", "tmpfs", home], capture_output=True, check=False
+    ).returncode:
+        home.rmdir()
+        pytest.skip("this machine does not allow mounting a tmpfs")
+    full = Stack(home)
+    ballast = home / "ballast"
+    try:
+        full.run("up", "--sample", "none")
+        key = {"Authorization": f"Bearer {full.write_key}", "Content-Type": "application/json"}
+        with full.client(headers=key) as client:
+            assert client.post("/api/collections", json=collection("before")).status_code == 201
+            fill(ballast)
+            statuses = set()
+            for number in range(200):
+                response = client.post("/api/collections", json=collection(f"during-{number}", padding=200_000))
+                statuses.add(response.status_code)
+                if response.status_code >= 500:
+                    assert response.headers["content-type"] == "application/problem+json"
+                    break
+            assert statuses & {503, 507}, statuses
+            ballast.unlink()
+            full.wait_healthy(60)
+            assert client.get("/api/collections/before").status_code == 200
+            assert client.post("/api/collections", json=collection("after")).status_code == 201
+    finally:
+        full.run("down", check=False)
+        subprocess.run(["umount", "-l", home], check=False)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def collection(identifier: str, padding: int = 0) -> dict[str, object]:
+    return {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "id": identifier,
+        "description": "x" + os.urandom(padding // 2).hex(),
+        "license": "other",
+        "links": [],
+        "extent": {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [["2024-01-01T00:00:00Z", None]]}},
+    }
+
+
+def fill(path: Path) -> None:
+    """Writes until nothing more fits."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 65536)
+        except OSError:
+            return
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,99 @@
+"""A whole stack as `make up` starts it, in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.cluster import free_port
+
+HOUSE = Path(__file__).parents[2]
+
+
+class Stack:
+    """A stack under ``home``; every command runs as an operator would run it."""
+
+    def __init__(self, home: Path, **variables: str) -> None:
+        self.home = home
+        self.port, self.database_port = free_port(), free_port()
+        self.variables = {
+            "ALMAGEST_HOME": str(home),
+            "ALMAGEST_PORT": str(self.port),
+            "ALMAGEST_DB_PORT": str(self.database_port),
+            **variables,
+        }
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def write_key(self) -> str:
+        return (self.home / "secrets" / "write.key").read_text().strip()
+
+    def run(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        """An `almagest` command."""
+        done = subprocess.run(
+            [sys.executable, "-m", "almagest.cli.main", *arguments],
+            env={**os.environ, **self.variables, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"almagest {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("status", "--json", check=False).stdout))
+
+    def processes(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {process["name"]: process["pid"] for process in self.status()["processes"] if process.get("pid")}
+
+    def wait_healthy(self, seconds: float) -> float:
+        """Waits until all is well; says how long that took."""
+        started = time.monotonic()
+        while not self.status()["healthy"]:
+            if time.monotonic() - started > seconds:
+                raise AssertionError(f"not healthy after {seconds} s: {json.dumps(self.status(), indent=1)}")
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.origin, timeout=30, **options)
+
+
+@contextmanager
+def stack(sample: str, **variables: str) -> Iterator[Stack]:
+    """A running stack, stopped and removed in the end."""
+    home = Path(tempfile.mkdtemp(prefix="alm-", dir="/tmp"))
+    home.chmod(0o755)
+    built = HOUSE / ".almagest" / "browser"
+    if built.exists():
+        shutil.copytree(built.resolve(), home / "browser")
+    running = Stack(home, **variables)
+    try:
+        running.run("up", "--sample", sample)
+        yield running
+    finally:
+        running.run("down", check=False)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def kill(pid: int) -> None:
+    """What no process can catch."""
+    os.kill(pid, signal.SIGKILL)
