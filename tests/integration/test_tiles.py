@@ -353,6 +353,7 @@ REFUSED = [
     ("width=100&height=100000", 400),
     ("dst_crs=EPSG:999999", 400),
     ("dst_crs=/etc/passwd", 400),
+    ("dst_crs=%2Bproj%3Dlonglat+%2Bdatum%3DWGS84", 400),
     ("dst_crs=http://127.0.0.1:1/x", 400),
     ("dst_crs=%2Bproj%3Dlonglat+%2Binit%3D/etc/passwd:x", 400),
     ("dst_crs=%7B%22init%22:%22/etc/passwd%22%7D", 400),

@@ -146,6 +146,25 @@ def vrt(path: str) -> str:
     )
 
 
+def pds(path: str) -> str:
+    """A planetary label: text by which another driver reads any file beside it as pixels."""
+    facts = {
+        "PDS_VERSION_ID": "PDS3",
+        "RECORD_TYPE": "FIXED_LENGTH",
+        "RECORD_BYTES": str(EDGE),
+        "FILE_RECORDS": str(EDGE),
+        "^IMAGE": f'("{path}", 1)',
+        "OBJECT": "IMAGE",
+        "LINES": str(EDGE),
+        "LINE_SAMPLES": str(EDGE),
+        "SAMPLE_TYPE": "UNSIGNED_INTEGER",
+        "SAMPLE_BITS": "8",
+        "BANDS": "1",
+        "END_OBJECT": "IMAGE",
+    }
+    return "".join(f"{key} = {value}\r\n" for key, value in facts.items()) + "END\r\n"
+
+
 def dark(path: Path, **tags: dict[str, str]) -> Path:
     """A proper image without overviews of its own, with metadata in some domains."""
     profile = {"driver": "GTiff", "width": EDGE, "height": EDGE, "count": 1, "dtype": "uint8", "crs": "EPSG:3857"}
@@ -207,9 +226,13 @@ def test_files_that_point_elsewhere(tiler: httpx.Client, settings: Settings, sto
     (store / "nested.tif").write_text(vrt(str(store / "source.tif")))
     (store / "spaced.tif").write_text("\n" * 600 + raw_vrt(str(raw)))
     (store / "late.tif").write_text(" " * 5000 + raw_vrt(str(raw)))
+    (store / "label.tif").write_text(pds("../outside/secret.bin"))
+    with rasterio.open(store / "label.tif") as dataset:
+        assert (dataset.read(1) == SECRET_PIXEL).all(), "the attack works on an unguarded reader"
     (store / "linked.tif").symlink_to(secret)
     (store / "folder").symlink_to(outside)
-    names = ("plain.vrt", "clothed.tif", "nested.tif", "spaced.tif", "late.tif", "linked.tif", "folder/secret.tif")
+    names = ("plain.vrt", "clothed.tif", "nested.tif", "spaced.tif", "late.tif", "label.tif")
+    names += ("linked.tif", "folder/secret.tif")
     serve(settings, **{Path(name).stem + str(i): (store / name).as_uri() for i, name in enumerate(names)})
     for i, name in enumerate(names):
         reads_nothing(tiler, Path(name).stem + str(i))
@@ -308,3 +331,18 @@ def test_requests_that_lead_out(
         assert tiler.get(f"/api/tiles/{path}/info", params={"url": str(secret)}).status_code == 404
         assert tiler.get(f"/api/tiles/{path}/WebMercatorQuad/tilejson.json", params={"url": local}).status_code == 404
     assert internal.asked == []
+
+
+def test_the_reader_alone_refuses_other_formats(store: Path, outside: Path) -> None:
+    """In this process all drivers are there: GDAL was loaded without a word from us."""
+    from almagest.services.tiles.errors import UnreadableAssetError
+    from almagest.services.tiles.reader import open_raster
+
+    (store / "label.tif").write_text(pds("../outside/secret.bin"))
+    (store / "vrt.tif").write_text(raw_vrt(str(outside / "secret.bin")))
+    (store / "grid.tif").write_text("ncols 2\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\n1 2\n3 4\n")
+    for name in ("label", "vrt", "grid"):
+        with rasterio.open(store / f"{name}.tif") as dataset:
+            assert dataset.driver != "GTiff"
+        with pytest.raises(UnreadableAssetError):
+            open_raster(str(store / f"{name}.tif"))

@@ -51,7 +51,7 @@ def test_the_bare_wheel_runs_in_a_clean_environment(wheel: Path, tmp_path: Path)
         check=False,
     )
     assert needs.returncode == 1
-    assert "almagest[services]" in needs.stderr
+    assert "extra `services`" in needs.stderr
     assert "Traceback" not in needs.stderr
 
 

@@ -16,9 +16,9 @@ app = typer.Typer(help="Migrate, inspect and verify the catalogue's database.", 
 def migrate() -> None:
     """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords."""
     from almagest.catalogue import database
-    from almagest.core.settings import Settings
+    from almagest.cli.stack import session
 
-    database.prepare(Settings.load(), reporter())
+    database.prepare(session.attach(), reporter())
     console.print("the database is up to date")
 
 
@@ -26,9 +26,9 @@ def migrate() -> None:
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """What is applied and what is pending. Exit code 1 where there is something to do."""
     from almagest.catalogue import database, migrate
-    from almagest.core.settings import Settings
+    from almagest.cli.stack import session
 
-    settings = Settings.load()
+    settings = session.attach()
     with database.connect(settings, settings.database.admin_user) as connection:
         state = migrate.status(connection)
     if as_json:
@@ -56,9 +56,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def verify() -> None:
     """Check the database against this version of Almagest. Exit code 1 where something is wrong."""
     from almagest.catalogue import database, migrate
-    from almagest.core.settings import Settings
+    from almagest.cli.stack import session
 
-    settings = Settings.load()
+    settings = session.attach()
     with database.connect(settings, settings.database.admin_user) as connection:
         problems = migrate.verify(connection)
     for problem in problems:
@@ -74,9 +74,9 @@ def credentials(
 ) -> None:
     """Give the login roles their passwords, kept as files among the secrets."""
     from almagest.catalogue import database
-    from almagest.core.settings import Settings
+    from almagest.cli.stack import session
 
-    settings = Settings.load()
+    settings = session.attach()
     with database.connect(settings, settings.database.admin_user) as connection:
         for role in database.credentials(settings, connection, rotate=rotate):
             print(settings.secrets / role)

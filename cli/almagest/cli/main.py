@@ -25,7 +25,7 @@ app.command(epilog="Example: almagest up --sample ../shared/data")(up.up)
 app.command(epilog="Example: almagest down")(up.down)
 app.command(epilog="Example: almagest status --json")(up.status)
 app.command(epilog="Example: almagest logs stac --follow")(up.logs)
-app.command()(settings.settings)
+app.command(epilog="Example: ALMAGEST_PORT=9000 almagest settings")(settings.settings)
 app.add_typer(db.app, name="db")
 app.add_typer(sample.app, name="sample")
 
@@ -45,6 +45,10 @@ def main() -> None:
         # `almagest logs | head`: nobody reads any more. Python would complain once again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "almagest").partition(".")[0] == "almagest":
+            raise
+        _fail(f"This command needs {error.name}: install Almagest with its extra `services` (see the README).")
     except OSError as error:
         if error.errno not in _MACHINE:
             raise

@@ -43,6 +43,6 @@ def load(
 ) -> None:
     """Load a sample into a catalogue that is still empty."""
     from almagest.catalogue import loading
-    from almagest.core.settings import Settings
+    from almagest.cli.stack import session
 
-    loading.load_sample(Settings.load(), source, reporter())
+    loading.load_sample(session.attach(), source, reporter())

@@ -15,10 +15,7 @@ from almagest.core.settings import Settings, table
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
 ) -> None:
-    """Show every setting, its value and its meaning. Values come from the environment.
-
-    Example: ALMAGEST_PORT=9000 almagest settings
-    """
+    """Show every setting, its value and its meaning. Values come from the environment."""
     if markdown:
         print(as_markdown(), end="")
         return

@@ -58,7 +58,7 @@ def load_documents(
 
 
 def load_sample(settings: Settings, choice: str, report: Callable[[str], None] = lambda _: None) -> None:
-    """Fills an empty catalogue, and leaves one that holds anything as it is.
+    """Fills a catalogue that holds nothing but (some of) the sample, and leaves any other as it is.
 
     Args:
         choice: ``generate`` for the sample that the project makes itself, ``none``, or the folder of real data.
@@ -69,11 +69,6 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
     from almagest.catalogue import sample
 
     if choice == "none":
-        return
-    with database.connect(settings, "almagest_reader") as connection:
-        row = connection.execute("SELECT collection_page('{\"limit\": 1}')->'numberMatched'").fetchone()
-    if row and row[0]:
-        report("the catalogue holds collections already: no sample is loaded")
         return
     shown: set[str] = set()
 
@@ -91,8 +86,18 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
         if not (folder / "stac").is_dir():
             raise ConfigurationError(f"SAMPLE={choice}: this folder has no `stac/`; is it the data folder?")
         chosen = sample.real(folder.resolve(), progress=progress)
+    others = _collections(settings) - {collection["id"] for collection in chosen.collections}
+    if others:
+        report(f"the catalogue holds {', '.join(sorted(others)[:3])} already: no sample is loaded")
+        return
     collections, items = load_documents(settings, chosen.collections, chosen.items, report)
     report(f"loaded {items:,} items in {collections} collections")
+
+
+def _collections(settings: Settings) -> set[str]:
+    with database.connect(settings, "almagest_reader") as connection:
+        rows = connection.execute("SELECT collection_ids()").fetchall()
+    return {identifier for (identifier,) in rows}
 
 
 def _when(item: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from almagest.catalogue.sample._orbits import Pass, off_nadir, passes, sun
 WORLD_M = 96_000.0
 _SNAP_M = 240.0
 #: Tiles with less data are left out.
-_LEAST_SHARE = 0.12
+_LEAST_SHARE = 0.15
 #: Speed of the point below the satellite [km/s].
 _GROUND_SPEED = 6.75
 #: Edges are straight in the UTM zone; in longitude and latitude they may deviate by so much [m].

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from almagest.catalogue.sample._noise import Field, noise, rng, step
+from almagest.catalogue.sample._noise import Field, noise, rng, step, warp
 from almagest.catalogue.sample.worlds._ground import PIXEL_M, SIDE
 
 
@@ -38,7 +38,8 @@ class Weather:
         self._seed, self._clear = seed, clear
         self._broad = noise(SIDE, seed + 901, 900, 180, 1.0)
         self._puffs = noise(SIDE, seed + 902, 75, 2.2, 0.95)
-        self._sheets = noise(SIDE, seed + 903, 420, 2.5, 1.0)
+        bend, other = (30 * noise(SIDE, seed + number, 320, 30, 1.1) for number in (906, 907))
+        self._sheets = warp(noise(SIDE, seed + 903, 420, 2.5, 1.0), bend, other)
         self._wisps = noise(SIDE, seed + 904, 260, 3, 0.9, stretch=9, towards_deg=70)
 
     def over(self, time: datetime, window: tuple[int, int, int, int], sun_elevation: float, sun_azimuth: float) -> Sky:

@@ -25,6 +25,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.collection_document(text),
     almagest.collection_page(jsonb),
     almagest.queryables(text[]),
+    almagest.port_collection_ids(),
+    almagest.collection_ids(),
     almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean),
     almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean),
     almagest.registered_search(text)

@@ -122,6 +122,7 @@ def translate(error: Exception) -> AlmagestError | None:
         return None
     if isinstance(error, asyncpg.DataError):
         return BadRequestError("A value in this request cannot be used.")
-    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError | asyncio.TimeoutError):
+    # A connection that breaks under a statement shows itself in as many ways as there are moments for it.
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError | TimeoutError):
         return DatabaseUnavailableError()
     return None

@@ -15,7 +15,8 @@ from almagest.core.settings import Settings
 #: them is among :data:`almagest.services.tiles.reader.DRIVERS`.
 SKIPPED_DRIVERS = (
     *("HTTP", "WMS", "WMTS", "WCS", "EEDA", "EEDAI", "DAAS", "PLMOSAIC", "STACIT", "STACTA"),
-    *("GTI", "MRF", "TIL", "ECRGTOC", "RPFTOC", "SAFE", "SENTINEL2", "PDS4", "ISIS3", "VICAR", "KMLSUPEROVERLAY"),
+    *("GTI", "MRF", "TIL", "ECRGTOC", "RPFTOC", "SAFE", "SENTINEL2", "DIMAP", "ERS", "KMLSUPEROVERLAY"),
+    *("PDS", "PDS4", "ISIS2", "ISIS3", "VICAR"),
     *("DERIVED", "HDF5", "HDF5Image", "BAG", "netCDF", "Zarr", "GPKG", "SQLite", "Rasterlite", "MBTiles", "PDF"),
 )
 

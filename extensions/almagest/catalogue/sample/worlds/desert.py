@@ -35,7 +35,7 @@ def build(seed: int) -> World:
     water = drainage(raw)
     height = cut(raw, water, 9 * hills, 7) + 24 * dunes
     wadis = step(-1.4, 1.2, draw(SIDE, streams(water, seed, 60, 0.9), 3) + 0.5 * other) * (1 - erg)
-    farmland = noise(SIDE, seed + 7, 420, 120, 0.8) + 1.35 - 2.6 * away_from(0.02, 0.0)
+    farmland = noise(SIDE, seed + 7, 420, 120, 0.8) + 1.0 - 2.3 * away_from(0.06, 0.02)
     farms = step(0.2, 0.5, farmland) * step(0.25, 0.08, hills) * step(0.5, 0.1, erg)
     crop, phase = _pivots(seed, farms)
     roads = step(-0.5, 0.5, draw(SIDE, _roads(seed), 1.0))

@@ -18,3 +18,9 @@ LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$ SELECT pgstac.get_queryables(collection_ids) $$;
 COMMENT ON FUNCTION almagest.port_queryables(text[]) IS
     'Queryables as a JSON schema; NULL ids mean every collection; NULL if none of the collections exists.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_collection_ids() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT id FROM pgstac.collections ORDER BY id $$;
+COMMENT ON FUNCTION almagest.port_collection_ids() IS 'Ids of all collections, in order.';

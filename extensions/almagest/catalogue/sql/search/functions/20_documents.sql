@@ -30,3 +30,9 @@ LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$ SELECT almagest.port_queryables(collection_ids) $$;
 COMMENT ON FUNCTION almagest.queryables(text[]) IS
     'Queryables of these collections (NULL: of all) as a JSON schema; NULL if none exists.';
+
+
+CREATE OR REPLACE FUNCTION almagest.collection_ids() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_collection_ids() $$;
+COMMENT ON FUNCTION almagest.collection_ids() IS 'Ids of all collections, in order.';
