@@ -47,3 +47,21 @@ def generate(directory: Path, *, progress: Progress | None = None) -> Sample:
 
     collections, items = _generate.generate(Path(directory).absolute(), _generate.Selection(), progress)
     return Sample(collections, items)
+
+
+def real(data: Path, *, thumbnails: Path | None = None, progress: Progress | None = None) -> Sample:
+    """Wraps the project's folder of real data: metadata of Landsat, Sentinel-2 and NAIP over Colorado, and rasters.
+
+    Rasters are described where they lie; nothing is copied or written but thumbnails.
+
+    Args:
+        data: the folder, with ``stac`` and ``raster`` in it.
+        thumbnails: where to put a small picture of each raster item; without it there are none.
+        progress: told after each source.
+
+    Raises:
+        FileNotFoundError: a file is missing that the folder should hold.
+    """
+    from almagest.catalogue.sample import _real
+
+    return _real.load(Path(data).absolute(), thumbnails and Path(thumbnails).absolute(), progress)

@@ -129,7 +129,8 @@ def assets_of(sensor: Sensor) -> dict[str, Document]:
         "roles": ["visual"],
         "gsd": sensor.pixel_m,
         "bands": [
-            {"name": colours[name].name, "data_type": "uint8", **_eo(colours[name])} for name in ("red", "green", "blue")
+            {"name": colours[name].name, "data_type": "uint8", **_eo(colours[name])}
+            for name in ("red", "green", "blue")
         ],
     }
     assets["quality"] = {

@@ -157,12 +157,15 @@ def _raster(bands: npt.NDArray[Any], grid: Grid | None, nodata: int | None) -> I
     # Without any transform, or with that of unit pixels, rasterio warns.
     where = {"crs": f"EPSG:{grid.epsg}", "transform": grid.transform} if grid else {"transform": Affine.scale(2, -2)}
     shape = {"count": count, "height": rows, "width": columns, "dtype": bands.dtype.name}
-    with rasterio.Env(**_ENVIRONMENT), MemoryFile() as memory:
-        with memory.open(driver="GTiff", nodata=nodata, **shape, **where) as draft:
-            draft.write(bands)
-            if count == 4:
-                draft.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
-            yield draft
+    with (
+        rasterio.Env(**_ENVIRONMENT),
+        MemoryFile() as memory,
+        memory.open(driver="GTiff", nodata=nodata, **shape, **where) as draft,
+    ):
+        draft.write(bands)
+        if count == 4:
+            draft.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+        yield draft
 
 
 def _encoded(draft: Any, **options: Any) -> bytes:

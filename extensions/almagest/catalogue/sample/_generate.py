@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue.sample import _catalog as catalog
+from almagest.core.errors import StorageFullError
 
 Progress = Callable[[str, int, int], None]
 Document = dict[str, Any]
@@ -39,11 +41,18 @@ def generate(directory: Path, selection: Selection, progress: Progress | None) -
     """Collections and items of a selection, with the hrefs of their files under a directory.
 
     Raises:
+        StorageFullError: the disk is full; what is complete stays.
         OSError: a file cannot be written; those that are complete stay.
     """
     manifest = _read_manifest(directory, selection)
     if manifest is None or not _is_complete(directory, manifest):
-        manifest = _make(directory, selection, progress or (lambda *_: None))
+        try:
+            manifest = _make(directory, selection, progress or (lambda *_: None))
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            message = f"No space is left in {directory}: the sample needs about 45 MB. What is there is complete."
+            raise StorageFullError(message) from error
     return (
         [_located(document, directory / document["id"]) for document in manifest["collections"]],
         [_located(document, directory / document["collection"] / document["id"]) for document in manifest["items"]],
@@ -167,7 +176,9 @@ def _rendered(directory: Path, groups: Sequence[Sequence[Any]]) -> Iterator[tupl
         # The largest share first: it would be waited for at the end.
         waiting: list[Future[Any]] = []
         done: list[tuple[str, Document]] = []
-        waiting = [pool.submit(_render_place, directory, group, done) for group in sorted(groups, key=len, reverse=True)]
+        waiting = [
+            pool.submit(_render_place, directory, group, done) for group in sorted(groups, key=len, reverse=True)
+        ]
         try:
             pending = set(waiting)
             while pending:
@@ -198,9 +209,15 @@ def _store_scene(directory: Path, scene: Any, picture: Any) -> Document:
 
     files, facts = _encode.files(scene, picture)
     known = {
-        name: {"size": len(data), "checksum": _files.checksum(data), **facts.get(name, {})} for name, data in files.items()
+        name: {"size": len(data), "checksum": _files.checksum(data), **facts.get(name, {})}
+        for name, data in files.items()
     }
-    record = {"recipe": catalog.RECIPE, "percent": _encode.percent(picture), "files": known, **_encode.acquisition(scene)}
+    record = {
+        "recipe": catalog.RECIPE,
+        "percent": _encode.percent(picture),
+        "files": known,
+        **_encode.acquisition(scene),
+    }
     text = _json(record)
     _files.store_folder(directory / scene.sensor.collection / scene.id, {**files, "scene.json": text})
     return _with_itself(record, text)

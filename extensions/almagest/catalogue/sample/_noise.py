@@ -10,11 +10,12 @@ import heapq
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Field = npt.NDArray[np.float32]
+Field = npt.NDArray[np.floating[Any]]
 
 #: Ends of a stroke and its widths there: x0, y0, width0, x1, y1, width1, in pixels.
 Stroke = tuple[float, float, float, float, float, float]
@@ -233,7 +234,7 @@ def drain(height: Field, sea: float = 0.0) -> Drainage:
 
 
 def incision(drainage: Drainage, n: int) -> tuple[Field, Field]:
-    """How deep running water has cut: of every rill, and of rivers alone, both growing with the logarithm of the area."""
+    """How deep water has cut: every rill, and rivers alone; both grow with the logarithm of the area."""
     m = math.isqrt(drainage.area.size)
     depth = np.log2(drainage.area).astype(np.float32).reshape(m, m)
     fine = np.repeat(np.repeat(depth, n // m, axis=0), n // m, axis=1)

@@ -114,10 +114,15 @@ def _of_pass(place: Place, sensor: Sensor, platform: Platform, seen: Pass) -> It
     center = (middle[0] + right[0] * offset, middle[1] + right[1] * offset)
     half = sensor.orbit.swath_km * 500 * catalog.SCALE
     reach = sensor.frame_km * 500 * catalog.SCALE if not sensor.tiled else WORLD_M
-    swath = shapely.Polygon([
-        (center[0] + right[0] * half * i + along[0] * reach * j, center[1] + right[1] * half * i + along[1] * reach * j)
-        for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    ])
+    swath = shapely.Polygon(
+        [
+            (
+                center[0] + right[0] * half * i + along[0] * reach * j,
+                center[1] + right[1] * half * i + along[1] * reach * j,
+            )
+            for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
+    )
     for tile, frame in _tiles(middle, sensor) if sensor.tiled else [("", shapely.box(*_snapped(swath.bounds)))]:
         data = swath.intersection(frame)
         if data.area < _LEAST_SHARE * frame.area:
@@ -188,9 +193,7 @@ def _ring(corners: Sequence[tuple[float, float]], epsg: int) -> tuple[tuple[floa
             (start[0] + (end[0] - start[0]) * i / count, start[1] + (end[1] - start[1]) * i / count)
             for i in range(count)
         ]
-    longitudes, latitudes = transform(
-        f"EPSG:{epsg}", "EPSG:4326", [x for x, _ in dense], [y for _, y in dense]
-    )[:2]
+    longitudes, latitudes = transform(f"EPSG:{epsg}", "EPSG:4326", [x for x, _ in dense], [y for _, y in dense])[:2]
     ring = [(round(x, 6), round(y, 6)) for x, y in zip(longitudes, latitudes, strict=True)]
     return (*ring, ring[0])
 

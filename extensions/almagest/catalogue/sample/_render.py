@@ -77,7 +77,8 @@ def render(scene: Scene, world: World, weather: Weather) -> Picture:
         values = _resampled(seen[band.name], ratio)
         mask = inside
         if band.coarse:
-            values, mask = _halved(values), inside[::2, ::2] & inside[1::2, ::2] & inside[::2, 1::2] & inside[1::2, 1::2]
+            values = _halved(values)
+            mask = inside[::2, ::2] & inside[1::2, ::2] & inside[::2, 1::2] & inside[1::2, 1::2]
         values = values * scene.platform.gain
         values = values + noise.standard_normal(values.shape, np.float32) * scene.sensor.noise
         counts[band.name] = np.where(mask, _counts(values), np.uint16(0))
@@ -231,9 +232,7 @@ def _vivid(picture: Field) -> Field:
     return np.clip(grey + 1.18 * (picture - grey), 0, 255)
 
 
-def _classes(
-    shares: dict[str, Field], sky: Sky, ratio: float, inside: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.uint8]:
+def _classes(shares: dict[str, Field], sky: Sky, ratio: float, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     def total(*names: str) -> Field:
         return sum((shares[name] for name in names if name in shares), np.zeros_like(sky.opacity))
 

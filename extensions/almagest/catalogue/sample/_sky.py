@@ -84,13 +84,14 @@ class Weather:
         if regime == "cumulus":
             return self._puffs[rows, columns] + 0.55 * broad - (1.7 - 0.8 * amount)
         if regime == "streets":
-            return 0.9 * self._puffs[rows, columns] + 0.5 * self._wisps[rows, columns] + 0.5 * broad - 1.5 + 0.7 * amount
+            rows_of = 0.9 * self._puffs[rows, columns] + 0.5 * self._wisps[rows, columns]
+            return rows_of + 0.5 * broad - 1.5 + 0.7 * amount
         if regime == "broken":
             sheet = 0.85 * self._sheets[rows, columns] + 0.3 * self._puffs[rows, columns]
             return sheet + 0.5 * broad - 1.0 + 1.3 * amount
         if regime == "cirrus":
             return 0.8 * self._wisps[rows, columns] + 0.7 * broad - 0.6 + 0.8 * amount
-        return self._puffs[rows, columns] + 0.6 * broad - 3.1
+        return self._puffs[rows, columns] + 0.6 * broad - 3.6
 
 
 def _opacity(regime: str, density: Field) -> Field:

@@ -45,9 +45,11 @@ def build(seed: int) -> World:
     felled = step(0.78, 0.80, blocks.number) * (1 - farmed) * coastal
     town = np.minimum(_town(seed, -0.02, -0.05) + _town(seed + 30, 0.34, 0.36) + _town(seed + 60, -0.27, 0.16), 1)
     woods = noise(SIDE, seed + 7, 160, 4, 0.8)
-    flow = step(-0.7, 0.7, streamed)
-    mouth = step(1.2, 2.4, streamed) * step(0.03, 0.0, np.abs(shore))
-    plume = np.clip(warp(blur(mouth, 16), 14 * bend, 14 * other) * 26, 0, 1)
+    # The rivers proper widen where they meet the sea.
+    river = draw(SIDE, streams(water, seed, 2200, 3.0), 9)
+    flow = np.maximum(step(-0.7, 0.7, streamed), step(-0.7, 0.7, river + 5 * step(0.04, 0.0, shore)))
+    mouth = step(0.0, 1.5, river + 5 * step(0.04, 0.0, shore)) * step(0.03, 0.0, np.abs(shore))
+    plume = np.clip(warp(blur(mouth, 13), 14 * bend, 14 * other) * 9, 0, 1)
     surf = step(-0.007, -0.002, shore) * step(0.2, 0.9, noise(SIDE, seed + 8, 20, 2, 0.4) + 0.5 * bend) * sea
     bloom = step(0.2, 2.2, warp(noise(SIDE, seed + 13, 300, 10, 1.0), 30 * bend, 30 * other) + 0.8)
     shares = layered(

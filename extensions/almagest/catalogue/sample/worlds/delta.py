@@ -1,4 +1,4 @@
-"""A tropical river that splits into tidal channels: mangroves, salt flats, savanna, mud in a shallow sea to the north."""
+"""A tropical river that splits into tidal channels: mangroves, salt flats, savanna, and mud in a shallow sea."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def build(seed: int) -> World:
     swirl = warp(mud, 34 * bend + 8 * relief, 34 * other)
     plume = np.clip(swirl * (4.6 + 1.3 * noise(SIDE, seed + 8, 70, 5, 0.9)), 0, 1)
     banks = noise(SIDE, seed + 13, 260, 12, 0.9, stretch=2.5, towards_deg=80)
-    fine = noise(SIDE, seed + 12, 40, 2, 0.4)
+    fine, woods = noise(SIDE, seed + 12, 40, 2, 0.4), noise(SIDE, seed + 10, 130, 2.5, 0.7)
     shares = layered(
         ("savanna", 1.0),
         ("red_sand", step(-0.2, 1.9, noise(SIDE, seed + 9, 300, 6, 0.9)) * 0.4),
-        ("forest", step(-0.3, 1.5, noise(SIDE, seed + 10, 130, 2.5, 0.7) + 0.7 * relief) * 0.55 * step(0.2, 0.6, shore)),
+        ("forest", step(-0.3, 1.5, woods + 0.7 * relief) * 0.55 * step(0.2, 0.6, shore)),
         ("grass", np.clip(gallery * 0.5 + 0.35 * bars, 0, 1)),
         ("burnt", burnt * 0.75),
         ("soil", tidal * 0.7),
