@@ -108,7 +108,7 @@ def test_security_headers_and_compression(running: Stack) -> None:
     with running.client() as client:
         page = client.get("/")
         assert page.headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "default-src 'none'" in page.headers["content-security-policy"]
         assert "server" not in page.headers or "/" not in page.headers["server"]
         search = client.get("/api/search?limit=10", headers={"Accept-Encoding": "gzip"})
         assert search.headers["content-encoding"] == "gzip"

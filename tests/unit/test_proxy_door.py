@@ -243,7 +243,7 @@ def test_pages_of_the_browser(door: Door, path: str) -> None:
     assert (status, page["text"]) == (200, "<p>browser</p>")
     assert headers["cache-control"] == "no-cache"
     assert headers["x-content-type-options"] == "nosniff"
-    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "default-src 'none'" in headers["content-security-policy"]
 
 
 def test_built_files_are_kept_and_missing_ones_are_not(door: Door) -> None:

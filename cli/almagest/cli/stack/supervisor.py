@@ -138,7 +138,7 @@ def start(settings: Settings, programs: Iterable[Program], *, die_with_us: bool)
     """
     target = state.folder(settings) / "supervisord.conf"
     target.write_text(configuration(settings, programs))
-    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-n", "-c", str(target)]
+    command = [sys.executable, "-P", "-m", "almagest.cli.stack.daemon", "-n", "-c", str(target)]
     if die_with_us:
         launcher = [sys.executable, "-P", "-m", "almagest.cli.stack.launch", "--death-signal", "TERM", "--"]
         command = [*launcher, *command]

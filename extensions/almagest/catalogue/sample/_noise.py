@@ -113,7 +113,7 @@ def warp(field: Field, dx: Field, dy: Field) -> Field:
 
 def step(low: float, high: float, field: Field) -> Field:
     """0 below ``low``, 1 above ``high``, smooth between; falling where ``low`` exceeds ``high``."""
-    t = np.clip((field - low) * (1 / (high - low)), 0, 1)
+    t: Field = np.clip((field - low) * (1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)
 
 

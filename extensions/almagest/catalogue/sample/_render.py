@@ -66,11 +66,9 @@ def render(scene: Scene, world: World, weather: Weather) -> Picture:
     ratio = scene.sensor.pixel_m / PIXEL_M
     inside = _inside(scene)
     noise = rng(catalog.PLACES.index(scene.place) if scene.place in catalog.PLACES else 99, int(scene.time.timestamp()))
-    stack = np.stack(list(shares.values()))
-    names = [spectra.NAMES.index(name) for name in shares]
     seen: dict[str, Field] = {}
     for band in scene.sensor.bands:
-        ground = np.tensordot(spectra.reflectance(band.center_um)[names], stack, axes=1)
+        ground = _mixed(shares, band.center_um)
         seen[band.name] = _blurred(_top(ground * texture, height, light, sky, band.center_um, scene.sun_elevation))
     counts = {}
     for band in scene.sensor.bands:
@@ -90,11 +88,21 @@ def render(scene: Scene, world: World, weather: Weather) -> Picture:
     return Picture(counts, rgba, _classes(shares, sky, ratio, inside))
 
 
+def _mixed(shares: dict[str, Field], wavelength_um: float) -> Field:
+    """Reflectance of ground of many materials. Summed one by one: the order decides the last bit."""
+    of = dict(zip(spectra.NAMES, spectra.reflectance(wavelength_um).tolist(), strict=True))
+    total = np.zeros_like(next(iter(shares.values())))
+    for name, share in shares.items():
+        total += share * of[name]
+    return total
+
+
 def _counts(values: Field) -> npt.NDArray[np.uint16]:
     """Whole counts, in steps of 8 to 64: like the noise of light itself, they grow with the brightness."""
     bright = np.searchsorted(np.array([0.06, 0.20, 0.50], np.float32), values.ravel()).reshape(values.shape)
     step = np.array([8, 16, 32, 64], np.float32)[bright]
-    return np.clip(np.rint(values * COUNTS / step) * step, 8, 65_472).astype(np.uint16)
+    counts: npt.NDArray[np.uint16] = np.clip(np.rint(values * COUNTS / step) * step, 8, 65_472).astype(np.uint16)
+    return counts
 
 
 def _window(scene: Scene) -> tuple[int, int, int, int]:
@@ -188,7 +196,8 @@ def _top(ground: Field, height: Field, light: Field, sky: Sky, wavelength_um: fl
     cloud = float(spectra.reflectance(wavelength_um)[spectra.NAMES.index("cloud")])
     # Clouds hide most of the air below them.
     above = cloud * sky.shade * 0.95 + 0.3 * air
-    return surface + (above - surface) * sky.opacity
+    top: Field = surface + (above - surface) * sky.opacity
+    return top
 
 
 def _blurred(field: Field) -> Field:
@@ -229,7 +238,8 @@ def _tone(reflectance: Field, colour: str, elevation: float) -> Field:
 def _vivid(picture: Field) -> Field:
     """A little more colour."""
     grey = picture.mean(axis=0, keepdims=True)
-    return np.clip(grey + 1.18 * (picture - grey), 0, 255)
+    vivid: Field = np.clip(grey + 1.18 * (picture - grey), 0, 255)
+    return vivid
 
 
 def _classes(shares: dict[str, Field], sky: Sky, ratio: float, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 
 from almagest.catalogue.sample._noise import Field, noise, rng, step, warp
 from almagest.catalogue.sample.worlds._ground import PIXEL_M, SIDE
+
+
+Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,20 @@ class Weather:
         shadow = _opacity(regime, density(height / math.tan(math.radians(max(sun_elevation, 5)))))
         return Sky(opacity, shade, shadow * (0.25 if regime == "cirrus" else 0.85))
 
-    def _density(self, regime: str, amount: float, rows: np.ndarray, columns: np.ndarray) -> Field:
-        broad = self._broad[rows, columns]
+    def _density(self, regime: str, amount: float, rows: Index, columns: Index) -> Field:
+        broad, puffs, wisps = (field[rows, columns] for field in (self._broad, self._puffs, self._wisps))
+        density: Field
         if regime == "cumulus":
-            return self._puffs[rows, columns] + 0.55 * broad - (1.7 - 0.8 * amount)
-        if regime == "streets":
-            rows_of = 0.9 * self._puffs[rows, columns] + 0.5 * self._wisps[rows, columns]
-            return rows_of + 0.5 * broad - 1.5 + 0.7 * amount
-        if regime == "broken":
-            sheet = 0.85 * self._sheets[rows, columns] + 0.3 * self._puffs[rows, columns]
-            return sheet + 0.5 * broad - 1.0 + 1.3 * amount
-        if regime == "cirrus":
-            return 0.8 * self._wisps[rows, columns] + 0.7 * broad - 0.6 + 0.8 * amount
-        return self._puffs[rows, columns] + 0.6 * broad - 3.6
+            density = puffs + 0.55 * broad - (1.7 - 0.8 * amount)
+        elif regime == "streets":
+            density = 0.9 * puffs + 0.5 * wisps + 0.5 * broad - 1.5 + 0.7 * amount
+        elif regime == "broken":
+            density = 0.85 * self._sheets[rows, columns] + 0.3 * puffs + 0.5 * broad - 1.0 + 1.3 * amount
+        elif regime == "cirrus":
+            density = 0.8 * wisps + 0.7 * broad - 0.6 + 0.8 * amount
+        else:
+            density = puffs + 0.6 * broad - 3.6
+        return density
 
 
 def _opacity(regime: str, density: Field) -> Field:

@@ -90,12 +90,11 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(505, "version-not-supported", "Version not supported", "Speak HTTP/1.1 or HTTP/1.0."),
 )
 
-#: What a page from here may load, by the surface it belongs to. `blob:` and inline styles are OpenLayers' and Vue's.
+#: What a page from here may load, by the surface it belongs to. Inline styles are OpenLayers' and Vue's.
 CONTENT_POLICIES: dict[str, str] = {
     "site": (
-        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
-        "worker-src 'self' blob:; connect-src 'self'; font-src 'self' data:; object-src 'none'; base-uri 'self'; "
-        "form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     # An answer of the API is data. Should a browser be made to show one as a page, it may do nothing.
     "api": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'",

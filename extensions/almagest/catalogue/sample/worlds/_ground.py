@@ -51,19 +51,22 @@ def ramp(towards_deg: float) -> Field:
     """From -1 to 1 across the world, rising in a direction clockwise from north."""
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
     angle = math.radians(towards_deg)
-    return axis[None, :] * math.sin(angle) - axis[:, None] * math.cos(angle)
+    rising: Field = axis[None, :] * math.sin(angle) - axis[:, None] * math.cos(angle)
+    return rising
 
 
 def away_from(x: float, y: float) -> Field:
     """Distance from a point, both as shares of half the world, east and south of its middle."""
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
-    return np.hypot(axis[None, :] - x, axis[:, None] - y)
+    distance: Field = np.hypot(axis[None, :] - x, axis[:, None] - y)
+    return distance
 
 
 def slope(height: Field) -> Field:
     """Tangent of the steepest slope."""
     gy, gx = np.gradient(height, PIXEL_M)
-    return np.hypot(gx, gy)
+    steepness: Field = np.hypot(gx, gy)
+    return steepness
 
 
 def drainage(height: Field) -> Drainage:
@@ -71,7 +74,7 @@ def drainage(height: Field) -> Drainage:
     return drain(height.reshape(SIDE // CELL, CELL, SIDE // CELL, CELL).mean((1, 3)))
 
 
-def cut(height: Field, water: Drainage, rills_m: float, valleys_m: float) -> Field:
+def cut(height: Field, water: Drainage, rills_m: Field | float, valleys_m: Field | float) -> Field:
     """The terrain with valleys: metres of depth for each doubling of the area that runs through."""
     fine, broad = incision(water, SIDE)
     return height - rills_m * fine - valleys_m * broad

@@ -100,7 +100,7 @@ def _creeks(seed: int, shore: Field, channels: Field) -> list[Stroke]:
     chosen = random.choice(len(rows), size=min(420, len(rows)), replace=False)
     # Creeks do not cross: whose water is in each cell of 3 × 3 pixels.
     taken = np.zeros((SIDE // 3 + 1, SIDE // 3 + 1), np.int32)
-    heads = []
+    heads: list[tuple[float, float, float, float, float, int]] = []
     for row, column in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
         # Downhill of the distance field: straight away from the channel; from the open coast, inland.
         near = channels[row, column] > -2
