@@ -78,7 +78,8 @@ def test_writes_need_the_key(running: Stack) -> None:
             "/API/search",
             "/api/%73earch/y",
         ):
-            assert client.post(path, json={}).status_code in {401, 404, 405}
+            # 308: to its own canonical path, where the same is asked.
+            assert client.post(path, json={}).status_code in {308, 401, 404, 405}
         assert client.post("/api/search", json={"limit": 1}).status_code == 200
         for method in ("PUT", "PATCH", "DELETE"):
             assert client.request(method, "/api/collections/acceptance", json={}).status_code == 401
@@ -141,7 +142,7 @@ def test_the_key_is_in_no_log(running: Stack) -> None:
         client.post("/api/collections?key=none", content=b"{}", headers={"Content-Type": "application/json"})
     for log in running.home.glob("logs/*"):
         assert running.write_key not in log.read_text(errors="ignore"), log
-    lines = [json.loads(line) for line in (running.home / "logs" / "access.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (running.home / "logs" / "nginx-access.log").read_text().splitlines()]
     assert lines
     assert all("rid" in line or "request_id" in line for line in lines)
 

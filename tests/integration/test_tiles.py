@@ -373,7 +373,11 @@ def test_tiles_are_limited_in_size(client: httpx.Client, picture: Path) -> None:
     address = f"{ITEM}/picture/tiles/WebMercatorQuad/{tile.z}/{tile.x}/{tile.y}.png"
     for query in ("tilesize=5000", "buffer=5000", "padding=5000"):
         problem(client.get(f"{address}?{query}"), 400)
-    problem(client.get(f"{ITEM}/picture/statistics?histogram_bins=100000000"), 400)
+    for bins in ("100000000", "0", "3,2,1"):
+        problem(client.get(f"{ITEM}/picture/statistics?histogram_bins={bins}"), 400)
+    problem(client.get(f"{ITEM}/picture/statistics?histogram_range=1,0"), 400)
+    for box in ("nan,0,1,1", "0,0,0,0", "15,49,15,50"):
+        problem(client.get(f"{ITEM}/picture/bbox/{box}.png"), 400)
     problem(client.get(f"{ITEM}/picture/statistics?p=200"), 400)
     problem(client.get(f"{ITEM}/picture/preview/9000x9000.png"), 400)
 

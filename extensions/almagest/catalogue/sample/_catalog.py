@@ -168,5 +168,5 @@ PLACES = (
     Place("arctic", "Ice caps and fjords, Ellesmere Island", 100, -89.9, 79.8, 32616, 0.55, every_days=7, first_day=4),
     Place("coast", "Ocean coast and farmland, central Chile", 410, -72.65, -36.7, 32718, 0.6),
     Place("delta", "Tidal delta, Gulf of Carpentaria", 320, 139.34, -17.55, 32754, 0.55),
-    Place("desert", "Sand sea and centre pivots, Western Desert", 240, 27.67, 22.55, 32635, 0.7),
+    Place("desert", "Sand sea and centre pivots, Western Desert", 240, 27.67, 22.55, 32635, 0.85),
 )

@@ -71,11 +71,13 @@ def store_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def store_file(target: Path, data: bytes) -> None:
-    """Stores a file, which appears under its name when it is on the disk.
+    """Stores a file, which appears under its name when it is on the disk; one that is the same already stays.
 
     Raises:
         OSError: it cannot be written.
     """
+    if target.is_file() and target.read_bytes() == data:
+        return
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -171,35 +173,37 @@ def _rendered(directory: Path, groups: Sequence[Sequence[Any]]) -> Iterator[tupl
     """
     if not groups:
         return
-    workers = max(1, min(len(groups), os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers, thread_name_prefix="sample") as pool:
+    done: deque[tuple[str, Document]] = deque()
+    stop = threading.Event()
+    with ThreadPoolExecutor(max(1, min(len(groups), os.cpu_count() or 1)), thread_name_prefix="sample") as pool:
         # The largest share first: it would be waited for at the end.
-        waiting: list[Future[Any]] = []
-        done: list[tuple[str, Document]] = []
-        waiting = [
-            pool.submit(_render_place, directory, group, done) for group in sorted(groups, key=len, reverse=True)
-        ]
+        ordered = sorted(groups, key=len, reverse=True)
+        pending = {pool.submit(_render_place, directory, group, done, stop) for group in ordered}
         try:
-            pending = set(waiting)
             while pending:
                 finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                while done:
+                    yield done.popleft()
                 for future in finished:
                     future.result()
-                while done:
-                    yield done.pop(0)
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
+        finally:
+            # If anything failed, or nobody listens any more, the other places end with the scene they are at.
+            stop.set()
 
 
-def _render_place(directory: Path, scenes: Sequence[Any], done: list[tuple[str, Document]]) -> None:
+def _render_place(
+    directory: Path, scenes: Sequence[Any], done: deque[tuple[str, Document]], stop: threading.Event
+) -> None:
+    if stop.is_set():
+        return
     from almagest.catalogue.sample import _render, _sky, worlds
 
     place = scenes[0].place
     world = worlds.build(place.name, place.seed)
     weather = _sky.Weather(place.seed, place.clear)
     for scene in scenes:
+        if stop.is_set():
+            return
         done.append((scene.id, _store_scene(directory, scene, _render.render(scene, world, weather))))
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from almagest.catalogue.sample._noise import Field, noise, rng, step, warp
 from almagest.catalogue.sample.worlds._ground import PIXEL_M, SIDE
 
-
 Index = npt.NDArray[np.int64]
 
 

@@ -21,6 +21,17 @@ _LATEST = """
     FROM unnest($1::text[]) AS c(id),
          LATERAL search_page(jsonb_build_object('collections', jsonb_build_array(c.id)), NULL, false, 1) AS r
 """
+#: What stands behind the references in pgSTAC's own queryables, in the terms of OGC API Features, part 3.
+_REFERENCED: dict[str, Document] = {
+    "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json#/definitions/core/allOf/2/properties/id": {
+        "type": "string",
+        "minLength": 1,
+    },
+    "https://geojson.org/schema/Feature.json#/properties/geometry": {
+        "format": "geometry-any",
+        "x-ogc-role": "primary-geometry",
+    },
+}
 _IS_COLLECTION = {"op": "=", "args": [{"property": "type"}, "Collection"]}
 
 
@@ -96,7 +107,7 @@ class CollectionReader:
         async with self.pool.connection() as connection:
             ids = None if collection is None else [collection]
             text = await connection.fetchval("SELECT queryables($1::text[])::text", ids)
-        return None if text is None else dict(orjson.loads(text))
+        return None if text is None else _self_contained(orjson.loads(text))
 
     async def _document(self, collection: str) -> Document | None:
         async with self.pool.connection() as connection:
@@ -117,6 +128,17 @@ class CollectionReader:
             identifier = collection["id"]
             collection["links"] = links.collection(identifier, collection.get("links"))
             collection["links"] += self.tiles.collection(collection, latest.get(identifier))
+
+
+def _self_contained(schema: Document) -> Document:
+    """The schema without pgSTAC's references to other sites, which browsers would follow, or fail to."""
+    properties = {
+        name: {**{key: value for key, value in definition.items() if key != "$ref"}, **_REFERENCED[definition["$ref"]]}
+        if definition.get("$ref") in _REFERENCED
+        else definition
+        for name, definition in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
 
 
 def _collections_only(search: Mapping[str, Any]) -> Document:

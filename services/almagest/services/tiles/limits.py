@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated
 
 from fastapi import Query
@@ -48,8 +49,10 @@ def limits(max_size_px: int) -> Callable[..., None]:
                 _check_size(name, value, largest[name])
             elif name in _CRS_PARAMETERS and not _CRS.fullmatch(value):
                 raise BadRequestError(f"{name}: give the coordinate reference system as `EPSG:4326` or `OGC:CRS84`.")
-            elif name == "histogram_bins" and _is_many_bins(value):
-                raise BadRequestError(f"histogram_bins: at most {_MAX_BINS} bins.")
+            elif name == "histogram_bins" and not _are_bins(value):
+                raise BadRequestError(f"histogram_bins: give 1 to {_MAX_BINS} bins, or their rising edges.")
+            elif name == "histogram_range" and not _is_rising(value):
+                raise BadRequestError("histogram_range: give two numbers, the smaller first.")
             elif name == "p" and not (value.isdecimal() and int(value) <= 100):
                 raise BadRequestError("p: a percentile is a whole number from 0 to 100.")
             elif name == "expression" and len(value) > _MAX_EXPRESSION:
@@ -74,9 +77,19 @@ def _check_size(name: str, value: str, largest: int) -> None:
         raise BadRequestError(f"{name}: {value} is not between 1 and {largest}.")
 
 
-def _is_many_bins(value: str) -> bool:
+def _are_bins(value: str) -> bool:
     edges = value.split(",")
-    return len(edges) > _MAX_BINS or (len(edges) == 1 and value.isdigit() and int(value) > _MAX_BINS)
+    if len(edges) > 1:
+        return len(edges) <= _MAX_BINS and _is_rising(value)
+    return value.isdecimal() and 1 <= int(value) <= _MAX_BINS
+
+
+def _is_rising(value: str) -> bool:
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        return False
+    return len(numbers) > 1 and all(low < high for low, high in pairwise(numbers))
 
 
 def _check_tile(request: Request) -> None:

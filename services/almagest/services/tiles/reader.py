@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,6 +136,9 @@ class RasterReader(Reader):
 
     def part(self, bbox: BBox, **options: Any) -> ImageData:  # type: ignore[override]
         """Part of the dataset; see rio-tiler."""
+        west, south, east, north = bbox
+        if not all(map(math.isfinite, bbox)) or west == east or south == north:
+            raise BadRequestError("This box has no area.")
         return self._shown(super().part, bbox, **self._bounded(options))
 
     def read(self, **options: Any) -> ImageData:  # type: ignore[override]

@@ -39,6 +39,9 @@ def build(seed: int) -> World:
     fields = parcels(wavy, seed, 62, 11, 7)
     blocks = parcels(wavy, seed + 20, 110, 26, 17)
     sea = step(0.0015, -0.0015, shore)
+    # Distance from the water line, near it [px].
+    gradient = np.hypot(*np.gradient(shore))
+    strand = shore / (gradient + 2e-4)
     valley = step(0.22, 0.07, steep) * (1 - andes) * step(0.04, 0.10, shore) * (1 - sea)
     farmed = valley * step(-0.9, -0.2, noise(SIDE, seed + 6, 200, 20, 0.9) + 2.2 * step(0.34, 0.55, shore))
     # Plantations: felled blocks stand out from the woods.
@@ -50,7 +53,7 @@ def build(seed: int) -> World:
     flow = np.maximum(step(-0.7, 0.7, streamed), step(-0.7, 0.7, river + 5 * step(0.04, 0.0, shore)))
     mouth = step(0.0, 1.5, river + 5 * step(0.04, 0.0, shore)) * step(0.03, 0.0, np.abs(shore))
     plume = np.clip(warp(blur(mouth, 13), 14 * bend, 14 * other) * 9, 0, 1)
-    surf = step(-0.007, -0.002, shore) * step(0.2, 0.9, noise(SIDE, seed + 8, 20, 2, 0.4) + 0.5 * bend) * sea
+    surf = step(-4.5, -1.5, strand) * step(0.2, 0.9, noise(SIDE, seed + 8, 20, 2, 0.4) + 0.5 * bend) * sea
     bloom = step(0.2, 2.2, warp(noise(SIDE, seed + 13, 300, 10, 1.0), 30 * bend, 30 * other) + 0.8)
     shares = layered(
         ("grass", 1.0),
@@ -61,7 +64,7 @@ def build(seed: int) -> World:
         ("pale_rock", step(1250, 1600, height + 90 * bend) * 0.9),
         ("urban", town * 0.85 * step(0.3, 0.15, steep)),
         ("forest", step(-3.0, -1.2, streamed + 0.5 * woods) * valley * 0.7),
-        ("sand", step(0.010, 0.003, shore) * (1 - sea) * 0.8),
+        ("sand", step(4.5, 1.5, strand) * (1 - sea) * 0.8),
         ("turbid_water", flow * step(900, 700, height)),
         ("deep_water", sea),
         ("shallow_water", sea * np.maximum(0.5 * step(-0.045, 0.0, shore), 0.22 * bloom)),

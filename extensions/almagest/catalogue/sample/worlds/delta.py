@@ -95,7 +95,8 @@ def _creeks(seed: int, shore: Field, channels: Field) -> list[Stroke]:
     """Tidal creeks that branch into the flats from the channels and from the sea."""
     random = rng(seed, 80)
     strokes: list[Stroke] = []
-    gy, gx = np.gradient(blur(channels, 3))
+    slopes: list[Field] = list(np.gradient(blur(channels, 3)))
+    gy, gx = slopes
     rows, columns = np.nonzero(((channels > -1) & (channels < 0.5) & (shore < 0.26)) | (np.abs(shore) < 0.0035))
     chosen = random.choice(len(rows), size=min(420, len(rows)), replace=False)
     # Creeks do not cross: whose water is in each cell of 3 × 3 pixels.

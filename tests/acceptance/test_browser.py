@@ -1,0 +1,145 @@
+"""What a stakeholder sees: STAC Browser in a real browser, from the start page to the tiles of an item."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.stack import Stack
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+#: Where to leave screenshots for a person to look at.
+PICTURES = os.environ.get("PICTURES")
+
+
+class Watched:
+    """A page, and everything about it that nobody should have to see."""
+
+    def __init__(self, page: Any, origin: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.tiles: list[int] = []
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._asked(request.url, origin))
+        page.on("response", self._answered)
+
+    def _asked(self, url: str, origin: str) -> None:
+        if not url.startswith((f"{origin}/", "data:", "blob:")):
+            self.complaints.append(f"a request left the origin: {url}")
+
+    def _answered(self, response: Any) -> None:
+        if "/tiles/WebMercatorQuad/" in response.url:
+            self.tiles.append(response.status)
+
+    def picture(self, name: str) -> None:
+        if PICTURES:
+            self.page.screenshot(path=f"{PICTURES}/{name}.png")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium is installed; on Debian `make test` installs it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        profile = tempfile.mkdtemp(prefix="alm-chromium-")
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=program, args=FLAGS, viewport={"width": 1400, "height": 900}
+        )
+        yield context
+        context.close()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+@pytest.fixture
+def watched(chromium: Any, running: Stack) -> Iterator[Watched]:
+    page = chromium.new_page()
+    page.set_default_timeout(30_000)
+    yield Watched(page, running.origin)
+    page.close()
+
+
+def rendered_item(running: Stack) -> dict[str, Any]:
+    """The first item that can be rendered."""
+    with running.client() as client:
+        for collection in client.get("/api/collections?limit=100").json()["collections"]:
+            if not any(link["rel"] == "xyz" for link in collection["links"]):
+                continue
+            for item in client.get(f"/api/collections/{collection['id']}/items?limit=1").json()["features"]:
+                return {**item, "collection_title": collection.get("title") or collection["id"]}
+    raise AssertionError("nothing in the catalogue can be rendered")
+
+
+def test_from_the_start_page_to_the_tiles_of_an_item(watched: Watched, running: Stack) -> None:
+    page, item = watched.page, rendered_item(running)
+    page.goto(f"{running.origin}/")
+    page.get_by_role("link", name=item["collection_title"], exact=False).first.wait_for()
+    watched.picture("start")
+    page.get_by_role("link", name=item["collection_title"], exact=False).first.click()
+    page.wait_for_url("**/collections/**")
+    page.wait_for_load_state("networkidle")
+    watched.picture("collection")
+    title = item["properties"].get("title") or item["id"]
+    page.get_by_role("link", name=title, exact=False).first.click()
+    page.wait_for_url("**/items/**")
+    page.locator("canvas").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)
+    watched.picture("item")
+    assert 200 in watched.tiles
+    assert set(watched.tiles) <= {200, 204, 304}
+    assert colours(page.locator("canvas").first.screenshot()) > 200
+    assert watched.complaints == []
+
+
+def test_a_deep_link_and_its_reload(watched: Watched, running: Stack) -> None:
+    page, item = watched.page, rendered_item(running)
+    address = f"{running.origin}/collections/{item['collection']}/items/{item['id']}"
+    for _ in range(2):
+        page.goto(address)
+        page.locator("canvas").first.wait_for()
+        page.wait_for_load_state("networkidle")
+    assert 200 in watched.tiles
+    assert watched.complaints == []
+
+
+def test_the_search_page_finds_items(watched: Watched, running: Stack) -> None:
+    page = watched.page
+    page.goto(f"{running.origin}/search")
+    page.get_by_role("tab", name="Search for Items").click()
+    page.get_by_role("button", name="Submit").locator("visible=true").click()
+    page.locator("a[href*='/items/']").first.wait_for()
+    watched.picture("search")
+    assert watched.complaints == []
+
+
+def colours(picture: bytes) -> int:
+    """How many different colours a picture has: a map without tiles has a handful."""
+    import numpy
+    from rasterio.io import MemoryFile
+
+    with warnings.catch_warnings(), MemoryFile(picture) as file:
+        warnings.simplefilter("ignore")  # a screenshot lies nowhere on earth
+        image = file.open()
+        return len(numpy.unique(image.read().reshape(image.count, -1), axis=1).T)
+
