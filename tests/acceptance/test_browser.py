@@ -142,4 +142,3 @@ def colours(picture: bytes) -> int:
         warnings.simplefilter("ignore")  # a screenshot lies nowhere on earth
         image = file.open()
         return len(numpy.unique(image.read().reshape(image.count, -1), axis=1).T)
-

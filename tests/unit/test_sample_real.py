@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import shapely
 from rasterio.transform import Affine
 
 from almagest.catalogue import sample, validation
-from almagest.catalogue.sample import _files, _rasters, _real
+from almagest.catalogue.sample import _files, _rasters, _real, _thumbnails
 from support import data
 
 needs_data = pytest.mark.skipif(
@@ -81,8 +82,15 @@ def test_a_raster_without_a_place_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> sample.Sample:
-    return sample.real(data.DATA, thumbnails=tmp_path_factory.mktemp("thumbnails"))
+def real() -> sample.Sample:
+    return sample.real(data.DATA)
+
+
+@pytest.fixture(scope="module")
+def own(real: sample.Sample) -> dict[str, dict[str, Any]]:
+    """The items that are not Colorado's, by id."""
+    remote = {"landsat-c2-l2", "sentinel-2-l2a", "naip"}
+    return {item["id"]: item for item in itertools.takewhile(lambda item: item["collection"] not in remote, real.items)}
 
 
 @needs_data
@@ -99,47 +107,50 @@ def test_the_whole_folder_is_there(real: sample.Sample) -> None:
 
 
 @needs_data
-def test_all_documents_are_valid(real: sample.Sample) -> None:
+def test_all_documents_are_valid(real: sample.Sample, own: dict[str, dict[str, Any]]) -> None:
     for collection in real.collections:
         validation.check_collection(collection)
         assert collection["license"]
-    own = own_items(real)
-    for item in own:
+    for item in own.values():
         validation.check_item(item)
     mirror = data.DATA / "schemas"
-    for item in own:
+    for item in own.values():
         extensions = [url for url in item["stac_extensions"] if "/projection/" not in url]
         validation.check_item({**item, "stac_extensions": extensions}, mirror=mirror, extensions=True)
 
 
 @needs_data
-def test_rasters_are_described_in_place(real: sample.Sample) -> None:
-    items = {item["id"]: item for item in own_items(real)}
-    local = [asset for item in items.values() for asset in item["assets"].values() if asset["href"].startswith("file:")]
+def test_rasters_are_described_in_place(own: dict[str, dict[str, Any]]) -> None:
+    local = [asset for item in own.values() for asset in item["assets"].values() if asset["href"].startswith("file:")]
     assert len(local) > 70
     assert all(Path(asset["href"].removeprefix("file://")).is_file() for asset in local)
-    dateline = items["landsat-8-dateline"]
+    dateline = own["landsat-8-dateline"]
     assert dateline["geometry"]["type"] == "MultiPolygon"
     assert dateline["bbox"][0] > dateline["bbox"][2]
     # Called jp2, and a striped GeoTIFF.
-    assert items["S2A_20160112_T18SVG_part"]["assets"]["B05"]["type"] == "image/tiff; application=geotiff"
-    assert items["sentinel-2-true-colour"]["assets"]["visual"]["type"] == _files.COG_TYPE
-    unnamed = items["sentinel-2-scaled"]["properties"]
+    assert own["S2A_20160112_T18SVG_part"]["assets"]["B05"]["type"] == "image/tiff; application=geotiff"
+    assert own["sentinel-2-true-colour"]["assets"]["visual"]["type"] == _files.COG_TYPE
+    unnamed = own["sentinel-2-scaled"]["properties"]
     assert unnamed["proj:code"] is None
     assert unnamed["proj:wkt2"].startswith("PROJCRS")
-    assert all(
-        "thumbnail" in item["assets"] for item in items.values() if item["collection"] != "noaa-emergency-response"
-    )
-    nashville = [item for item in items.values() if item["collection"] == "noaa-emergency-response"]
+    nashville = [item for item in own.values() if item["collection"] == "noaa-emergency-response"]
     assert sum(item["assets"]["cog"]["href"].startswith("file:") for item in nashville) == 1
 
 
 @needs_data
-def test_the_radar_lies_where_the_picture_lies(real: sample.Sample) -> None:
-    items = {item["id"]: shapely.geometry.shape(item["geometry"]) for item in own_items(real)}
-    assert items["rotterdam-rgb"].contains(items["rotterdam-sar"].centroid)
+def test_a_thumbnail_is_made_once(own: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    item = own["LC80200392015216LGN00"]
+    target = tmp_path / "of" / "it.webp"
+    picture = _thumbnails.make(item, target)
+    assert picture is not None
+    assert picture["file:checksum"] == _files.checksum(target.read_bytes())
+    assert target.read_bytes()[8:12] == b"WEBP"
+    written = target.stat().st_mtime_ns
+    assert _thumbnails.make(item, target) == picture
+    assert target.stat().st_mtime_ns == written
 
 
-def own_items(real: sample.Sample) -> list[dict[str, Any]]:
-    remote = {"landsat-c2-l2", "sentinel-2-l2a", "naip"}
-    return [item for item in real.items if item["collection"] not in remote]
+@needs_data
+def test_the_radar_lies_where_the_picture_lies(own: dict[str, dict[str, Any]]) -> None:
+    rgb, sar = (shapely.geometry.shape(own[f"rotterdam-{name}"]["geometry"]) for name in ("rgb", "sar"))
+    assert rgb.contains(sar.centroid)

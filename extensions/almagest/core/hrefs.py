@@ -82,6 +82,8 @@ class HrefPolicy:
 
         For files it asks the file system once, so that no link is made to what is not there.
         """
+        if not isinstance(href, str) or not self._may_be_permitted(href):
+            return False
         try:
             target = _parse(href)
             if target.startswith("https:"):
@@ -89,6 +91,13 @@ class HrefPolicy:
             return target.startswith(self._lexical_roots) and Path(target).is_file()
         except (HrefRefusedError, OSError):
             return False
+
+    def _may_be_permitted(self, href: str) -> bool:
+        """Turns down what most hrefs are, addresses on hosts that nobody listed, without looking at them closely."""
+        scheme, separator, rest = href.partition("://")
+        if separator and scheme.lower() != "file":
+            return rest.partition("/")[0].lower().removesuffix(":443") in self._hosts
+        return bool(self.file_roots)
 
     def resolve(self, href: object) -> str:
         """The real path of a file, or an https URL, that is safe to open.
@@ -105,6 +114,9 @@ class HrefPolicy:
 
     def choose(self, asset: Mapping[str, Any]) -> str | None:
         """The href by which an asset is best opened, a file before the network; None where none is permitted."""
+        own = asset.get("href")
+        if "alternate" not in asset:
+            return own if self.permits(own) else None
         permitted = [href for href in candidates(asset) if self.permits(href)]
         return next((href for href in permitted if not href.lower().startswith("https:")), next(iter(permitted), None))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from almagest.catalogue.rendering.render import Range
+from almagest.core.hrefs import HrefPolicy
 
 #: Media types of what the tiler can open, without their parameters. PNG and JPEG have no place on a map.
 _RASTER_TYPES = frozenset(
@@ -72,12 +73,18 @@ def _ordered(low: float, high: float) -> Range | None:
     return (low, high) if low < high else None
 
 
-def is_raster(asset: Mapping[str, Any], href: str) -> bool:
-    """Whether the tiler has a driver for it."""
+def _may_be_raster(asset: Mapping[str, Any]) -> bool:
+    """Whether the tiler has a driver for it, as far as its media type tells."""
     media_type = asset.get("type")
-    if isinstance(media_type, str):
-        return media_type.split(";")[0].strip().lower() in _RASTER_TYPES
-    return href.lower().endswith(_RASTER_SUFFIXES)
+    return not isinstance(media_type, str) or media_type.partition(";")[0].strip().lower() in _RASTER_TYPES
+
+
+def raster_href(asset: Mapping[str, Any], policy: HrefPolicy) -> str | None:
+    """The href by which the tiler can open it; None where it cannot."""
+    href = policy.choose(asset) if _may_be_raster(asset) else None
+    if href is None or isinstance(asset.get("type"), str) or href.lower().endswith(_RASTER_SUFFIXES):
+        return href
+    return None
 
 
 def roles(asset: Mapping[str, Any]) -> frozenset[str]:

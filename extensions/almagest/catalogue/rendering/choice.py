@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from almagest.catalogue.rendering.assets import bands, data_type, is_raster, number, roles
+from almagest.catalogue.rendering.assets import bands, data_type, number, raster_href, roles
 from almagest.catalogue.rendering.render import Range, Render
 from almagest.core.hrefs import HrefPolicy
 
@@ -39,6 +39,7 @@ _SECONDARY_ROLES = frozenset(
     }
 )
 _MAX_CLASSES = 64
+_NATURAL = ("visual", "true", "natural", "rgb", "default")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -61,10 +62,18 @@ def renders(item: Document, policy: HrefPolicy, collection: Document | None = No
     of_collection = collection.get("renders") if collection else None
     named = {render.name: render for render in [*_named(of_collection, usable), *_named(own, usable)]}
     if named:
-        mine = [name for name in (own if isinstance(own, Mapping) else ()) if name in named]
-        return [named[name] for name in [*mine, *(name for name in named if name not in mine)]]
+        mine = set(own) if isinstance(own, Mapping) else set()
+        return sorted(named.values(), key=lambda render: (render.name not in mine, *_strangeness(render)))
     chosen = _picture(usable) or _from_colors(usable) or _single(usable)
     return [chosen] if chosen else []
+
+
+def _strangeness(render: Render) -> tuple[bool, bool]:
+    """Orders what documents name: the database keeps no order of keys, so the author's first is not known. What looks
+    like the world goes before other band combinations, and these before what is computed or coloured in."""
+    computed = bool(render.expression or render.colormap_name or render.colormap)
+    natural = any(word in f"{render.name} {render.title}".lower() for word in _NATURAL)
+    return computed, not natural
 
 
 def _usable(item: Document, policy: HrefPolicy) -> dict[str, Document]:
@@ -75,7 +84,7 @@ def _usable(item: Document, policy: HrefPolicy) -> dict[str, Document]:
         key: asset
         for key, asset in assets.items()
         # "|" separates an asset from its bands in the tiler's parameters.
-        if isinstance(asset, Mapping) and "|" not in key and (href := policy.choose(asset)) and is_raster(asset, href)
+        if isinstance(asset, Mapping) and "|" not in key and raster_href(asset, policy)
     }
 
 

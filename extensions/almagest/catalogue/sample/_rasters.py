@@ -72,7 +72,7 @@ def describe(path: Path) -> Raster:
             "proj:shape": list(dataset.shape),
             "proj:transform": list(dataset.transform)[:6],
             "file:size": path.stat().st_size,
-            "bands": [_band(dataset, index) for index in dataset.indexes],
+            "bands": [_band(dataset, index, values) for index, values in enumerate(dataset.read(masked=True), start=1)],
         }
         if any(scale != 1 for scale in dataset.scales):
             asset["raster:bands"] = [
@@ -112,13 +112,12 @@ def _tag(dataset: Any, name: str, level: int | None) -> int | None:
     return int(value) if value else None
 
 
-def _band(dataset: Any, index: int) -> Document:
+def _band(dataset: Any, index: int, values: np.ma.MaskedArray[Any, Any]) -> Document:
     kind = dataset.dtypes[index - 1]
     band: Document = {"name": dataset.descriptions[index - 1] or f"b{index}", "data_type": _DATA_TYPES.get(kind, kind)}
     nodata = dataset.nodatavals[index - 1]
     if nodata is not None:
         band["nodata"] = "nan" if math.isnan(nodata) else int(nodata) if float(nodata).is_integer() else nodata
-    values = dataset.read(index, masked=True)
     statistics = _statistics(values)
     if statistics:
         band["statistics"] = statistics

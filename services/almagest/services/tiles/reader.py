@@ -22,7 +22,7 @@ from rio_tiler.types import AssetInfo, AssetType, AssetWithOptions, BBox
 from titiler.pgstac.reader import SimpleSTACReader
 
 from almagest.catalogue.rendering import default_render
-from almagest.catalogue.rendering.assets import is_raster, number
+from almagest.catalogue.rendering.assets import number, raster_href
 from almagest.core.errors import BadRequestError
 from almagest.core.hrefs import HrefPolicy
 from almagest.services.tiles.environment import gdal_options
@@ -57,7 +57,7 @@ class CatalogueItem:
         return {
             key: asset
             for key, asset in (given.items() if isinstance(given, Mapping) else ())
-            if isinstance(asset, Mapping) and (href := self.policy.choose(asset)) and is_raster(asset, href)
+            if isinstance(asset, Mapping) and raster_href(asset, self.policy)
         }
 
     @cached_property
