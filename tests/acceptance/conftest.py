@@ -12,5 +12,5 @@ from support.stack import Stack, stack
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
-    with stack("generate") as started:
+    with stack(str(DATA) if DATA.is_dir() else "generate") as started:
         yield started
