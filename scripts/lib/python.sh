@@ -53,9 +53,10 @@ pip_install() {
 
 # Whether the unprivileged user can read the sources where they lie; else they are copied into the environment.
 is_editable() {
-    local unreadable
-    # shellcheck disable=SC2086
-    unreadable=$(cd "$CLONE" && as_service find $SOURCES ! -readable -print -quit 2>&1) && [ -z "$unreadable" ]
+    local unreadable source sources=()
+    # By absolute paths: from inside the clone its files can be reached even where the way there is closed.
+    for source in $SOURCES; do sources+=("$CLONE/$source"); done
+    unreadable=$(cd / && as_service find "${sources[@]}" ! -readable -print -quit 2>&1) && [ -z "$unreadable" ]
 }
 
 packages_stamp() {
