@@ -8,16 +8,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from almagest.core import secrets
-from almagest.core.errors import (
-    AlmagestError,
-    BadRequestError,
-    ConflictError,
-    DatabaseUnavailableError,
-    NotFoundError,
-    OverloadedError,
-    StorageFullError,
-)
+from almagest.core import secrets, sqlstate
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
 
 
@@ -82,44 +74,10 @@ class Pool:
             return self._pool
 
 
-#: What PostgreSQL says when an operator or function meets types that it is not for, or an expression nests too deep.
-_NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18", "54001"})
-
-
 def translate(error: Exception) -> AlmagestError | None:
-    """What an error of the database means to the client; None where it is a bug of ours.
-
-    pgSTAC raises its refusals as plain exceptions (P0001) with a sentence made for people, and PostgreSQL and PostGIS
-    refuse malformed values by class 22 and XX000: all of them are the request's fault, not the server's.
-    """
+    """What an error of the database means to the client; None where it is a bug of ours."""
     if isinstance(error, asyncpg.PostgresError):
-        state = str(error.sqlstate or "")
-        sentence = error.message or ""
-        match state:
-            case "23505":
-                return ConflictError(sentence if sentence.startswith("Item ") else "This id is taken already.")
-            case "23503":
-                return NotFoundError("The collection does not exist: create it first.")
-            case "P0002":
-                return NotFoundError(sentence if sentence.endswith(".") else "There is nothing of this id to change.")
-            case "P0001" | "23502" | "23514":
-                return BadRequestError(sentence)
-            case "57014":
-                return OverloadedError()
-            case "53100":
-                return StorageFullError()
-            case "25006":
-                return DatabaseUnavailableError("The catalogue takes no changes at the moment.")
-            case "55P03" | "40P01" | "40001":
-                return DatabaseUnavailableError("Others are changing the same thing at this moment. Try again.")
-        if state.startswith("22") or state == "XX000":
-            return BadRequestError(f"A value in this request cannot be used: {sentence}")
-        if state in _NOT_SQL:
-            # The sentence would be about SQL that the client never wrote.
-            return BadRequestError("This search cannot be answered: an operator in it does not fit its operands.")
-        if state[:2] in {"08", "53", "57"}:
-            return DatabaseUnavailableError()
-        return None
+        return sqlstate.meaning(str(error.sqlstate or ""), error.message or "")
     if isinstance(error, asyncpg.DataError):
         return BadRequestError("A value in this request cannot be used.")
     # A connection that breaks under a statement shows itself in as many ways as there are moments for it.

@@ -12,20 +12,11 @@ import psycopg_pool
 from hydraters import hydrate
 from psycopg.rows import TupleRow
 
-from almagest.core import secrets
-from almagest.core.errors import (
-    AlmagestError,
-    BadRequestError,
-    DatabaseUnavailableError,
-    OverloadedError,
-    UnauthorizedError,
-)
+from almagest.core import secrets, sqlstate
+from almagest.core.errors import AlmagestError, DatabaseUnavailableError, UnauthorizedError
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]
-
-#: What PostgreSQL says when an operator meets types that it is not for, or an expression nests too deep.
-_NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18", "54001"})
 
 
 class Catalogue:
@@ -169,25 +160,9 @@ def _translated() -> Iterator[None]:
 
 
 def translate(error: Exception) -> AlmagestError | None:
-    """What an error of the database means to the client; None where it is a bug of ours.
-
-    pgSTAC raises its refusals as plain exceptions (P0001) with a sentence made for people, and PostgreSQL and PostGIS
-    refuse malformed values by class 22 and XX000: all of them are the request's fault, not the server's.
-    """
+    """What an error of the database means to the client; None where it is a bug of ours."""
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    if not isinstance(error, psycopg.Error) or state is None:
-        connection_is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        return DatabaseUnavailableError() if connection_is_gone or not isinstance(error, psycopg.Error) else None
-    sentence = error.diag.message_primary or ""
-    if state == "57014":
-        return OverloadedError()
-    if state == "25006":
-        return DatabaseUnavailableError("The catalogue takes no changes at the moment.")
-    if state in {"P0001", "23502", "23514"}:
-        return BadRequestError(sentence)
-    if state.startswith("22") or state == "XX000":
-        return BadRequestError(f"A value in this request cannot be used: {sentence}")
-    if state in _NOT_SQL:
-        # The sentence would be about SQL that the client never wrote.
-        return BadRequestError("This search cannot be answered: an operator in it does not fit its operands.")
-    return DatabaseUnavailableError() if state[:2] in {"08", "53", "57"} else None
+    if isinstance(error, psycopg.Error) and state is not None:
+        return sqlstate.meaning(state, error.diag.message_primary or "")
+    connection_is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return DatabaseUnavailableError() if connection_is_gone or not isinstance(error, psycopg.Error) else None
