@@ -52,15 +52,11 @@ browser: ## Build STAC Browser anew
 
 .PHONY: test
 test: lint ## Check everything that does not take long; enough by itself on a fresh machine
-	@$(BIN)/python -m pytest tests -m "not soak" -n auto
+	@$(BIN)/python -m pytest tests -m "not soak" -n auto --dist loadgroup
 
 .PHONY: soak
 soak: development ## Check what takes long
 	@$(BIN)/python -m pytest tests -m soak
-
-.PHONY: bench
-bench: development ## Measure
-	@$(BIN)/python -m pytest tests/bench
 
 .PHONY: lint
 lint: development ## Check style, types and layers

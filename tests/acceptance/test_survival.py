@@ -109,6 +109,7 @@ def test_a_stopped_database_is_a_clear_503_until_it_is_back(victim: Stack) -> No
                 assert "connection" not in response.text.lower()
             if response.status_code == 200 and 503 in seen:
                 break
+    assert 503 in seen
     assert seen <= {200, 503}
     victim.wait_healthy(10)
 

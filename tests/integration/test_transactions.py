@@ -145,6 +145,9 @@ def test_bulk_stores_the_good_and_reports_the_bad(scenes: httpx.Client) -> None:
             item(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}),
             "/geometry/coordinates/0",
         ),
+        (item(geometry={"type": "Polygon", "coordinates": []}, bbox=[0, 0, 1, 1]), "/geometry/coordinates"),
+        (item(geometry={"type": "Point", "coordinates": [1e308, 0]}), "/geometry/coordinates"),
+        (item(geometry={"type": "Point", "coordinates": [1, 2, 3, 4]}), "/geometry/coordinates"),
         (item(assets={"data": {"title": "no href"}}), "/assets/data"),
         (item(links=[{"rel": "x"}]), "/links/0"),
         (item(id="a/b"), "/id"),
@@ -169,6 +172,23 @@ def test_an_invalid_collection_is_refused_with_the_path_of_the_fault(api: httpx.
     response = api.post("/api/collections", json={**COLLECTION, "extent": {"spatial": {"bbox": [[0, 0]]}}})
     assert response.status_code == 400
     assert {"/extent", "/extent/spatial/bbox/0"} <= {error["pointer"] for error in response.json()["errors"]}
+
+
+@pytest.mark.parametrize("item_assets", [1, [], {"data": 1}])
+def test_item_assets_that_would_break_every_read_are_refused(item_assets: Any, api: httpx.Client) -> None:
+    """Items are joined with them on the way out; one number among them once answered every search with 500."""
+    response = api.post("/api/collections", json={**COLLECTION, "item_assets": item_assets})
+    assert response.status_code == 400
+    assert "/item_assets" in response.json()["errors"][0]["pointer"]
+
+
+def test_documents_that_nest_too_deeply_are_refused(scenes: httpx.Client) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = {"a": deep}
+    response = scenes.post("/api/collections/scenes/items", json=item(foreign=deep))
+    assert response.status_code == 400
+    assert "deeply" in response.json()["detail"]
 
 
 def test_requests_that_do_not_fit_their_address(scenes: httpx.Client) -> None:

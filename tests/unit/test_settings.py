@@ -20,6 +20,14 @@ def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Store().asset_hosts == ("a.example", "b.example")
 
 
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path would be the current folder, and nginx would serve that."""
+    for name in ("ALMAGEST_STORE", "ALMAGEST_BROWSER", "ALMAGEST_HOME", "ALMAGEST_DB_HOST"):
+        monkeypatch.setenv(name, "")
+    assert Settings.load().store_path == Settings.load().site.home / "store"
+    assert Settings.load().browser_path == Settings.load().site.home / "browser"
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Site().port = 1  # type: ignore[misc]

@@ -135,7 +135,8 @@ def test_free_ports_are_fine(home: Path) -> None:
     ports.check(Settings(site=Site(home=home, port=free_port()), database=Database(port=free_port())))
 
 
-def test_an_address_of_another_machine_is_refused(home: Path) -> None:
-    settings = Settings(site=Site(home=home, bind="192.0.2.1", port=free_port()), database=Database(port=free_port()))
-    with pytest.raises(ConfigurationError, match="ALMAGEST_BIND"):
+@pytest.mark.parametrize("bind", ["192.0.2.1", "0.0.0.0", "::", "example.org"])
+def test_an_address_that_others_can_reach_is_refused(bind: str, home: Path) -> None:
+    settings = Settings(site=Site(home=home, bind=bind, port=free_port()), database=Database(port=free_port()))
+    with pytest.raises(ConfigurationError, match=r"ALMAGEST_BIND.*other machines"):
         ports.check(settings)

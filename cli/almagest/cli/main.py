@@ -30,7 +30,16 @@ app.add_typer(db.app, name="db")
 app.add_typer(sample.app, name="sample")
 
 # What the machine refuses us is the operator's to mend, not a bug: no traceback.
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+_MACHINE = {
+    errno.ENOTDIR,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+}
 
 
 def main() -> None:

@@ -85,16 +85,17 @@ def status(connection: psycopg.Connection) -> Status:
     version = pgstac_version(connection)
     known = {(script.set_name, script.name): script for script in scripts()}
     applied = _ledger(connection)
+    # A function file that is gone was renamed or split: its functions are those of other files now.
     problems = [
         f"{set_name}/{name} was applied, but this Almagest does not have it: it is older than the database"
-        for set_name, name in applied
-        if (set_name, name) not in known
+        for (set_name, name), (kind, _) in applied.items()
+        if kind == "migration" and (set_name, name) not in known
     ]
     pending = []
     for key, script in known.items():
         if key not in applied:
             pending.append(str(script))
-        elif applied[key] != script.sha256:
+        elif applied[key][1] != script.sha256:
             if script.kind == "migration":
                 problems.append(
                     f"{script} has changed since it was applied: migrations are never edited, add a new one"
@@ -139,9 +140,10 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         raise ConfigurationError(
             "pgSTAC is not installed in this database: run `pypgstac migrate` or `almagest db migrate`."
         )
-    connection.execute("SELECT set_config('lock_timeout', '4s', false)")
     connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
     try:
+        # Only now: another runner may be waited for as long as it takes, a lock on a table not.
+        connection.execute("SELECT set_config('lock_timeout', '4s', false)")
         with connection.transaction():
             connection.execute(_script_text("bootstrap.sql"))
         state = status(connection)
@@ -189,12 +191,13 @@ def _apply(connection: psycopg.Connection, script: Script, version: str) -> None
         )
 
 
-def _ledger(connection: psycopg.Connection) -> dict[tuple[str, str], str]:
+def _ledger(connection: psycopg.Connection) -> dict[tuple[str, str], tuple[str, str]]:
+    """Kind and hash of every applied script, by set and name."""
     row = connection.execute("SELECT to_regclass('almagest.ledger') IS NOT NULL").fetchone()
     if not row or not row[0]:
         return {}
-    rows = connection.execute("SELECT set_name, name, sha256 FROM almagest.ledger ORDER BY set_name, name").fetchall()
-    return {(set_name, name): digest for set_name, name, digest in rows}
+    rows = connection.execute("SELECT set_name, name, kind, sha256 FROM almagest.ledger ORDER BY 1, 2").fetchall()
+    return {(set_name, name): (kind, digest) for set_name, name, kind, digest in rows}
 
 
 def _script_text(name: str) -> str:

@@ -78,6 +78,8 @@ def _violations(kind: Kind, document: Any) -> Iterator[Violation]:
     yield from dict.fromkeys(faults)
     if kind == "item" and not faults:
         yield from _geometry_violations(document.get("geometry"))
+    if kind == "collection":
+        yield from _item_assets_violations(document.get("item_assets", {}))
 
 
 def _as_1_1(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,12 +114,29 @@ def _id_violations(document: Mapping[str, Any]) -> Iterator[Violation]:
             yield Violation("/id", f"is longer than {_MAX_ID} bytes")
 
 
+def _item_assets_violations(item_assets: Any) -> Iterator[Violation]:
+    """Every item of the collection is joined with them: one that is no object would break all reads."""
+    if not isinstance(item_assets, dict):
+        yield Violation("/item_assets", "is not an object of assets by key")
+        return
+    for key, asset in item_assets.items():
+        if not isinstance(asset, dict):
+            yield Violation(f"/item_assets/{key}", "is not an object")
+
+
 def _geometry_violations(geometry: Any) -> Iterator[Violation]:
     """What the GeoJSON schema cannot say: rings are closed, and pgSTAC needs a geometry."""
     if geometry is None:
         yield Violation("/geometry", "is null; the catalogue needs one (the polygon of the bbox, if nothing else)")
         return
     coordinates = geometry["coordinates"]
+    if not coordinates:
+        yield Violation("/geometry/coordinates", "is empty")
+        return
+    for position in _positions(coordinates):
+        if len(position) > 3 or abs(position[0]) > 360 or abs(position[1]) > 90:
+            yield Violation("/geometry/coordinates", f"{position} is not a longitude and latitude in degrees")
+            return
     polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(geometry["type"], [])
     for p, rings in enumerate(polygons):
         for r, ring in enumerate(rings):
@@ -126,6 +145,14 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
                     f"/geometry/coordinates/{r}" if geometry["type"] == "Polygon" else f"/geometry/coordinates/{p}/{r}"
                 )
                 yield Violation(where, "the ring is not closed: its first and last position differ")
+
+
+def _positions(coordinates: Any) -> Iterator[list[float]]:
+    if coordinates and not isinstance(coordinates[0], list):
+        yield coordinates
+    else:
+        for part in coordinates:
+            yield from _positions(part)
 
 
 def _explain(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:

@@ -1,1 +1,1 @@
-"""The ground floor: settings, errors, hrefs and the database. No HTTP, no Celery, nothing heavy at import."""
+"""The ground floor: settings, errors, secrets and hrefs. No HTTP, no Celery, nothing heavy at import."""

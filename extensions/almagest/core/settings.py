@@ -20,7 +20,7 @@ from almagest.core.errors import ConfigurationError
 
 
 class _Group(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ALMAGEST_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_", frozen=True, extra="ignore", env_ignore_empty=True)
 
 
 def _split(value: object) -> object:
@@ -71,13 +71,12 @@ class Site(_Group):
 class Database(_Group):
     """How the catalogue's PostgreSQL is reached. Passwords stand in files, never in variables."""
 
-    model_config = SettingsConfigDict(env_prefix="ALMAGEST_DB_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_DB_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     host: str = Field("", description="Host or socket folder; empty: the private cluster's socket.")
     port: int = Field(5439, ge=1, le=65535, description="Port of PostgreSQL (also the name of its socket).")
     name: str = Field("almagest", description="Database.")
-    admin_user: str = Field("postgres", description="Role that migrates: superuser, or owner with CREATEROLE.")
-    pool_min: int = Field(1, ge=0, description="Connections each process keeps open.")
+    admin_user: str = Field("postgres", description="Role that migrates, a superuser.")
     pool_max: int = Field(8, ge=1, description="Connections each process opens at most.")
     statement_timeout_s: float = Field(30.0, gt=0, description="Longest statement of a read [s].")
 
@@ -113,7 +112,7 @@ class Api(_Group):
 class Tiles(_Group):
     """Limits of the tiler."""
 
-    model_config = SettingsConfigDict(env_prefix="ALMAGEST_TILES_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_TILES_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     cache_mb: int = Field(128, ge=0, description="GDAL block cache per process [MB].")
     threads: int = Field(4, ge=1, description="Threads that read the assets of one picture at the same time.")
@@ -160,13 +159,12 @@ class Settings:
     def run(self) -> Path:
         """Folder of sockets. A path over ~100 bytes does not fit a Unix socket's name, so a long one moves to /tmp."""
         import hashlib
-        import tempfile
 
         run = self.site.home / "run"
         if len(str(run)) <= 80:
             return run
         digest = hashlib.sha256(str(run).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"almagest-{digest}"
+        return Path("/tmp") / f"almagest-{digest}"  # noqa: S108 (its owner and mode are checked where it is made)
 
     @property
     def store_path(self) -> Path:

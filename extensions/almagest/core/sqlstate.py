@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from almagest.core.errors import (
     AlmagestError,
     BadRequestError,
@@ -13,7 +15,9 @@ from almagest.core.errors import (
 )
 
 #: What PostgreSQL says when an operator or function meets types that it is not for, or an expression nests too deep.
-_NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18", "54001"})
+_NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18"})
+
+_OF_GEOMETRY = re.compile(r"geom|geojson|coordinate|polygon|ring|srid|invalid|parse error", re.IGNORECASE)
 
 
 def meaning(state: str, sentence: str) -> AlmagestError | None:
@@ -41,11 +45,14 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
             return StorageFullError()
         case "25006":
             return DatabaseUnavailableError("The catalogue takes no changes at the moment.")
+        case "42P01":  # a collection was deleted under this search
+            return DatabaseUnavailableError("The catalogue is changing at this moment. Try again.")
         case "55P03" | "40P01" | "40001":
             return DatabaseUnavailableError("Others are changing the same thing at this moment. Try again.")
-    if state.startswith("22") or state == "XX000":
+    # XX000 is PostGIS refusing a geometry, and also PostgreSQL in trouble: only the first speaks to the client.
+    if state.startswith("22") or (state == "XX000" and _OF_GEOMETRY.search(sentence)):
         return BadRequestError(f"A value in this request cannot be used: {sentence}")
-    if state in _NOT_SQL:
+    if state in _NOT_SQL or state.startswith("54"):  # 54: one of PostgreSQL's own limits
         # The sentence would be about SQL that the client never wrote.
         return BadRequestError("This search cannot be answered: an operator in it does not fit its operands.")
     return DatabaseUnavailableError() if state[:2] in {"08", "53", "57"} else None

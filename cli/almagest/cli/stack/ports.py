@@ -13,8 +13,13 @@ def check(settings: Settings) -> None:
     """Refuse to start where somebody else listens already.
 
     Raises:
-        ConfigurationError: names the port and the variable that moves it.
+        ConfigurationError: names the port and the variable that moves it, or the address that is open to the world.
     """
+    if not settings.site.is_loopback:
+        raise ConfigurationError(
+            f"ALMAGEST_BIND: {settings.site.bind} can be reached from other machines, and nothing would keep them from"
+            " reading everything: use a loopback address, and a proxy that asks who they are in front of it."
+        )
     _check(settings.site.bind, settings.site.port, "ALMAGEST_PORT", "the site")
     if not settings.database.host:
         _check("127.0.0.1", settings.database.port, "ALMAGEST_DB_PORT", "PostgreSQL")

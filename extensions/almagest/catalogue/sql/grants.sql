@@ -1,5 +1,9 @@
--- Who may do what, in one place. Run by the migration runner after every set, every time it applied something.
+-- Who may do what, in one place. Run by the migration runner at the end of every run.
 -- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
+
+-- What is no longer named below is no longer allowed.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer;
+REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer;
 
 GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
@@ -38,7 +42,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_insert_items(jsonb),
     almagest.port_delete_item(text, text),
     almagest.port_create_collection(jsonb),
-    almagest.port_upsert_collection(jsonb),
     almagest.port_update_collection(jsonb),
     almagest.port_delete_collection(text),
     almagest.lock_item(text, text),
@@ -48,7 +51,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.delete_item(text, text),
     almagest.create_collection(jsonb),
     almagest.replace_collection(jsonb),
-    almagest.upsert_collection(jsonb),
     almagest.delete_collection(text),
     almagest.register_search(jsonb, jsonb)
 TO almagest_writer;

@@ -13,6 +13,7 @@ from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
 from starlette.middleware import Middleware
 
+from almagest.catalogue.migrate import TESTED_PGSTAC
 from almagest.catalogue.paging import TokenKey
 from almagest.core import secrets
 from almagest.core.errors import DatabaseUnavailableError
@@ -98,8 +99,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     async def ready() -> None:
         async with reads.connection() as connection:
-            if not await connection.fetchval("SELECT count(*) FROM ledger"):
-                raise DatabaseUnavailableError("The database is not migrated: run `almagest db migrate`.")
+            version = await connection.fetchval("SELECT port_version()")
+        if version not in TESTED_PGSTAC:
+            raise DatabaseUnavailableError(f"pgSTAC {version} was never tested with this Almagest.")
 
     # In the order in which a request meets them.
     app.user_middleware = [

@@ -17,7 +17,10 @@ def join(item: Document, base: Document, *, whole: bool = True) -> Document:
     nulls survive. Where a writer lost that one before it was stored, it is put back in a whole document (in one cut
     down to some fields nobody can tell).
     """
-    document: Document = hydrate(base, item, strip_unmatched_markers=True)
+    try:
+        document: Document = hydrate(base, item, strip_unmatched_markers=True)
+    except ValueError:  # a base that other writers made, of another shape: better an item without it than no answer
+        document = item
     properties = document.get("properties")
     if whole and properties and "start_datetime" in properties and "end_datetime" in properties:
         properties.setdefault("datetime", None)

@@ -9,12 +9,15 @@ from typing import Any
 import orjson
 
 from almagest.catalogue.paging import Anchor, TokenKey
+from almagest.core.errors import BadRequestError
 from almagest.services.stac.hydration import Document, base_item, join
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks
 
 DEFAULT_LIMIT = 10
+MAX_FIELDS = 100
+MAX_SORT_KEYS = 16
 
 _PAGE = "SELECT item, base, sort_values, collection, id FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
 
@@ -60,6 +63,7 @@ class ItemSearch:
         """
         limit = int(search.get("limit") or DEFAULT_LIMIT)
         search = _without_empty_fields(search)
+        _check_size(search)
         token = search.get("token")
         anchor = self.key.read(token, search) if token else None
         backward = anchor is not None and anchor.backward
@@ -111,6 +115,15 @@ class ItemSearch:
                 document["links"] += self.tiles.item(document)
             documents.append(document)
         return documents
+
+
+def _check_size(search: Mapping[str, Any]) -> None:
+    """Refuses lists whose cost grows with every row of the page."""
+    fields = search.get("fields") or {}
+    if len(fields.get("include") or ()) + len(fields.get("exclude") or ()) > MAX_FIELDS:
+        raise BadRequestError(f"fields: at most {MAX_FIELDS} at once.")
+    if len(search.get("sortby") or ()) > MAX_SORT_KEYS:
+        raise BadRequestError(f"sortby: at most {MAX_SORT_KEYS} at once.")
 
 
 def _without_empty_fields(search: Mapping[str, Any]) -> Mapping[str, Any]:

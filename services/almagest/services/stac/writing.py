@@ -153,6 +153,8 @@ class Writer:
             InvalidDocumentError: it is not valid STAC.
         """
         item = document
+        if not _is_printable(document):
+            raise BadRequestError("The item nests too deeply.")
         if isinstance(document, dict):
             if document.get("collection", collection) != collection:
                 raise BadRequestError(
@@ -166,6 +168,8 @@ class Writer:
 
     def accepted_collection(self, document: Any, collection_id: str | None = None, *, extensions: bool) -> Document:
         """A collection as it will be stored; errors as for an item."""
+        if not _is_printable(document):
+            raise BadRequestError("The collection nests too deeply.")
         validation.check_collection(
             document, mirror=self.settings.api.schema_mirror, extensions=self._judge(extensions)
         )
@@ -204,3 +208,12 @@ class Writer:
 
 def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def _is_printable(document: Any) -> bool:
+    """orjson reads deeper documents than it writes."""
+    try:
+        orjson.dumps(document)
+    except TypeError:
+        return False
+    return True

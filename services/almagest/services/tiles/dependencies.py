@@ -27,6 +27,7 @@ from almagest.catalogue.rendering.render import Range
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
 from almagest.services.tiles import stretch
 from almagest.services.tiles.caching import revalidate
+from almagest.services.tiles.expressions import checked
 from almagest.services.tiles.filters import conditions
 from almagest.services.tiles.sources import ItemSource, Mosaic, Source, Tiler
 
@@ -134,7 +135,7 @@ def showing(path: Callable[..., Source]) -> Showing:
             names, expression = list(default.assets), expression or default.expression
         return AssetsExprParams(
             assets=parse_assets(names or []),  # type: ignore[arg-type]
-            expression=expression,
+            expression=checked(expression) if expression else None,
             asset_as_band=asset_as_band,
         )
 
@@ -201,7 +202,7 @@ def _parse_asset(text: str) -> AssetType:
             case "bidx" if all(part.isdecimal() for part in value.split(",")):
                 parsed["indexes"] = [int(part) for part in value.split(",")]
             case "expression" if value:
-                parsed["expression"] = value
+                parsed["expression"] = checked(value)
             case "bands" if value:
                 parsed["bands"] = value.split(",")
             case _:

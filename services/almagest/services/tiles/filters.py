@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from cql2 import Expr
 from fastapi import Query
 
+from almagest.catalogue.filters import check_text
 from almagest.core.errors import BadRequestError
 
 _SORT_KEY = re.compile(r"\s*(?P<sign>[+-]?)(?P<name>[\w:.-]+)\s*")
@@ -61,6 +62,8 @@ def _sort_key(key: str) -> dict[str, str]:
 
 
 def _expression(text: str, language: str) -> dict[str, Any]:
+    if language == "cql2-text":
+        check_text(text)
     try:
         parsed = Expr(text).to_json() if language == "cql2-text" else json.loads(text)
     except Exception as error:  # cql2's parser knows no narrower one

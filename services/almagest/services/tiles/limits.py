@@ -22,7 +22,9 @@ _MAX_PADDING_PX = 64
 _MAX_COVER_SCALE = 10
 _MAX_BINS = 1024
 _MAX_ASSETS = 16
-_MAX_EXPRESSION = 1000
+#: Corners of boxes, in whatever unit their reference system has.
+_BOUNDS = frozenset({"minx", "miny", "maxx", "maxy", "lon", "lat"})
+_MAX_COORDINATE = 1e9
 
 
 def limits(max_size_px: int) -> Callable[..., None]:
@@ -55,8 +57,8 @@ def limits(max_size_px: int) -> Callable[..., None]:
                 raise BadRequestError("histogram_range: give two numbers, the smaller first.")
             elif name == "p" and not (value.isdecimal() and int(value) <= 100):
                 raise BadRequestError("p: a percentile is a whole number from 0 to 100.")
-            elif name == "expression" and len(value) > _MAX_EXPRESSION:
-                raise BadRequestError(f"expression: at most {_MAX_EXPRESSION} characters.")
+            elif name in _BOUNDS:
+                _check_bound(name, value)
         names = [name for name, _ in given]
         if ("width" in names) != ("height" in names):
             raise BadRequestError("Give width and height together, or max_size alone.")
@@ -66,6 +68,15 @@ def limits(max_size_px: int) -> Callable[..., None]:
             _check_tile(request)
 
     return check
+
+
+def _check_bound(name: str, value: str) -> None:
+    try:
+        number = float(value)
+    except ValueError:
+        return  # said better by the parameter's own type
+    if not abs(number) <= _MAX_COORDINATE:
+        raise BadRequestError(f"{name}: {value} is not a place.")
 
 
 def _check_size(name: str, value: str, largest: int) -> None:

@@ -83,6 +83,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(ValidationError, _validation)
     app.add_exception_handler(PydanticSerializationError, _unserializable)
+    app.add_exception_handler(OverflowError, _overflow)
 
 
 async def _almagest(_: Request, error: Exception) -> Response:
@@ -124,6 +125,11 @@ async def _validation(_: Request, error: Exception) -> Response:
 async def _unserializable(_: Request, __: Exception) -> Response:
     # Only what a request brought is ever serialized by pydantic here.
     return problem(400, "bad-request", "The request nests too deeply, or holds text that is not valid Unicode.")
+
+
+async def _overflow(_: Request, __: Exception) -> Response:
+    # Times a few hours beyond the year 1 or 9999, once they are put into UTC.
+    return problem(400, "bad-request", "A number or a time in the request lies outside of what can be computed with.")
 
 
 def _of_the_kind_meant(faults: Sequence[Any]) -> Sequence[Any]:

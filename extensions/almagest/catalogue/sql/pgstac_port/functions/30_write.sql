@@ -37,12 +37,6 @@ AS $$ SELECT pgstac.create_collection(document) $$;
 COMMENT ON FUNCTION almagest.port_create_collection(jsonb) IS 'Stores a new collection. Raises 23505 where the id is taken.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_upsert_collection(document jsonb) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT pgstac.upsert_collection(document) $$;
-COMMENT ON FUNCTION almagest.port_upsert_collection(jsonb) IS 'Stores a collection, new or not.';
-
-
 CREATE OR REPLACE FUNCTION almagest.port_update_collection(document jsonb) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$ SELECT pgstac.update_collection(document) $$;
