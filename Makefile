@@ -43,6 +43,8 @@ logs: installed ## Show the logs
 
 .PHONY: clean
 clean: down ## Stop everything and remove all state: database, store, secrets, environment
+	@[ ! -e "$(ALMAGEST_HOME)" ] || [ -e "$(ALMAGEST_HOME)/venv" ] || \
+	  { echo "$(ALMAGEST_HOME) was not made by \`make up\`: nothing is removed."; exit 1; }
 	@rm -rf "$$(readlink -m "$(ALMAGEST_HOME)")" "$(ALMAGEST_HOME)"
 
 .PHONY: browser

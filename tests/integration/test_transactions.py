@@ -191,6 +191,13 @@ def test_documents_that_nest_too_deeply_are_refused(scenes: httpx.Client) -> Non
     assert "deeply" in response.json()["detail"]
 
 
+def test_more_items_than_one_transaction_should_lock_are_refused(scenes: httpx.Client) -> None:
+    many = {"type": "FeatureCollection", "features": [{}] * 5001}
+    response = scenes.post("/api/collections/scenes/items", json=many)
+    assert response.status_code == 413
+    assert "at most 5,000" in response.json()["detail"]
+
+
 def test_requests_that_do_not_fit_their_address(scenes: httpx.Client) -> None:
     scenes.post("/api/collections/scenes/items", json=ITEM)
     items = "/api/collections/scenes/items"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from almagest.catalogue import database, migrate
+from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 from support.cluster import Cluster, server_programs
@@ -128,6 +130,27 @@ def test_dump_and_restore_keep_everything(cluster: Cluster, settings: Settings) 
         with cluster.connect(settings.database.name) as before, cluster.connect(restored) as after:
             assert catalog(after) == catalog(before)
             assert migrate.verify(after) == []
+
+
+def test_rotation_replaces_every_password(settings: Settings, connection: psycopg.Connection) -> None:
+    stored = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY(%s) ORDER BY 1"
+    roles = list(database.ROLES)
+    before = connection.execute(stored, (roles,)).fetchall(), [secrets.require(settings.secrets, r) for r in roles]
+    database.credentials(settings, connection)
+    assert [secrets.require(settings.secrets, role) for role in roles] == before[1]
+    database.credentials(settings, connection, rotate=True)
+    after = connection.execute(stored, (roles,)).fetchall(), [secrets.require(settings.secrets, r) for r in roles]
+    assert all(old != new for pair in zip(before, after, strict=True) for old, new in zip(*pair, strict=True))
+
+
+def test_what_the_database_refuses_an_operator_is_one_sentence(cluster: Cluster) -> None:
+    with cluster.clone(None) as name:
+        with cluster.connect() as admin:
+            admin.execute("DROP ROLE IF EXISTS powerless; CREATE ROLE powerless LOGIN")
+        base = cluster.settings(name)
+        powerless = dataclasses.replace(base, database=base.database.model_copy(update={"admin_user": "powerless"}))
+        with pytest.raises(ConfigurationError, match="The database refuses: permission denied"):
+            database.prepare(powerless)
 
 
 def test_readers_cannot_write(settings: Settings) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import secrets as random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 import psycopg
 from psycopg import sql
 
 from almagest.catalogue import migrate
-from almagest.core import secrets
-from almagest.core.errors import ConfigurationError, DatabaseUnavailableError
+from almagest.core import secrets, sqlstate
+from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, StorageFullError
 from almagest.core.settings import Settings
 
 #: Login roles and what each session of theirs starts with.
@@ -56,6 +58,23 @@ def connect(
         ) from None
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what the database refuses an operator into one sentence.
+
+    Raises:
+        AlmagestError: whatever it was, as one of ours.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        sentence = (error.diag.message_primary or str(error).strip() or type(error).__name__).splitlines()[0]
+        meant = sqlstate.meaning(error.sqlstate or "08000", sentence)
+        if isinstance(meant, StorageFullError | DatabaseUnavailableError):
+            raise meant from error
+        raise ConfigurationError(f"The database refuses: {sentence} (SQLSTATE {error.sqlstate}).") from error
+
+
 def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:
     """Everything from an empty cluster to a database that the services can use. Idempotent.
 
@@ -63,11 +82,12 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         ConfigurationError: the database cannot be migrated; says why.
         DatabaseUnavailableError: it does not answer.
     """
-    create(settings, report)
-    install_pgstac(settings, report)
-    with connect(settings, settings.database.admin_user) as connection:
-        migrate.migrate(connection, report)
-        credentials(settings, connection)
+    with translated():
+        create(settings, report)
+        install_pgstac(settings, report)
+        with connect(settings, settings.database.admin_user) as connection:
+            migrate.migrate(connection, report)
+            credentials(settings, connection)
 
 
 def create(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:
@@ -130,9 +150,7 @@ def credentials(settings: Settings, connection: psycopg.Connection, *, rotate: b
         The names of the roles.
     """
     for role, session in ROLES.items():
-        if rotate:
-            (settings.secrets / role).unlink(missing_ok=True)
-        password = secrets.ensure(settings.secrets, role)
+        password = random.token_urlsafe(32) if rotate else secrets.ensure(settings.secrets, role)
         name = sql.Identifier(role)
         with connection.transaction():
             # A parameter cannot stand in ALTER ROLE; sql.Literal quotes. The statement must not reach the server's log.
@@ -142,6 +160,8 @@ def credentials(settings: Settings, connection: psycopg.Connection, *, rotate: b
             for key, value in session.items():
                 setting = sql.SQL(", ").join(map(sql.Literal, value.split(", ")))
                 connection.execute(sql.SQL("ALTER ROLE {} SET {} = {}").format(name, sql.Identifier(key), setting))
+            if rotate:  # within the transaction: where the file cannot be written, the old password goes on
+                secrets.replace(settings.secrets, role, password)
     return list(ROLES)
 
 

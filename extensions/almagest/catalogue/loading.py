@@ -29,7 +29,7 @@ def load_documents(
         How many collections and items were sent.
     """
     from pypgstac.db import PgstacDB
-    from pypgstac.load import Loader, Methods
+    from pypgstac.load import Loader
 
     logging.getLogger("pypgstac").setLevel(logging.WARNING)
     dsn = psycopg.conninfo.make_conninfo(
@@ -45,16 +45,22 @@ def load_documents(
     item_list = sorted((dict(item) for item in items), key=lambda item: (item["collection"], _when(item)))
     database_handle = PgstacDB(dsn=dsn)
     try:
-        loader = Loader(db=database_handle)
-        if collection_list:
-            report(f"loading {len(collection_list)} collections")
-            loader.load_collections(iter(collection_list), Methods.upsert)
-        if item_list:
-            report(f"loading {len(item_list):,} items")
-            loader.load_items(iter(item_list), Methods.upsert)
+        with database.translated():
+            _load(Loader(db=database_handle), collection_list, item_list, report)
     finally:
         database_handle.close()
     return len(collection_list), len(item_list)
+
+
+def _load(loader: Any, collections: list[Any], items: list[Any], report: Callable[[str], None]) -> None:
+    from pypgstac.load import Methods
+
+    if collections:
+        report(f"loading {len(collections)} collections")
+        loader.load_collections(iter(collections), Methods.upsert)
+    if items:
+        report(f"loading {len(items):,} items")
+        loader.load_items(iter(items), Methods.upsert)
 
 
 def load_sample(settings: Settings, choice: str, report: Callable[[str], None] = lambda _: None) -> None:

@@ -109,6 +109,13 @@ class InvalidDocumentError(AlmagestError):
         super().__init__(f"{subject} is not valid STAC: {first}{more}")
 
 
+class TooLargeError(AlmagestError):
+    """The body holds more than is taken at once."""
+
+    status = 413
+    slug = "content-too-large"
+
+
 class UnsupportedMediaTypeError(AlmagestError):
     """The body's media type is not one that this route takes."""
 

@@ -44,16 +44,26 @@ def ensure(folder: Path, name: str, value: str | None = None) -> str:
     present = read(folder, name)
     if present:
         return present
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = folder / f".{name}.{random.token_hex(8)}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _draft(folder, name, value or random.token_urlsafe(32))
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value or random.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # somebody was faster; theirs counts
             os.link(draft, folder / name)
     finally:
         draft.unlink(missing_ok=True)
     return require(folder, name)
+
+
+def replace(folder: Path, name: str, value: str) -> None:
+    """Puts a secret in the place of another; readers see the old one or the new one."""
+    _draft(folder, name, value).replace(folder / name)
+
+
+def _draft(folder: Path, name: str, value: str) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder / f".{name}.{random.token_hex(8)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

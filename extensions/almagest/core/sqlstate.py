@@ -55,4 +55,4 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
     if state in _NOT_SQL or state.startswith("54"):  # 54: one of PostgreSQL's own limits
         # The sentence would be about SQL that the client never wrote.
         return BadRequestError("This search cannot be answered: an operator in it does not fit its operands.")
-    return DatabaseUnavailableError() if state[:2] in {"08", "53", "57"} else None
+    return DatabaseUnavailableError() if state[:2] in {"08", "28", "53", "57"} else None

@@ -117,6 +117,7 @@ def configuration(settings: Settings, memory: int) -> str:
         "unix_socket_directories": _quote(settings.run),
         "unix_socket_permissions": "0700",
         "max_connections": 100,
+        "max_locks_per_transaction": 256,
         "password_encryption": "scram-sha-256",
         "shared_buffers": f"{shared_mb}MB",
         "effective_cache_size": f"{memory // 2 // 1024**2}MB",

@@ -45,7 +45,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     reads = Pool(settings, "almagest_reader")
-    writes = Pool(settings, "almagest_writer")
+    # A write may take as long as its client is given.
+    writes = Pool(settings, "almagest_writer", timeout_s=float(settings.site.request_timeout_s))
     public = Links(f"{settings.site.origin}{PREFIX}/")
     tiles = TileLinks(HrefPolicy.of(settings), f"{settings.site.origin}{PREFIX}/tiles")
     catalogue = CollectionReader(reads, tiles)

@@ -19,8 +19,9 @@ class Pool:
     A database that is away does not keep the process from starting; requests are answered 503 until it is back.
     """
 
-    def __init__(self, settings: Settings, role: str) -> None:
+    def __init__(self, settings: Settings, role: str, *, timeout_s: float | None = None) -> None:
         self._settings = settings
+        self._timeout_s = timeout_s or settings.database.statement_timeout_s
         self._role = role
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
@@ -59,15 +60,16 @@ class Pool:
                     port=database.port,
                     database=database.name,
                     user=self._role,
-                    password=secrets.require(self._settings.secrets, self._role),
+                    # Read anew for each connection: passwords rotate.
+                    password=lambda: secrets.require(self._settings.secrets, self._role),
                     min_size=0,
                     max_size=database.pool_max,
                     timeout=5,
-                    command_timeout=database.statement_timeout_s + 5,
+                    command_timeout=self._timeout_s + 5,
                     # Plans of a search depend on its values, and each search builds its own statement inside.
                     server_settings={
                         "application_name": f"almagest {self._role.removeprefix('almagest_')}",
-                        "statement_timeout": f"{int(database.statement_timeout_s * 1000)}ms",
+                        "statement_timeout": f"{int(self._timeout_s * 1000)}ms",
                         "idle_in_transaction_session_timeout": "60s",
                     },
                 )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from almagest.catalogue import rendering, validation
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
+from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
 from almagest.services.stac.links import OGC_QUERYABLES
 from almagest.services.stac.pool import Pool
 
 Document = dict[str, Any]
+#: Each takes a lock until the transaction ends, and a few milliseconds.
+MAX_ITEMS = 5000
 #: Turns a stored document into the changed one.
 Change = Callable[[Document], Any]
 
@@ -63,12 +65,14 @@ class Writer:
 
     async def create_items(self, collection: str, documents: list[Any], *, extensions: bool) -> int:
         """Stores new items, all or none; errors as for one."""
+        self._check_count(documents)
         items = [self.accepted(collection, document, extensions=extensions) for document in documents]
         await self._create(collection, items)
         return len(items)
 
     async def bulk(self, collection: str, documents: Mapping[str, Any], *, upsert: bool, extensions: bool) -> Report:
         """Stores the valid ones of many items in one transaction and reports the others."""
+        self._check_count(documents)
         items, errors = [], []
         for identifier, document in documents.items():
             try:
@@ -175,6 +179,11 @@ class Writer:
         )
         self._same_id(document, collection_id)
         return self._without_own_links({"links": [], **document})
+
+    @staticmethod
+    def _check_count(documents: Collection[Any]) -> None:
+        if len(documents) > MAX_ITEMS:
+            raise TooLargeError(f"{len(documents):,} items at once: send at most {MAX_ITEMS:,}, in several requests.")
 
     async def _create(self, collection: str, items: list[Document]) -> None:
         async with self.pool.connection() as connection:
