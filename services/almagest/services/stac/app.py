@@ -22,7 +22,7 @@ from almagest.core.settings import Settings
 from almagest.services.stac import transactions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
-from almagest.services.stac.extensions import extensions
+from almagest.services.stac.extensions import SORT_1_0, extensions
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.search import ItemSearch
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         catalogue=catalogue,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *transactions.CONFORMANCE],
+        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *transactions.CONFORMANCE],
         landing_page_id=settings.api.catalog_id,
     )
     StacApi(
