@@ -35,7 +35,6 @@ from stac_fastapi.types.search import BaseSearchPostRequest
 
 from almagest.services.stac.client import QueryablesClient
 
-
 #: stac-fastapi names version 1.1 of the sort extension alone; pystac-client asks for 1.0, which is served as well.
 SORT_1_0 = (
     "https://api.stacspec.org/v1.0.0/item-search#sort",
