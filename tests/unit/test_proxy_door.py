@@ -96,7 +96,7 @@ class Door:
 def door() -> Iterator[Door]:
     home = Path(tempfile.mkdtemp(prefix="alm-door-", dir="/tmp"))
     settings = Settings(site=Site(home=home, port=free_port(), max_body_mb=1))
-    key = secrets.ensure(settings.secrets, render.WRITE_KEY, "alm_abcdefgh_0123456789")
+    key = secrets.ensure(settings.secrets, secrets.WRITE_KEY, "alm_abcdefgh_0123456789")
     (home / "run").mkdir()
     (home / "browser" / "js").mkdir(parents=True)
     (home / "browser" / "index.html").write_text("<p>browser</p>")

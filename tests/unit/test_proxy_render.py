@@ -55,7 +55,7 @@ def test_what_nginx_cannot_quote_is_refused(path: str) -> None:
 
 def test_the_key_is_known_by_its_hash_alone(home: Path) -> None:
     settings = configured(home)
-    key = secrets.ensure(settings.secrets, render.WRITE_KEY, "alm_12345678_secret")
+    key = secrets.ensure(settings.secrets, secrets.WRITE_KEY, "alm_12345678_secret")
     folder = render.write(settings).parent
     assert (folder / "keys.map").read_text() == f"{hashlib.sha256(key.encode()).hexdigest()} 0;\n"
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}

@@ -108,13 +108,13 @@ def test_redis_has_no_port_and_forgets_nothing(settings: Settings) -> None:
 def test_keys_are_made_once(home: Path) -> None:
     settings = Settings(site=Site(home=home))
     keys.ensure(settings)
-    write, token = (secrets.require(settings.secrets, name) for name in (keys.WRITE_KEY, keys.TOKEN_KEY))
+    write, token = (secrets.require(settings.secrets, name) for name in (secrets.WRITE_KEY, secrets.TOKEN_KEY))
     prefix, identifier, secret = write.split("_")
     assert (prefix, len(identifier), len(secret), len(bytes.fromhex(token))) == ("alm", 8, 43, 32)
     assert (identifier + secret).isalnum()
-    assert (settings.secrets / keys.WRITE_KEY).stat().st_mode & 0o777 == 0o600
+    assert (settings.secrets / secrets.WRITE_KEY).stat().st_mode & 0o777 == 0o600
     keys.ensure(settings)
-    assert secrets.require(settings.secrets, keys.WRITE_KEY) == write
+    assert secrets.require(settings.secrets, secrets.WRITE_KEY) == write
 
 
 @pytest.mark.parametrize("variable", ["ALMAGEST_PORT", "ALMAGEST_DB_PORT"])

@@ -7,6 +7,7 @@ import secrets as random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -124,8 +125,16 @@ def install_pgstac(settings: Settings, report: Callable[[str], None] = lambda _:
     if present is not None and _numbers(present) > _numbers(wanted):
         raise ConfigurationError(f"The database holds pgSTAC {present}, newer than the installed pypgstac {wanted}.")
     report(f"installing pgSTAC {wanted}" if present is None else f"upgrading pgSTAC {present} to {wanted}")
-    from pypgstac.db import PgstacDB
     from pypgstac.migrate import Migrate
+
+    with pgstac(settings, settings.database.admin_user) as database:
+        Migrate(database).run_migration(toversion=wanted)
+
+
+@contextmanager
+def pgstac(settings: Settings, user: str, **options: str) -> Iterator[Any]:
+    """pypgstac's own handle of the database, as ``user``; ``options`` are libpq's."""
+    from pypgstac.db import PgstacDB
 
     logging.getLogger("pypgstac").setLevel(logging.WARNING)
     # libpq reads a connection string of its own kind: values in quotes, with quotes and backslashes escaped.
@@ -133,12 +142,13 @@ def install_pgstac(settings: Settings, report: Callable[[str], None] = lambda _:
         host=settings.db_host,
         port=settings.database.port,
         dbname=settings.database.name,
-        user=settings.database.admin_user,
-        password=secrets.read(settings.secrets, settings.database.admin_user),
+        user=user,
+        password=secrets.read(settings.secrets, user),
+        **options,
     )
     database = PgstacDB(dsn=dsn)
     try:
-        Migrate(database).run_migration(toversion=wanted)
+        yield database
     finally:
         database.close()
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from almagest.catalogue import database
-from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 
@@ -28,27 +24,14 @@ def load_documents(
     Returns:
         How many collections and items were sent.
     """
-    from pypgstac.db import PgstacDB
     from pypgstac.load import Loader
 
-    logging.getLogger("pypgstac").setLevel(logging.WARNING)
-    dsn = psycopg.conninfo.make_conninfo(
-        host=settings.db_host,
-        port=settings.database.port,
-        dbname=settings.database.name,
-        user="almagest_writer",
-        password=secrets.require(settings.secrets, "almagest_writer"),
-        options="-c search_path=pgstac,public",
-    )
     collection_list = [dict(collection) for collection in collections]
     # The loader works partition by partition: sorted input spares it going back and forth between them.
     item_list = sorted((dict(item) for item in items), key=lambda item: (item["collection"], _when(item)))
-    database_handle = PgstacDB(dsn=dsn)
-    try:
-        with database.translated():
-            _load(Loader(db=database_handle), collection_list, item_list, report)
-    finally:
-        database_handle.close()
+    options = {"options": "-c search_path=pgstac,public"}
+    with database.translated(), database.pgstac(settings, "almagest_writer", **options) as handle:
+        _load(Loader(db=handle), collection_list, item_list, report)
     return len(collection_list), len(item_list)
 
 

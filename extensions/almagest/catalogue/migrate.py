@@ -128,7 +128,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
     """Brings the database up to date.
 
     Args:
-        connection: in autocommit mode, as a superuser or the owner of the database with CREATEROLE.
+        connection: in autocommit mode, as a superuser.
         report: called with a sentence before each step.
 
     Raises:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+#: What the ``type`` of every problem begins with, whoever answers it.
+PROBLEM_TYPES = "https://almagest.dev/problems/"
+
 
 class AlmagestError(Exception):
     """Something went wrong."""

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from almagest.core.errors import ConfigurationError
 
+#: The key that writes need.
+WRITE_KEY = "write.key"
+#: What signs paging tokens.
+TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
+
 
 def read(folder: Path, name: str) -> str | None:
     """The secret called ``name``, or None where there is none.

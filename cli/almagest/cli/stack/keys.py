@@ -8,16 +8,13 @@ import string
 from almagest.core import secrets
 from almagest.core.settings import Settings
 
-WRITE_KEY = "write.key"
-TOKEN_KEY = "token.key"  # noqa: S105 -- a file's name
-
 _BASE62 = string.ascii_letters + string.digits
 
 
 def ensure(settings: Settings) -> None:
     """Make what is missing: the key that writes, and the one that signs page tokens."""
-    secrets.ensure(settings.secrets, WRITE_KEY, f"alm_{_base62(8)}_{_base62(43)}")
-    secrets.ensure(settings.secrets, TOKEN_KEY, random.token_hex(32))
+    secrets.ensure(settings.secrets, secrets.WRITE_KEY, f"alm_{_base62(8)}_{_base62(43)}")
+    secrets.ensure(settings.secrets, secrets.TOKEN_KEY, random.token_hex(32))
 
 
 def _base62(length: int) -> str:

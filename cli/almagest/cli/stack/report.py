@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from almagest.cli.stack.status import Status
+from almagest.core import secrets
 from almagest.core.settings import Settings
 
 _HEARTBEAT_S = 15.0
@@ -64,7 +65,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "api": f"{settings.site.origin}/api/",
         "tiles": f"{settings.site.origin}/api/tiles/",
         "database": f"postgresql://{database.host or '127.0.0.1'}:{database.port}/{database.name}",
-        "write_key": str(settings.secrets / "write.key"),
+        "write_key": str(settings.secrets / secrets.WRITE_KEY),
     }
 
 

@@ -64,8 +64,6 @@ class Refusal:
     detail: str
 
 
-PROBLEM_TYPES = "https://almagest.dev/problems/"
-
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(400, "bad-request", "Bad request", "The request is malformed: check its line, headers and length."),
     Refusal(401, "unauthorized", "Unauthorized", "Writing needs a key: send `Authorization: Bearer <key>`."),

@@ -13,12 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from almagest.core import executables, secrets
-from almagest.core.errors import ConfigurationError
+from almagest.core.errors import PROBLEM_TYPES, ConfigurationError
 from almagest.core.settings import Settings
 from almagest.services.proxy import policy
-
-#: Name of the secret whose bearer may write.
-WRITE_KEY = "write.key"
 
 _JS_MODULE = "ngx_http_js_module.so"
 _MODULE_FOLDERS = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"), Path("/etc/nginx/modules"))
@@ -109,7 +106,7 @@ def configuration(settings: Settings, js_module: Path) -> str:
         upstreams=upstreams(settings),
         audiences=policy.AUDIENCES,
         refusals=policy.REFUSALS,
-        problem_types=policy.PROBLEM_TYPES,
+        problem_types=PROBLEM_TYPES,
         passed_headers=policy.PASSED_HEADERS,
         content_policies=policy.CONTENT_POLICIES,
         worker_processes=min(os.cpu_count() or 1, 4),
@@ -121,7 +118,7 @@ def configuration(settings: Settings, js_module: Path) -> str:
 
 def key_map(settings: Settings) -> str:
     """The include file of the map ``$is_unknown``: the write key is the one known, by its SHA-256 alone."""
-    key = secrets.read(settings.secrets, WRITE_KEY)
+    key = secrets.read(settings.secrets, secrets.WRITE_KEY)
     return f"{hashlib.sha256(key.encode()).hexdigest()} 0;\n" if key else ""
 
 

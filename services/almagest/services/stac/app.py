@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     public = Links(f"{settings.site.origin}{PREFIX}/")
     tiles = TileLinks(HrefPolicy.of(settings), f"{settings.site.origin}{PREFIX}/tiles")
     catalogue = CollectionReader(reads, tiles)
-    key = TokenKey(secrets.ensure(settings.secrets, "token.key").encode(), audience="internal")
+    key = TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), audience="internal")
     offered = extensions(QueryablesClient(catalogue=catalogue))
 
     @asynccontextmanager

@@ -61,7 +61,7 @@ class CatalogueClient(AsyncBaseCoreClient):
 
     async def all_collections(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /collections``."""
-        search = _parse({**parameters}, limit=parameters.get("limit"), offset=parameters.get("offset"))
+        search = _parse(parameters, limit=parameters.get("limit"), offset=parameters.get("offset"))
         if isinstance(search.get("q"), list):
             search["q"] = " OR ".join(search["q"])
         found = await self.catalogue.page(search, self.public)
@@ -102,7 +102,7 @@ class CatalogueClient(AsyncBaseCoreClient):
         """``GET /collections/{collection_id}/items``."""
         search = self._checked(
             _parse(
-                {**parameters},
+                parameters,
                 collections=[collection_id],
                 limit=parameters.get("limit"),
                 token=parameters.get("token"),
@@ -124,7 +124,7 @@ class CatalogueClient(AsyncBaseCoreClient):
     async def get_search(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /search``."""
         chosen = {name: parameters.get(name) for name in ("collections", "ids", "limit", "token")}
-        page = await self.search.page(self._checked(_parse({**parameters}, **chosen)), self.public)
+        page = await self.search.page(self._checked(_parse(parameters, **chosen)), self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
 
     async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:  # type: ignore[override]

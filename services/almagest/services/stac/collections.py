@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from almagest.services.stac.hydration import base_item, join
+from almagest.catalogue.hydration import base_item, join
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
+from almagest.catalogue.hydration import Document, base_item, join
 from almagest.catalogue.paging import Anchor, TokenKey
 from almagest.core.errors import BadRequestError
-from almagest.services.stac.hydration import Document, base_item, join
 from almagest.services.stac.links import Links
 from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks

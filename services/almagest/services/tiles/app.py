@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any
 
 import anyio.to_thread
 from fastapi import Depends, FastAPI
@@ -79,15 +78,10 @@ def create_app(
 
     # In the order in which a request meets them.
     app.user_middleware = [
-        Middleware(_asgi(RequestId)),
-        Middleware(_asgi(Health), check=ready),
-        Middleware(_asgi(problem.LastResort)),
-        Middleware(_asgi(PublicUrl), origin=settings.site.origin, prefix=prefix),
-        Middleware(_asgi(CacheHeaders), prefix=prefix),
+        Middleware(RequestId),
+        Middleware(Health, check=ready),
+        Middleware(problem.LastResort),
+        Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
+        Middleware(CacheHeaders, prefix=prefix),
     ]
     return app
-
-
-def _asgi(middleware: Any) -> Any:
-    """Dataclasses take ``app`` by position as Starlette gives it; its types only know classes of its own."""
-    return middleware

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 import psycopg_pool
-from hydraters import hydrate
 from psycopg.rows import TupleRow
 
+from almagest.catalogue.hydration import base_item, join
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError, UnauthorizedError
 from almagest.core.settings import Settings
@@ -105,8 +105,8 @@ class Catalogue:
         base: Document = {}
         for item, new_base in rows:
             if new_base is not None:  # stands only where it differs from the row before
-                base = json.loads(new_base)
-            items.append(hydrate(base, json.loads(item), strip_unmatched_markers=True))
+                base = base_item(new_base)
+            items.append(join(json.loads(item), base))
         return items
 
     def _one(self, pool: psycopg_pool.ConnectionPool, statement: str, *values: object) -> Any:

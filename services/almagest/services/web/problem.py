@@ -18,14 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from almagest.core.errors import AlmagestError, InvalidDocumentError
+from almagest.core.errors import PROBLEM_TYPES, AlmagestError, InvalidDocumentError
 from almagest.services.web.request_id import request_id
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _UNION_MEMBER = re.compile(r"\w+\[.*\]|[A-Z]\w+|function-\w+|constrained-\w+")
-_TYPE = "https://almagest.dev/problems/"
 
 
 def problem(
@@ -39,7 +38,7 @@ def problem(
 ) -> Response:
     """A problem document. ``instance`` is the request's id, by which the log finds it again."""
     body = {
-        "type": f"{_TYPE}{slug}",
+        "type": f"{PROBLEM_TYPES}{slug}",
         "title": title or slug.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
