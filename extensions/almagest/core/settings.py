@@ -7,10 +7,11 @@ variables from these values (:mod:`almagest.services.tiles.environment`).
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -43,8 +44,34 @@ class Site(_Group):
     user: str = Field("almagest", description="Unprivileged user that everything runs as when started by root.")
     workers: int = Field(2, ge=1, le=64, description="STAC API processes per audience.")
     tile_workers: int = Field(2, ge=1, le=64, description="Tile processes per audience.")
+    ops_workers: int = Field(2, ge=1, le=64, description="Processes that check keys and tell about health.")
     max_body_mb: int = Field(100, ge=1, description="Largest request body that nginx lets through [MB].")
     request_timeout_s: int = Field(60, ge=1, description="Longest time that nginx waits for an answer [s].")
+    internal_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Networks from which `/api` and `/ops` may be read without a key (comma-separated).",
+    )
+    internal_read: Literal["open", "key"] = Field(
+        "open", description="`key`: `/api` and `/ops` ask for a key even inside those networks."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Networks of the proxies in front of nginx, whose X-Forwarded-For is believed."
+    )
+    public_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of a second listener that serves only `/` and `/external`."
+    )
+    public_bind: str = Field("", description="Address of the second listener; empty: `ALMAGEST_BIND`.")
+    anonymous_rate: int = Field(
+        50, ge=1, description="Requests a second from one address outside the internal networks."
+    )
+    anonymous_burst: int = Field(500, ge=0, description="Requests beyond that rate that are still taken at once.")
+
+    _split_lists = field_validator("internal_networks", "trusted_proxies", mode="before")(_split)
+
+    @field_validator("internal_networks", "trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in value)
 
     @field_validator("home")
     @classmethod
@@ -61,11 +88,18 @@ class Site(_Group):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the site."""
+        """Whether only this machine can reach what is internal."""
         try:
             return ipaddress.ip_address(self.bind).is_loopback
         except ValueError:
             return self.bind == "localhost"
+
+    @property
+    def is_open_to_the_world(self) -> bool:
+        """Whether other machines can connect, and nobody has said which of them may read what is internal."""
+        return (
+            not self.is_loopback and self.internal_read == "open" and "internal_networks" not in self.model_fields_set
+        )
 
 
 class Database(_Group):
@@ -93,6 +127,53 @@ class Store(_Group):
     )
 
     _split_lists = field_validator("store_roots", "asset_hosts", mode="before")(_split)
+
+
+class S3(_Group):
+    """The bucket of an S3 store. Its keys stand among the secrets, as `s3.access` and `s3.secret`."""
+
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_S3_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    bucket: str = Field("", description="Bucket of the S3 store; empty: there is none.")
+    endpoint: str = Field("", description="Endpoint of the S3 service; empty: AWS.", pattern=r"^(https?://[^/]+)?$")
+    region: str = Field("us-east-1", description="Region of the bucket.")
+    link_seconds: int = Field(300, ge=1, le=604800, description="How long a presigned link to an asset works [s].")
+
+
+class Audience(_Group):
+    """What the public may see. Rules for collections and properties stand in the database: `almagest audience`."""
+
+    visible_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http", "https"), description="Schemes of hrefs that outsiders may see (comma-separated)."
+    )
+    visible_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="S3 buckets whose `s3://` hrefs outsiders may see; never our own (comma-separated)."
+    )
+    collections: Literal["public", "internal"] = Field(
+        "public", description="What a collection is that no rule of `almagest audience` names."
+    )
+
+    model_config = SettingsConfigDict(
+        env_prefix="ALMAGEST_AUDIENCE_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    _split_lists = field_validator("visible_schemes", "visible_buckets", mode="before")(_split)
+
+    @field_validator("visible_schemes")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - {"http", "https"})
+        if unknown:
+            raise ValueError(f"{unknown[0]} can never be shown to outsiders (s3 is shown by bucket)")
+        return value
+
+    @field_validator("visible_buckets")
+    @classmethod
+    def _buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for bucket in value:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+                raise ValueError(f"{bucket!r} is not the name of a bucket")
+        return value
 
 
 class Api(_Group):
@@ -128,6 +209,8 @@ class Settings:
     site: Site = field(default_factory=Site)
     database: Database = field(default_factory=Database)
     store: Store = field(default_factory=Store)
+    s3: S3 = field(default_factory=S3)
+    audience: Audience = field(default_factory=Audience)
     api: Api = field(default_factory=Api)
     tiles: Tiles = field(default_factory=Tiles)
 
@@ -205,7 +288,7 @@ def _explain(error: object) -> str:
     )
 
 
-GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, Api, Tiles)
+GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, S3, Audience, Api, Tiles)
 
 
 def table() -> list[tuple[str, str, str]]:
@@ -219,6 +302,8 @@ def table() -> list[tuple[str, str, str]]:
                 shown = ""
             elif isinstance(default, Path):
                 shown = str(default)
+            elif isinstance(default, tuple):
+                shown = ",".join(default)
             else:
                 shown = str(default).lower() if isinstance(default, bool) else str(default)
             rows.append((f"{prefix}{name.upper()}", shown, info.description or ""))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from almagest.cli.stack import health, postgres, redis
 from almagest.cli.stack.nginx import command as nginx_command
+from almagest.core import processes
 from almagest.core.settings import Settings
 
 #: Says why something is not well, or nothing.
@@ -93,17 +94,19 @@ def _data(settings: Settings) -> tuple[Program, ...]:
 
 
 def _services(settings: Settings) -> tuple[Program, ...]:
-    counts = {"stac": settings.site.workers, "tiles": settings.site.tile_workers}
-    return tuple(_service(settings, kind, number) for kind, count in counts.items() for number in range(count))
+    return tuple(
+        _service(settings, service, socket)
+        for service in processes.services(settings)
+        for socket in service.sockets(settings)
+    )
 
 
-def _service(settings: Settings, kind: str, number: int) -> Program:
-    name = f"{kind}-{number}"
-    socket = settings.run / f"{name}.sock"
+def _service(settings: Settings, service: processes.Service, socket: Path) -> Program:
+    module = f"almagest.services.{service.kind}"
     return Program(
-        name=name,
+        name=socket.stem,
         # One process each, so that a killed one leaves no children behind.
-        command=(sys.executable, "-P", "-m", f"almagest.services.{kind}", "--uds", str(socket)),
+        command=(sys.executable, "-P", "-m", module, "--audience", service.audience, "--uds", str(socket)),
         directory=settings.run,
         stage=SERVICES,
         stop_signal="TERM",

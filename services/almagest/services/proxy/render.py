@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from almagest.core import executables, secrets
+from almagest.core import executables, processes, secrets
 from almagest.core.errors import PROBLEM_TYPES, ConfigurationError
 from almagest.core.settings import Settings
 from almagest.services.proxy import policy
@@ -71,11 +71,7 @@ def find_js_module() -> Path:
 
 def upstreams(settings: Settings) -> tuple[Upstream, ...]:
     """The services behind nginx."""
-    counts = {"stac": settings.site.workers, "tiles": settings.site.tile_workers}
-    return tuple(
-        Upstream(name, tuple(settings.run / f"{name}-{number}.sock" for number in range(count)))
-        for name, count in counts.items()
-    )
+    return tuple(Upstream(service.name, service.sockets(settings)) for service in processes.services(settings))
 
 
 def configuration(settings: Settings, js_module: Path) -> str:

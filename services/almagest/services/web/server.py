@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from almagest.core.errors import AlmagestError
+from almagest.core.processes import Audience
 from almagest.services.web import logs
 
 
@@ -41,15 +43,16 @@ def run(create_app: Callable[[], ASGIApp], *, uds: str | None = None, port: int 
     )
 
 
-def main(service: str, create_app: Callable[[], ASGIApp]) -> None:
-    """The command line of a service: ``python -m almagest.services.<service> --uds PATH``."""
+def main(service: str, create_app: Callable[[Audience], ASGIApp]) -> None:
+    """The command line of a service: ``python -m almagest.services.<service> --audience external --uds PATH``."""
     parser = argparse.ArgumentParser(prog=f"python -m almagest.services.{service}")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--uds", metavar="PATH", help="listen on this Unix socket")
     where.add_argument("--port", type=int, help="listen on this port of the loopback address")
+    parser.add_argument("--audience", choices=get_args(Audience), default="internal", help="whom it serves")
     arguments = parser.parse_args()
     logs.configure(service)
     try:
-        run(create_app, uds=arguments.uds, port=arguments.port)
+        run(lambda: create_app(arguments.audience), uds=arguments.uds, port=arguments.port)
     except AlmagestError as error:
         sys.exit(f"{service}: {error}")
