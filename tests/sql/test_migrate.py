@@ -31,7 +31,8 @@ def catalog(connection: psycopg.Connection) -> list[tuple[str, ...]]:
                p.proacl::text
         FROM pg_proc p WHERE p.pronamespace = 'almagest'::regnamespace
         UNION ALL
-        SELECT 'relation', c.oid::regclass::text, c.relkind::text, c.relowner::regrole::text, c.relacl::text
+        SELECT 'relation', c.oid::regclass::text, c.relkind::text, c.relowner::regrole::text,
+               coalesce(c.relacl, acldefault('r', c.relowner))::text -- a dump leaves the default out
         FROM pg_class c WHERE c.relnamespace = 'almagest'::regnamespace
         UNION ALL
         SELECT 'column', a.attrelid::regclass::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text

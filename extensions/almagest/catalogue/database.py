@@ -29,6 +29,11 @@ ROLES: dict[str, dict[str, str]] = {
         "jit": "off",
         "lock_timeout": "30s",
     },
+    "almagest_ops": {
+        "search_path": "almagest, public",
+        "jit": "off",
+        "lock_timeout": "2s",
+    },
 }
 
 

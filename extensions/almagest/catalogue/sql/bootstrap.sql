@@ -5,7 +5,10 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['almagest_admin', 'almagest_reader', 'almagest_writer'] LOOP
+    FOREACH role_name IN ARRAY ARRAY[
+        'almagest_admin', 'almagest_reader', 'almagest_writer', 'almagest_ops', 'almagest_external',
+        'almagest_external_definer'
+    ] LOOP
         IF to_regrole(role_name) IS NULL THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -22,8 +25,30 @@ GRANT pgstac_admin TO almagest_admin;
 GRANT pgstac_read TO almagest_reader;
 GRANT pgstac_ingest TO almagest_writer;
 GRANT almagest_admin TO CURRENT_USER;
+-- Whoever calls a function of schema external reads as this role, which can do nothing else and cannot log in. The admin
+-- is a member, so that it may give functions to it.
+GRANT pgstac_read TO almagest_external_definer;
+GRANT almagest_external_definer TO almagest_admin;
 
 CREATE SCHEMA IF NOT EXISTS almagest AUTHORIZATION almagest_admin;
+CREATE SCHEMA IF NOT EXISTS external AUTHORIZATION almagest_admin;
+
+-- PostGIS lets everybody read the statistics of any table, and with them where hidden items lie.
+DO $$
+DECLARE
+    teller regprocedure;
+BEGIN
+    FOR teller IN
+        SELECT p.oid FROM pg_proc AS p
+        WHERE p.proname IN ('_postgis_stats', '_postgis_selectivity', '_postgis_join_selectivity',
+                            '_postgis_index_extent', 'st_estimatedextent', 'st_findextent', 'postgis_extensions_upgrade')
+          AND has_function_privilege('public', p.oid, 'EXECUTE')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', teller);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pgstac_read', teller);
+    END LOOP;
+END;
+$$;
 
 -- Nothing we create is for everybody; grants.sql names who may do what.
 ALTER DEFAULT PRIVILEGES FOR ROLE almagest_admin REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
@@ -40,3 +65,11 @@ CREATE TABLE IF NOT EXISTS almagest.ledger (
 );
 ALTER TABLE almagest.ledger OWNER TO almagest_admin;
 COMMENT ON TABLE almagest.ledger IS 'Every SQL file applied to this database, with the hash of what was applied.';
+
+-- The one clock of whatever is stored or shown. A test may replace it.
+CREATE OR REPLACE FUNCTION almagest.clock() RETURNS timestamptz
+LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT clock_timestamp() $$;
+ALTER FUNCTION almagest.clock() OWNER TO almagest_admin;
+REVOKE EXECUTE ON FUNCTION almagest.clock() FROM PUBLIC;
+COMMENT ON FUNCTION almagest.clock() IS 'Now; moves on within a transaction.';

@@ -2,10 +2,10 @@
 -- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
 
 -- What is no longer named below is no longer allowed.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer;
-REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops;
+REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops;
 
-GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer;
+GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 
 GRANT EXECUTE ON FUNCTION
@@ -54,3 +54,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.delete_collection(text),
     almagest.register_search(jsonb, jsonb)
 TO almagest_writer;
+
+-- Who checks keys cannot read them.
+GRANT EXECUTE ON FUNCTION
+    almagest.authorize(text, bytea, inet),
+    almagest.active_keys()
+TO almagest_ops;

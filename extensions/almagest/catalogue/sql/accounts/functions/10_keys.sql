@@ -1,0 +1,143 @@
+CREATE OR REPLACE FUNCTION almagest.authorize(key_id text, secret_sha256 bytea, address inet)
+RETURNS TABLE (name text, scopes text[], reason text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present timestamptz := almagest.clock();
+    key almagest.api_key;
+BEGIN
+    -- Two hashes are compared, so the time that it takes tells nothing about a secret.
+    SELECT k.* INTO key FROM almagest.api_key AS k
+    WHERE k.id = key_id
+      AND (k.secret_sha256 = authorize.secret_sha256
+           OR (k.previous_sha256 = authorize.secret_sha256 AND k.previous_until > present));
+    reason := CASE
+        WHEN key.id IS NULL THEN 'unknown'
+        WHEN key.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN key.expires_at <= present THEN 'expired'
+        WHEN cardinality(key.addresses) > 0 AND (address <<= ANY (key.addresses)) IS NOT TRUE THEN 'address'
+    END;
+    IF reason IS NULL THEN
+        name := key.name;
+        scopes := key.scopes;
+        PERFORM almagest.note_use(key.id, key.last_used_at, present);
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION almagest.authorize(text, bytea, inet) IS
+    'One row: whose key this is and what it may, or why it opens nothing: unknown (no such id, or another secret), revoked,
+expired, address. Only whoever has the secret learns more than unknown.';
+
+
+CREATE OR REPLACE FUNCTION almagest.note_use(key_id text, before timestamptz, present timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Once a minute, and not where nothing can be written.
+    IF before > present - interval '1 minute' OR current_setting('transaction_read_only')::boolean THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true); -- nobody waits for the disk: losing it does no harm
+    -- Another request notes the same, or the key is being changed: that is not waited for.
+    PERFORM FROM almagest.api_key AS k
+    WHERE k.id = key_id AND k.last_used_at IS NOT DISTINCT FROM before
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE almagest.api_key AS k SET last_used_at = present WHERE k.id = key_id;
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    NULL; -- a full disk, say; a key that is good stays good
+END;
+$$;
+COMMENT ON FUNCTION almagest.note_use(text, timestamptz, timestamptz) IS
+    'Remembers that a key was used, where it can be done at once.';
+
+
+CREATE OR REPLACE FUNCTION almagest.active_keys() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) FROM almagest.api_key AS k
+    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > almagest.clock())
+$$;
+COMMENT ON FUNCTION almagest.active_keys() IS 'How many keys are neither revoked nor expired.';
+
+
+CREATE OR REPLACE FUNCTION almagest.create_key(
+    key_id text, secret_sha256 bytea, name text, scopes text[], expires_at timestamptz, addresses cidr[]
+) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH made AS (
+        INSERT INTO almagest.api_key (id, secret_sha256, name, scopes, expires_at, addresses)
+        VALUES (key_id, create_key.secret_sha256, create_key.name, create_key.scopes, create_key.expires_at,
+                create_key.addresses)
+        ON CONFLICT (id) DO NOTHING
+        RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM made)
+$$;
+COMMENT ON FUNCTION almagest.create_key(text, bytea, text, text[], timestamptz, cidr[]) IS
+    'Stores a new key. False, and nothing is changed, where the id is taken, also by a key that was revoked.';
+
+
+CREATE OR REPLACE FUNCTION almagest.rotate_key(key_id text, secret_sha256 bytea, overlap interval) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present timestamptz := almagest.clock();
+    key almagest.api_key;
+BEGIN
+    SELECT k.* INTO key FROM almagest.api_key AS k WHERE k.id = key_id FOR UPDATE;
+    IF key.id IS NULL THEN
+        RAISE no_data_found USING MESSAGE = format('There is no key %s.', key_id);
+    ELSIF key.revoked_at IS NOT NULL OR key.expires_at <= present THEN
+        RAISE EXCEPTION USING MESSAGE = format('Key %s is revoked or has expired: create a new one.', key_id);
+    END IF;
+    -- The secret before the previous one ends here in any case.
+    UPDATE almagest.api_key AS k
+    SET secret_sha256 = rotate_key.secret_sha256,
+        rotated_at = present,
+        previous_sha256 = CASE WHEN overlap > interval '0' THEN key.secret_sha256 END,
+        previous_until = CASE WHEN overlap > interval '0' THEN present + overlap END
+    WHERE k.id = key_id;
+    RETURN key.name;
+END;
+$$;
+COMMENT ON FUNCTION almagest.rotate_key(text, bytea, interval) IS
+    'Gives a key a new secret; the old one goes on for the overlap. Returns its name. Raises P0002 where there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.revoke_key(key_id text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key almagest.api_key;
+BEGIN
+    UPDATE almagest.api_key AS k
+    SET revoked_at = coalesce(k.revoked_at, almagest.clock()), previous_sha256 = NULL, previous_until = NULL
+    WHERE k.id = key_id
+    RETURNING k.* INTO key;
+    IF key.id IS NULL THEN
+        RAISE no_data_found USING MESSAGE = format('There is no key %s.', key_id);
+    END IF;
+    RETURN key.name;
+END;
+$$;
+COMMENT ON FUNCTION almagest.revoke_key(text) IS
+    'Ends a key for good, from the next request on. Returns its name. Raises P0002 where there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.list_keys()
+RETURNS TABLE (
+    id text, name text, scopes text[], addresses cidr[], created_at timestamptz, expires_at timestamptz,
+    rotated_at timestamptz, previous_until timestamptz, revoked_at timestamptz, last_used_at timestamptz, active boolean
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.id, k.name, k.scopes, k.addresses, k.created_at, k.expires_at, k.rotated_at, k.previous_until, k.revoked_at,
+           k.last_used_at, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > almagest.clock())
+    FROM almagest.api_key AS k
+    ORDER BY k.created_at, k.id
+$$;
+COMMENT ON FUNCTION almagest.list_keys() IS 'Every key there ever was, without hashes.';
