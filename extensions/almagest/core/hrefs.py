@@ -34,7 +34,13 @@ _SPECIAL = frozenset("/\\.:%?#@!|<>\"'`")
 #: Percent-encoded separators, dots, percent signs of URLs, NULs and other control characters.
 _ENCODED_TRICK = re.compile(r"%(?:2f|5c|2e|7f|0[0-9a-f]|1[0-9a-f])", re.IGNORECASE)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+#: What a segment of an address does not hold as it is.
+_NO_SEGMENT = re.compile(r"[^!-~]|[?#\\]")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+#: Collection, item and key.
+AssetName = tuple[str, str, str]
 
 
 class HrefRefusedError(NotFoundError):
@@ -48,6 +54,8 @@ class HrefPolicy:
     Attributes:
         file_roots: folders; symbolic links are followed before a file is compared with them.
         hosts: DNS names, or ``name:port`` for a port other than 443. A name is trusted with all it resolves to.
+        own_assets: what the addresses begin with by which outsiders read exposed assets. Where it is given, it is those
+            that documents name, and never files; :meth:`own` says which asset is meant.
 
     Raises:
         ConfigurationError: a root or a host would open more than anybody can mean.
@@ -55,6 +63,7 @@ class HrefPolicy:
 
     file_roots: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = ()
+    own_assets: str = ""
 
     def __post_init__(self) -> None:
         for root in self.file_roots:
@@ -65,8 +74,12 @@ class HrefPolicy:
                 raise ConfigurationError(f"ALMAGEST_ASSET_HOSTS: `{host}` is not the public DNS name of a server.")
 
     @classmethod
-    def of(cls, settings: Settings) -> HrefPolicy:
+    def of(cls, settings: Settings, *, external: bool = False) -> HrefPolicy:
         """The policy that the settings describe.
+
+        Args:
+            settings: of this catalogue.
+            external: for documents as outsiders see them.
 
         Raises:
             ConfigurationError: a root or a host would open more than anybody can mean, our own secrets for one.
@@ -75,14 +88,19 @@ class HrefPolicy:
         for root in settings.file_roots:
             if secrets.is_relative_to(root.resolve()):
                 raise ConfigurationError(f"ALMAGEST_STORE_ROOTS: `{root}` holds the secrets of this catalogue.")
-        return cls(settings.file_roots, settings.store.asset_hosts)
+        own_assets = f"{settings.site.origin}/external/assets/" if external else ""
+        return cls(settings.file_roots, settings.store.asset_hosts, own_assets)
 
     def permits(self, href: object) -> bool:
-        """Whether an href looks like one that :meth:`resolve` accepts; cheap, made for pages of a thousand items.
+        """Whether a document may name this href, as far as a look at it tells; made for pages of a thousand items.
 
-        For files it asks the file system once, so that no link is made to what is not there.
+        For files it asks the file system once, so that no link is made to what is not there. An exposed asset is there.
         """
-        if not isinstance(href, str) or not self._may_be_permitted(href):
+        if not isinstance(href, str):
+            return False
+        if self.own(href):
+            return True
+        if not self._may_be_permitted(href):
             return False
         try:
             target = _parse(href)
@@ -97,7 +115,21 @@ class HrefPolicy:
         scheme, separator, rest = href.partition("://")
         if separator and scheme.lower() != "file":
             return rest.partition("/")[0].lower().removesuffix(":443") in self._hosts
-        return bool(self.file_roots)
+        return bool(self.file_roots) and not self.own_assets
+
+    def own(self, href: object) -> AssetName | None:
+        """Which exposed asset an href is the address of; None for any other."""
+        if not self.own_assets or not isinstance(href, str) or not href.startswith(self.own_assets):
+            return None
+        segments = href[len(self.own_assets) :].split("/")
+        if len(segments) != 3 or not all(segments) or _NO_SEGMENT.search(href) or _BAD_PERCENT.search(href):
+            return None
+        try:
+            collection, item, key = (unquote_to_bytes(segment).decode() for segment in segments)
+        except UnicodeDecodeError:
+            return None
+        # No text of the database can hold a NUL.
+        return None if "\0" in collection + item + key else (collection, item, key)
 
     def resolve(self, href: object) -> str:
         """The real path of a file, or an https URL, that is safe to open.
@@ -112,13 +144,25 @@ class HrefPolicy:
             return target
         return self._file(target)
 
+    def stored(self, href: object) -> str:
+        """The real path of a file to hand out as it is, whatever its content.
+
+        Raises:
+            HrefRefusedError: there is none below the folders; its message says nothing about why.
+        """
+        target = _parse(href)
+        if target.startswith("https:"):
+            raise HrefRefusedError
+        return self._regular(target)[0]
+
     def choose(self, asset: Mapping[str, Any]) -> str | None:
-        """The href by which an asset is best opened, a file before the network; None where none is permitted."""
+        """The href by which an asset is best opened, what is stored here before the network; None if none may be."""
         own = asset.get("href")
         if "alternate" not in asset:
             return own if self.permits(own) else None
         permitted = [href for href in candidates(asset) if self.permits(href)]
-        return next((href for href in permitted if not href.lower().startswith("https:")), next(iter(permitted), None))
+        stored_here = (href for href in permitted if self.own(href) or not href.lower().startswith("https:"))
+        return next(stored_here, next(iter(permitted), None))
 
     @cached_property
     def _hosts(self) -> frozenset[str]:
@@ -138,23 +182,28 @@ class HrefPolicy:
         return urlsplit(url).netloc
 
     def _file(self, path: str) -> str:
+        real, head = self._regular(path)
+        is_markup = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        if real.lower().endswith(_POINTER_SUFFIXES) or is_markup or any(mark in head for mark in _POINTER_MARKS):
+            raise HrefRefusedError
+        return real
+
+    def _regular(self, path: str) -> tuple[str, bytes]:
+        """The real path of a regular file below the folders that can be read, and its first bytes."""
         try:
             real = os.path.realpath(path, strict=True)
-            if not real.startswith(self._real_roots) or real.lower().endswith(_POINTER_SUFFIXES):
+            if not real.startswith(self._real_roots):
                 raise HrefRefusedError
             # Not blocking, or a named pipe would hold us for ever; not following, since real paths hold no links.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-                head = os.read(descriptor, _HEAD_BYTES) if regular else b""
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise HrefRefusedError
+                return real, os.read(descriptor, _HEAD_BYTES)
             finally:
                 os.close(descriptor)
         except (OSError, ValueError):
             raise HrefRefusedError from None
-        is_markup = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-        if not regular or is_markup or any(mark in head for mark in _POINTER_MARKS):
-            raise HrefRefusedError
-        return real
 
 
 def candidates(asset: Mapping[str, Any]) -> Iterator[str]:

@@ -62,6 +62,13 @@ class Catalogue:
         found: Document | None = self._one(self._reads, "SELECT collection_document(%s)", collection)
         return found
 
+    def asset_location(self, collection: str, item: str, key: str) -> str | None:
+        """Where the bytes of an asset lie that this role may read; None where there are none."""
+        found: str | None = self._one(
+            self._reads, "SELECT location FROM asset_location(%s, %s, %s)", collection, item, key
+        )
+        return found
+
     def search(self, identifier: str) -> Document | None:
         """A registered search, or None."""
         found: Document | None = self._one(self._reads, "SELECT registered_search(%s)", identifier)

@@ -25,6 +25,7 @@ from almagest.catalogue.rendering import default_render
 from almagest.catalogue.rendering.assets import number, raster_href
 from almagest.core.errors import BadRequestError
 from almagest.core.hrefs import HrefPolicy
+from almagest.services.tiles.database import Catalogue
 from almagest.services.tiles.environment import gdal_options
 from almagest.services.tiles.errors import SourceUnavailableError, UnreadableAssetError
 
@@ -44,11 +45,12 @@ _POINTING_DOMAINS = frozenset({"OVERVIEWS", "GEOLOCATION", "SUBDATASETS", "xml:V
 
 @dataclass(frozen=True)
 class CatalogueItem:
-    """An item, and by which rules its assets may be read."""
+    """An item, by which rules its assets may be read, and the catalogue that knows where the exposed ones lie."""
 
     document: Mapping[str, Any]
     policy: HrefPolicy
     max_size_px: int
+    catalogue: Catalogue
 
     @cached_property
     def assets(self) -> dict[str, Mapping[str, Any]]:
@@ -71,7 +73,9 @@ class CatalogueItem:
         Raises:
             HrefRefusedError: it cannot be opened.
         """
-        return gdal_path(self.policy.resolve(self.policy.choose(self.assets[asset])))
+        href = self.policy.choose(self.assets[asset])
+        exposed = self.policy.own(href)
+        return gdal_path(self.policy.resolve(self.catalogue.asset_location(*exposed) if exposed else href))
 
     @property
     def name(self) -> str:

@@ -29,9 +29,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ItemSource(CatalogueItem):
-    """One item, with the catalogue that it came from."""
-
-    catalogue: Catalogue
+    """One item of the catalogue."""
 
     def default(self) -> Render | None:
         """As its own document says, or its collection's."""
@@ -70,7 +68,8 @@ class Mosaic:
         found = self.tiler.catalogue.mosaic(
             self.search, geometry, limit=limit, exit_when_full=exit_when_full, skip_covered=skip_covered
         )
-        return [CatalogueItem(document, self.tiler.policy, self.tiler.max_size_px) for document in found]
+        tiler = self.tiler
+        return [CatalogueItem(document, tiler.policy, tiler.max_size_px, tiler.catalogue) for document in found]
 
     def default(self) -> Render | None:
         """As its own document says, or as one of its items is shown: all of them alike."""
@@ -86,8 +85,9 @@ class Mosaic:
         first = next(iter(self.items(None, 1)), None)
         if first is None:
             return None
-        document = self.tiler.catalogue.item(first.document["collection"], first.document["id"])
-        return CatalogueItem(document, self.tiler.policy, self.tiler.max_size_px) if document else None
+        tiler = self.tiler
+        document = tiler.catalogue.item(first.document["collection"], first.document["id"])
+        return CatalogueItem(document, tiler.policy, tiler.max_size_px, tiler.catalogue) if document else None
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,19 @@ class Tiler:
     mosaic_items: int
 
     @classmethod
-    def of(cls, settings: Settings, catalogue: Catalogue) -> Tiler:
+    def of(cls, settings: Settings, catalogue: Catalogue, *, external: bool = False) -> Tiler:
         """The tiler that the settings describe.
+
+        Args:
+            settings: what may be read, and how much of it.
+            catalogue: of one audience.
+            external: whether that is the external one.
 
         Raises:
             ConfigurationError: a setting would let too much be read.
         """
-        return cls(catalogue, HrefPolicy.of(settings), settings.tiles.max_size_px, settings.tiles.mosaic_items)
+        policy = HrefPolicy.of(settings, external=external)
+        return cls(catalogue, policy, settings.tiles.max_size_px, settings.tiles.mosaic_items)
 
     def item(self, collection: str, item: str) -> ItemSource:
         """One item.
