@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from almagest.catalogue.hydration import base_item, join
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError, UnauthorizedError
+from almagest.core.hrefs import AssetName
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]
@@ -62,12 +63,21 @@ class Catalogue:
         found: Document | None = self._one(self._reads, "SELECT collection_document(%s)", collection)
         return found
 
-    def asset_location(self, collection: str, item: str, key: str) -> str | None:
-        """Where the bytes of an asset lie that this role may read; None where there are none."""
-        found: str | None = self._one(
-            self._reads, "SELECT location FROM asset_location(%s, %s, %s)", collection, item, key
-        )
-        return found
+    def asset_locations(self, names: Iterable[AssetName]) -> dict[AssetName, str]:
+        """Where the bytes of those assets lie that this role may read; the others are left out."""
+        columns = [list(column) for column in zip(*names, strict=True)]
+        if not columns:
+            return {}
+        with _translated(), self._reads.connection() as connection:
+            rows = connection.execute(
+                """
+                SELECT asked.collection, asked.item, asked.key, found.location
+                FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked(collection, item, key),
+                     LATERAL asset_location(asked.collection, asked.item, asked.key) AS found
+                """,
+                columns,
+            ).fetchall()
+        return {(collection, item, key): location for collection, item, key, location in rows}
 
     def search(self, identifier: str) -> Document | None:
         """A registered search, or None."""

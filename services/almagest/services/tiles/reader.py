@@ -24,7 +24,7 @@ from titiler.pgstac.reader import SimpleSTACReader
 from almagest.catalogue.rendering import default_render
 from almagest.catalogue.rendering.assets import number, raster_href
 from almagest.core.errors import BadRequestError
-from almagest.core.hrefs import HrefPolicy
+from almagest.core.hrefs import AssetName, HrefPolicy
 from almagest.services.tiles.database import Catalogue
 from almagest.services.tiles.environment import gdal_options
 from almagest.services.tiles.errors import SourceUnavailableError, UnreadableAssetError
@@ -75,7 +75,13 @@ class CatalogueItem:
         """
         href = self.policy.choose(self.assets[asset])
         exposed = self.policy.own(href)
-        return gdal_path(self.policy.resolve(self.catalogue.asset_location(*exposed) if exposed else href))
+        return gdal_path(self.policy.resolve(self._locations.get(exposed) if exposed else href))
+
+    @cached_property
+    def _locations(self) -> dict[AssetName, str]:
+        """Where the exposed assets lie, asked once for all of them: an item lives no longer than a request."""
+        hrefs = (self.policy.choose(asset) for asset in self.assets.values())
+        return self.catalogue.asset_locations({name for href in hrefs if (name := self.policy.own(href))})
 
     @property
     def name(self) -> str:
