@@ -1,0 +1,40 @@
+"""The route inventory of the STAC API."""
+
+from __future__ import annotations
+
+from almagest.services.web.inventory import Route, Scope
+
+_COLLECTION = "/collections/{collection_id}"
+_ITEM = f"{_COLLECTION}/items/{{item_id}}"
+
+_DESCRIPTIONS = ("/openapi.json", "/docs")
+_READS = (
+    (("GET",), "/"),
+    (("GET",), "/conformance"),
+    (("GET",), "/collections"),
+    (("GET",), _COLLECTION),
+    (("GET",), f"{_COLLECTION}/items"),
+    (("GET",), _ITEM),
+    (("GET", "POST"), "/search"),
+    (("GET",), "/queryables"),
+    (("GET",), f"{_COLLECTION}/queryables"),
+)
+_WRITES = (
+    (("POST",), "/collections"),
+    (("PUT", "PATCH", "DELETE"), _COLLECTION),
+    (("POST",), f"{_COLLECTION}/items"),
+    (("PUT", "PATCH", "DELETE"), _ITEM),
+    (("POST",), f"{_COLLECTION}/bulk_items"),
+)
+
+_OPEN = tuple(Route(("GET",), path, Scope.PUBLIC) for path in _DESCRIPTIONS)
+
+#: Everything; reading is for those inside, writing for those with a key.
+INTERNAL: tuple[Route, ...] = (
+    *_OPEN,
+    *(Route(methods, path, Scope.READ) for methods, path in _READS),
+    *(Route(methods, path, Scope.WRITE) for methods, path in _WRITES),
+)
+
+#: Reading alone, by anybody.
+EXTERNAL: tuple[Route, ...] = (*_OPEN, *(Route(methods, path, Scope.PUBLIC) for methods, path in _READS))

@@ -1,0 +1,77 @@
+"""The second line behind nginx: each process asks once more whether a request may pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
+
+from almagest.core.errors import UnauthorizedError
+from almagest.services.web.inventory import Inventory, Route, Scope
+from almagest.services.web.problem import problem
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="almagest"'}
+
+
+@dataclass
+class Gate:
+    """Lets through what the inventory lists, to those whose scopes nginx has vouched for.
+
+    It stands behind `PublicUrl`, so that it sees the path that the app's router will see.
+
+    Attributes:
+        app: the app behind it.
+        routes: the app's inventory.
+    """
+
+    app: ASGIApp
+    routes: tuple[Route, ...]
+    _inventory: Inventory = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compile the inventory once."""
+        self._inventory = Inventory(self.routes)
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        elif refusal := self._refuse(scope):
+            await refusal(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _refuse(self, scope: Connection) -> Response | None:
+        path = _path(scope)
+        route = self._inventory.find(scope["method"], path)
+        if route is None:
+            methods = self._inventory.methods(path)
+            if not methods:
+                return problem(404, "not-found", "There is nothing at this address.")
+            allowed = {"Allow": ", ".join(methods)}
+            return problem(405, "method-not-allowed", "Method Not Allowed", headers=allowed)
+        if route.scope.is_open:
+            return None
+        granted = scopes(scope)
+        if not granted:
+            return problem(401, UnauthorizedError.slug, str(UnauthorizedError()), headers=CHALLENGE)
+        if not granted & {route.scope, Scope.ADMIN}:
+            return problem(403, "forbidden", f"The key lacks the scope `{route.scope}`.")
+        return None
+
+
+def scopes(scope: Connection) -> frozenset[str]:
+    """The scopes of a request, as nginx has set them. It sets one header; two are somebody else's."""
+    values = [value for name, value in scope["headers"] if name == b"x-scopes"]
+    return frozenset(values[0].decode("latin-1").split()) if len(values) == 1 else frozenset()
+
+
+def _path(scope: Connection) -> str:
+    """The path below the app's prefix, cut as the router cuts it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
