@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import secrets as random
-import string
 
+from almagest.catalogue import database
+from almagest.catalogue.keys import Key, register
 from almagest.core import secrets
+from almagest.core.errors import ConfigurationError, UnauthorizedError
 from almagest.core.settings import Settings
 
-_BASE62 = string.ascii_letters + string.digits
+#: What the first key may: everything but the administration.
+_FIRST_SCOPES = ("catalogue:read", "catalogue:write", "ops:read")
 
 
 def ensure(settings: Settings) -> None:
-    """Make what is missing: the key that writes, and the one that signs page tokens."""
-    secrets.ensure(settings.secrets, secrets.WRITE_KEY, f"alm_{_base62(8)}_{_base62(43)}")
+    """Make what is missing: the first key, and the one that signs page tokens."""
+    secrets.ensure(settings.secrets, secrets.WRITE_KEY, Key.make().reveal())
     secrets.ensure(settings.secrets, secrets.TOKEN_KEY, random.token_hex(32))
 
 
-def _base62(length: int) -> str:
-    return "".join(random.choice(_BASE62) for _ in range(length))
+def ensure_registered(settings: Settings) -> None:
+    """Make the database know the first key. One that was revoked or rotated stays so.
+
+    Raises:
+        ConfigurationError: the file holds something else.
+    """
+    try:
+        key = Key.parse(secrets.require(settings.secrets, secrets.WRITE_KEY))
+    except UnauthorizedError:
+        raise ConfigurationError(
+            f"{settings.secrets / secrets.WRITE_KEY} holds no key: remove it, and a new one is made."
+        ) from None
+    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
+        register(connection, key, "make up", _FIRST_SCOPES)

@@ -111,6 +111,7 @@ def start(settings: Settings, progress: Progress, *, die_with_us: bool) -> subpr
             from almagest.catalogue import database
 
             database.prepare(settings, progress)
+            keys.ensure_registered(settings)
         with progress.step("Services and nginx"):
             _start(client, rest)
             _wait(settings, rest, 120)
