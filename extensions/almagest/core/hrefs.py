@@ -214,6 +214,14 @@ def candidates(asset: Mapping[str, Any]) -> Iterator[str]:
             yield href
 
 
+def s3_key(href: object, bucket: str) -> str | None:
+    """The key of an object in a bucket; None for other hrefs, and for keys that clients spell in two ways."""
+    if not bucket or not isinstance(href, str) or not href.startswith(f"s3://{bucket}/") or len(href) > _MAX_LENGTH:
+        return None
+    key = href[len(f"s3://{bucket}/") :]
+    return None if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable() else key
+
+
 def _parse(href: object) -> str:
     """An absolute path or an https URL without anything that a reader could understand in two ways."""
     if not isinstance(href, str) or not 0 < len(href) <= _MAX_LENGTH or href != href.strip() or _is_tricky(href):
