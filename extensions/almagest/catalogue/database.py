@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from almagest.catalogue import migrate
+from almagest.catalogue import audience, migrate
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, StorageFullError
 from almagest.core.settings import Settings
@@ -21,6 +21,11 @@ from almagest.core.settings import Settings
 ROLES: dict[str, dict[str, str]] = {
     "almagest_reader": {
         "search_path": "almagest, public",
+        "default_transaction_read_only": "on",
+        "jit": "off",
+    },
+    "almagest_external": {
+        "search_path": "external, public",
         "default_transaction_read_only": "on",
         "jit": "off",
     },
@@ -93,6 +98,7 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         install_pgstac(settings, report)
         with connect(settings, settings.database.admin_user) as connection:
             migrate.migrate(connection, report)
+            audience.apply(settings, connection)
             credentials(settings, connection)
 
 

@@ -19,7 +19,7 @@ from psycopg import sql
 from almagest.core.errors import ConfigurationError
 
 #: The SQL sets, in the order in which they build on each other.
-SETS = ("pgstac_port", "search", "writes", "accounts")
+SETS = ("pgstac_port", "search", "writes", "accounts", "audience", "assets")
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
 TESTED_PGSTAC = ("0.10.0",)

@@ -2,14 +2,35 @@
 -- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
 
 -- What is no longer named below is no longer allowed.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops;
-REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops, almagest_external, almagest_external_definer;
+REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops, almagest_external, almagest_external_definer;
 
-GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops;
+GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops, almagest_external_definer;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed TO almagest_writer;
+GRANT SELECT ON
+    almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed
+TO almagest_external_definer;
+
+-- Outsiders can call what stands in their schema and touch nothing else. It runs as a role that can only read.
+GRANT USAGE ON SCHEMA external TO almagest_external;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA external TO almagest_external;
+GRANT USAGE, CREATE ON SCHEMA external TO almagest_external_definer;
+DO $$
+DECLARE
+    wrapper regprocedure;
+BEGIN
+    FOR wrapper IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'external'::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO almagest_external_definer', wrapper);
+    END LOOP;
+END;
+$$;
+REVOKE CREATE ON SCHEMA external FROM almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
     almagest.port_version(),
+    almagest.port_marker(),
+    almagest.item_text(text, text, text, jsonb),
     almagest.port_where(jsonb),
     almagest.port_sort(jsonb),
     almagest.port_order_by(jsonb, boolean),
@@ -26,6 +47,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.search_page(jsonb, jsonb, boolean, int),
     almagest.item_row(text, text),
     almagest.item_document(text, text),
+    almagest.asset_location(text, text, text),
     almagest.collection_document(text),
     almagest.collection_page(jsonb),
     almagest.queryables(text[]),
@@ -34,7 +56,34 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean),
     almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean),
     almagest.registered_search(text)
-TO almagest_reader, almagest_writer;
+TO almagest_reader, almagest_writer, almagest_external_definer;
+
+GRANT EXECUTE ON FUNCTION
+    almagest.port_property_path(text, text[]),
+    almagest.audience_policy(),
+    almagest.internal_collections(text[]),
+    almagest.is_internal(text),
+    almagest.visible_collections(text[]),
+    almagest.is_hidden_name(text, text[]),
+    almagest.quote_regex(text),
+    almagest.suspicion(almagest.audience_policy),
+    almagest.percent_decoded(text),
+    almagest.percent_encoded(text),
+    almagest.exposed_href(text, text, text, text),
+    almagest.own_public_href(text, almagest.audience_policy),
+    almagest.public_href(text, almagest.audience_policy),
+    almagest.public_value(jsonb, text, jsonb, almagest.audience_policy, text),
+    almagest.public_document(jsonb, text, almagest.audience_policy, text),
+    almagest.public_assets(jsonb, jsonb, text, text, almagest.audience_policy, text),
+    almagest.public_item(jsonb, jsonb, text, text, almagest.audience_policy, text),
+    almagest.public_item_text(jsonb, jsonb, text, text, boolean, almagest.audience_policy, text),
+    almagest.is_public_path(text[], almagest.audience_policy),
+    almagest.check_public_name(text, text, text, text[], almagest.audience_policy),
+    almagest.check_public_fields(jsonb, almagest.audience_policy),
+    almagest.check_public_names(jsonb, text, text[], almagest.audience_policy),
+    almagest.public_search(jsonb, almagest.audience_policy),
+    almagest.public_collection_search(jsonb, almagest.audience_policy)
+TO almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
     almagest.port_item_exists(text, text),
@@ -52,7 +101,11 @@ GRANT EXECUTE ON FUNCTION
     almagest.create_collection(jsonb),
     almagest.replace_collection(jsonb),
     almagest.delete_collection(text),
-    almagest.register_search(jsonb, jsonb)
+    almagest.register_search(jsonb, jsonb),
+    almagest.expose_assets(text, text[], text[], text[]),
+    almagest.hide_assets(text, text[], text[]),
+    almagest.moved_asset(jsonb, text, text),
+    almagest.migrate_prefix(text, text[], text, text)
 TO almagest_writer;
 
 -- Who checks keys cannot read them.

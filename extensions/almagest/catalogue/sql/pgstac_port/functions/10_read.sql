@@ -10,17 +10,38 @@ CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
     SELECT concat_ws(' AND ',
-        pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby,q}'::text[]),
+        pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby,q,q_in}'::text[]),
         -- pgSTAC's own predicate is NULL, and so never true, for an item without a description.
         CASE WHEN search ? 'q' THEN format(
-            $predicate$to_tsvector('english', concat_ws(' ', content->'properties'->>'title',
-                content->'properties'->>'description', content->'properties'->>'keywords')) @@ %L$predicate$,
+            $predicate$to_tsvector('english', concat_ws(' ', NULL%s)) @@ %L$predicate$,
+            (SELECT string_agg(format($property$, content->'properties'->>%L$property$, name), '' ORDER BY n)
+             FROM jsonb_array_elements_text(coalesce(search->'q_in', '["title", "description", "keywords"]'))
+                  WITH ORDINALITY AS p(name, n)),
             pgstac.q_to_tsquery(search->'q')) END)
 $$;
 COMMENT ON FUNCTION almagest.port_where(jsonb) IS
     'WHERE clause over the columns of items for a STAC search; pgSTAC''s own, so filters mean what they mean there. '
-    'Free text reads title, description and keywords. '
+    'Free text reads title, description and keywords, or the properties that q_in lists. '
     'Raises P0001 with a sentence for a search that pgSTAC refuses, 22xxx for malformed values.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_property_path(name text, collection_ids text[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT CASE WHEN pgstac.queryable_column(name) IS NULL THEN coalesce((
+        SELECT k.keys
+        FROM (
+            SELECT pgstac.queryable_path_elements(name) AS keys
+            UNION ALL
+            SELECT r.property_path FROM pgstac.queryables AS r WHERE r.name = pgstac.strip_properties_prefix($1)
+        ) AS k
+        WHERE pgstac.content_path(k.keys) = q.path
+        LIMIT 1), '{}') END
+    FROM pgstac.queryable(name, collection_ids) AS q
+$$;
+COMMENT ON FUNCTION almagest.port_property_path(text, text[]) IS
+    'Where in a stored document the values of a name are looked for, in a search of these collections, as keys from the top; '
+    'NULL for what has a column of its own and for what is no name at all; empty if that cannot be told.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_sort(search jsonb)
@@ -68,6 +89,17 @@ COMMENT ON FUNCTION almagest.port_base_item(text, text) IS
     'What a stored item of this collection hydrates against; tag is its pgstac:base_item, NULL for the first one.';
 
 
+CREATE OR REPLACE FUNCTION almagest.item_text(id text, collection text, geometry text, others jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- Text is glued, not parsed and printed again.
+    SELECT '{"type":"Feature","id":' || to_json(id) || ',"collection":' || to_json(collection) || ',"geometry":' || geometry
+        || coalesce(',' || nullif(substr(others::text, 2), '}'), '}')
+$$;
+COMMENT ON FUNCTION almagest.item_text(text, text, text, jsonb) IS
+    'An item as JSON text. geometry: as GeoJSON; others: the members that are not named here.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_item_text(
     id text, collection text, geometry geometry, content jsonb, fields jsonb
 ) RETURNS text
@@ -75,10 +107,8 @@ LANGUAGE sql STABLE
 AS $$
     SELECT CASE
         WHEN fields IS NULL THEN
-            -- Text is glued, not parsed and printed again. content never holds the four members added here.
-            '{"type":"Feature","id":' || to_json(id) || ',"collection":' || to_json(collection)
-            || ',"geometry":' || ST_AsGeoJSON(geometry, 20)
-            || coalesce(',' || nullif(substr((content - 'pgstac:base_item')::text, 2), '}'), '}')
+            -- content never holds the other four members.
+            almagest.item_text(id, collection, ST_AsGeoJSON(geometry, 20), content - 'pgstac:base_item')
         ELSE pgstac.jsonb_fields(
             jsonb_build_object('type', 'Feature', 'id', id, 'collection', collection,
                                'geometry', ST_AsGeoJSON(geometry, 20)::jsonb)
@@ -114,6 +144,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION almagest.port_page_query(text, text, text, int, jsonb) IS
     'The one row query behind every search. Rows are formatted after the page is chosen.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_marker() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT '"𒍟※"'::jsonb $$;
+COMMENT ON FUNCTION almagest.port_marker() IS
+    'What stands in a stored item for a member that its base item has and the item has not.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_fields(document jsonb, fields jsonb) RETURNS jsonb

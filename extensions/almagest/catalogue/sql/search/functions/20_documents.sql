@@ -36,3 +36,16 @@ CREATE OR REPLACE FUNCTION almagest.collection_ids() RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$ SELECT almagest.port_collection_ids() $$;
 COMMENT ON FUNCTION almagest.collection_ids() IS 'Ids of all collections, in order.';
+
+
+CREATE OR REPLACE FUNCTION almagest.asset_location(
+    collection text, item text, key text, OUT location text, OUT media_type text
+) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+    SELECT a.asset->>'href', a.asset->>'type'
+    FROM (SELECT almagest.item_document($1, $2)->'assets'->$3) AS a(asset)
+    WHERE a.asset->>'href' ~ '^(file:///|s3://)'
+$$;
+COMMENT ON FUNCTION almagest.asset_location(text, text, text) IS
+    'Where the bytes of a stored asset lie and what they are (NULL: nobody says); no row for one that is not stored with us.';

@@ -1,0 +1,150 @@
+"""The policy of the external audience: what the settings say of it, and the rules that operators make.
+
+What the rules mean is decided in the database (``sql/audience``), and holds from the next request on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+
+from almagest.core.errors import BadRequestError
+from almagest.core.settings import Settings
+
+Visibility = Literal["public", "internal"]
+
+#: The collection in which the canary plants what nobody outside may see. It stays internal-only for good.
+CANARY = "almagest-canary"
+
+_NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What outsiders may see.
+
+    Attributes:
+        visible_schemes: of hrefs that they may see.
+        visible_buckets: whose ``s3://`` hrefs they may see.
+        collections: what a collection is that no rule names.
+        hidden_properties: names of members that they never see; a final ``*`` stands for any end.
+        rules: by id or pattern of collections, what these are.
+    """
+
+    visible_schemes: tuple[str, ...]
+    visible_buckets: tuple[str, ...]
+    collections: Visibility
+    hidden_properties: tuple[str, ...]
+    rules: dict[str, Visibility]
+
+
+def apply(settings: Settings, connection: psycopg.Connection) -> None:
+    """Tells the database what the settings say."""
+    connection.execute(
+        """
+        UPDATE almagest.audience_policy
+        SET (origin, visible_schemes, visible_buckets, own_bucket, internal_by_default) = (%s, %s, %s, %s, %s)
+        WHERE (origin, visible_schemes, visible_buckets, own_bucket, internal_by_default)
+              IS DISTINCT FROM (%s, %s, %s, %s, %s)
+        """,
+        2
+        * (
+            settings.site.origin,
+            list(settings.audience.visible_schemes),
+            list(settings.audience.visible_buckets),
+            settings.s3.bucket,
+            settings.audience.collections == "internal",
+        ),
+    )
+    connection.execute(
+        """
+        INSERT INTO almagest.collection_rule (pattern, internal) VALUES (%s, true)
+        ON CONFLICT (pattern) DO UPDATE SET internal = true WHERE NOT collection_rule.internal
+        """,
+        (CANARY,),
+    )
+
+
+def policy(connection: psycopg.Connection) -> Policy:
+    """The policy as it holds now."""
+    row = connection.execute(
+        """
+        SELECT visible_schemes, visible_buckets, internal_by_default, hidden_properties FROM almagest.audience_policy
+        """
+    ).fetchone()
+    assert row is not None, "the migration makes the row"
+    schemes, buckets, internal, hidden = row
+    rules = connection.execute("SELECT pattern, internal FROM almagest.collection_rule ORDER BY pattern").fetchall()
+    return Policy(
+        tuple(schemes),
+        tuple(buckets),
+        _visibility(internal),
+        tuple(hidden),
+        {pattern: _visibility(is_internal) for pattern, is_internal in rules},
+    )
+
+
+def visibilities(connection: psycopg.Connection) -> dict[str, Visibility]:
+    """What each existing collection is, by id."""
+    rows = connection.execute(
+        "SELECT id, almagest.is_internal(id) FROM almagest.collection_ids() AS c(id) ORDER BY id"
+    ).fetchall()
+    return {identifier: _visibility(internal) for identifier, internal in rows}
+
+
+def set_collections(connection: psycopg.Connection, pattern: str, visibility: Visibility | None) -> None:
+    """Makes a rule for a collection or a pattern of them, which need not exist yet; None forgets it.
+
+    Raises:
+        BadRequestError: it is no pattern, or the canary's.
+    """
+    if not pattern or "\0" in pattern:
+        raise BadRequestError("Name a collection, or a pattern such as `draft-*`.")
+    if pattern == CANARY and visibility != "internal":
+        raise BadRequestError(f"{CANARY} is where the canary hides things: it stays internal.")
+    if visibility is None:
+        connection.execute("DELETE FROM almagest.collection_rule WHERE pattern = %s", (pattern,))
+        return
+    connection.execute(
+        """
+        INSERT INTO almagest.collection_rule (pattern, internal) VALUES (%s, %s)
+        ON CONFLICT (pattern) DO UPDATE SET internal = excluded.internal
+        """,
+        (pattern, visibility == "internal"),
+    )
+
+
+def set_hidden(connection: psycopg.Connection, *, hide: Iterable[str] = (), show: Iterable[str] = ()) -> None:
+    """Hides members of some names from outsiders, and no longer those of others.
+
+    Raises:
+        BadRequestError: something is no name of a member.
+    """
+    hidden, shown = list(hide), list(show)
+    for name in (*hidden, *shown):
+        if not _NAME.fullmatch(name):
+            raise BadRequestError(f"{name!r} is not the name of a member; a `*` may stand at its end.")
+    connection.execute(
+        """
+        UPDATE almagest.audience_policy SET hidden_properties = (
+            SELECT coalesce(array_agg(DISTINCT name ORDER BY name), '{}')
+            FROM unnest(hidden_properties || %s::text[]) AS n(name) WHERE name <> ALL (%s::text[]))
+        """,
+        (hidden, shown),
+    )
+
+
+def set_search(connection: psycopg.Connection, identifier: str, visibility: Visibility) -> bool:
+    """Makes a registered search public, or internal again; False where there is none of this id."""
+    found = connection.execute(
+        "UPDATE almagest.registered_search SET audience = %s WHERE id = %s", (visibility, identifier)
+    )
+    return found.rowcount > 0
+
+
+def _visibility(internal: bool) -> Visibility:
+    return "internal" if internal else "public"

@@ -1,0 +1,83 @@
+-- The rules, as questions.
+
+CREATE OR REPLACE FUNCTION almagest.audience_policy() RETURNS almagest.audience_policy
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$ SELECT p FROM almagest.audience_policy AS p $$;
+COMMENT ON FUNCTION almagest.audience_policy() IS 'The policy, to be read once and handed on.';
+
+
+CREATE OR REPLACE FUNCTION almagest.internal_collections(ids text[]) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT c.id
+    FROM unnest(ids) AS c(id)
+    CROSS JOIN almagest.audience_policy AS p
+    LEFT JOIN LATERAL (
+        SELECT r.internal
+        FROM almagest.collection_rule AS r
+        WHERE r.pattern = c.id
+           OR strpos(r.pattern, '*') > 0
+              AND c.id LIKE replace(regexp_replace(r.pattern, '([\\%_])', '\\\1', 'g'), '*', '%')
+        -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
+        ORDER BY r.pattern = c.id DESC, length(r.pattern) DESC, r.internal DESC
+        LIMIT 1
+    ) AS rule ON true
+    WHERE coalesce(rule.internal, p.internal_by_default)
+$$;
+COMMENT ON FUNCTION almagest.internal_collections(text[]) IS
+    'Which of these ids belong to internal-only collections, whether or not they exist.';
+
+
+CREATE OR REPLACE FUNCTION almagest.is_internal(collection text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$ SELECT EXISTS (SELECT FROM almagest.internal_collections(ARRAY[collection])) $$;
+COMMENT ON FUNCTION almagest.is_internal(text) IS 'Whether a collection of this id is internal-only.';
+
+
+CREATE OR REPLACE FUNCTION almagest.visible_collections(requested text[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    WITH existing AS (
+        SELECT id FROM almagest.port_collection_ids() AS c(id) WHERE requested IS NULL OR id = ANY(requested)
+    )
+    SELECT coalesce(array_agg(id ORDER BY id), '{}')
+    FROM existing
+    WHERE id NOT IN (SELECT almagest.internal_collections((SELECT array_agg(id) FROM existing)))
+$$;
+COMMENT ON FUNCTION almagest.visible_collections(text[]) IS
+    'Those of the requested collections (NULL: of all) that exist and that outsiders may see.';
+
+
+CREATE OR REPLACE FUNCTION almagest.is_hidden_name(name text, hidden text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM unnest(hidden) AS h(pattern)
+        WHERE CASE WHEN right(h.pattern, 1) = '*' THEN starts_with(name, rtrim(h.pattern, '*')) ELSE name = h.pattern END)
+$$;
+COMMENT ON FUNCTION almagest.is_hidden_name(text, text[]) IS 'Whether members of this name are hidden.';
+
+
+CREATE OR REPLACE FUNCTION almagest.quote_regex(words text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT regexp_replace(words, '([^[:alnum:] ])', '\\\1', 'g') $$;
+COMMENT ON FUNCTION almagest.quote_regex(text) IS 'A regular expression that matches these words alone.';
+
+
+CREATE OR REPLACE FUNCTION almagest.suspicion(policy almagest.audience_policy) RETURNS text
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT concat_ws('|',
+        -- An href that is not plainly one of the visible schemes, or that names a user, or ourselves.
+        CASE WHEN policy.visible_schemes = '{}' THEN '"href": '
+             ELSE format('"href": (?!"(%s)://[^]["/?#@\\[:space:]]+[/?#"])',
+                         array_to_string(policy.visible_schemes, '|')) END,
+        CASE WHEN policy.origin <> '' THEN '"href": "' || almagest.quote_regex(policy.origin) END,
+        (SELECT format('"(%s)": ', string_agg(
+            CASE WHEN right(h.pattern, 1) = '*' THEN almagest.quote_regex(rtrim(h.pattern, '*')) || '[^"]*'
+                 ELSE almagest.quote_regex(h.pattern) END, '|'))
+         FROM unnest(policy.hidden_properties) AS h(pattern)))
+$$;
+COMMENT ON FUNCTION almagest.suspicion(almagest.audience_policy) IS
+    'Regular expression, to be compared with ~*, that the text of any document matches which holds something hidden, and '
+    'some that do not. What does not match goes out as it is.';

@@ -1,0 +1,146 @@
+-- Searches of outsiders: what they may name, and which collections they reach.
+
+CREATE OR REPLACE FUNCTION almagest.is_public_path(keys text[], policy almagest.audience_policy) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT cardinality(keys) > 1 AND keys[1] = 'properties' AND NOT EXISTS (
+        SELECT FROM unnest(keys[2:]) AS k(key)
+        WHERE k.key = 'href' OR almagest.is_hidden_name(k.key, policy.hidden_properties))
+      -- A name with dots in it may be the name of one property.
+      AND NOT almagest.is_hidden_name(array_to_string(keys[2:], '.'), policy.hidden_properties)
+$$;
+COMMENT ON FUNCTION almagest.is_public_path(text[], almagest.audience_policy) IS
+    'Whether outsiders may ask for what stands at this place in a stored document.';
+
+
+CREATE OR REPLACE FUNCTION almagest.check_public_name(
+    name text, purpose text, about text, ids text[], policy almagest.audience_policy
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    keys text[] := almagest.port_property_path(name, ids);
+BEGIN
+    -- No keys: a column of its own, that is an id, a time or the geometry.
+    IF keys IS NULL OR almagest.is_public_path(keys, policy)
+       -- Collections are searched as if all their members were properties.
+       AND (about = 'items' OR keys[2] NOT IN ('assets', 'item_assets', 'links', 'summaries', 'properties')
+            OR keys[2] = 'summaries' AND cardinality(keys) > 2) THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION '%: `%` cannot be asked for here. Name id, collection, geometry, a datetime or a visible property.',
+        purpose, left(name, 100);
+END;
+$$;
+COMMENT ON FUNCTION almagest.check_public_name(text, text, text, text[], almagest.audience_policy) IS
+    'Raises P0001 unless outsiders may filter and sort by a name. about: items or collections.';
+
+
+CREATE OR REPLACE FUNCTION almagest.check_public_fields(fields jsonb, policy almagest.audience_policy) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    name text;
+    keys text[];
+BEGIN
+    FOR name IN SELECT jsonb_path_query(fields, '$.*[*]') #>> '{}' LOOP
+        keys := string_to_array(name, '.');
+        IF cardinality(keys) > 1 AND keys[1] IN ('assets', 'item_assets', 'links') OR EXISTS (
+            SELECT FROM unnest(keys || name) AS k(key)
+            WHERE k.key = 'href' OR almagest.is_hidden_name(k.key, policy.hidden_properties)
+        ) THEN
+            RAISE EXCEPTION 'fields: `%` cannot be asked for here. Name a whole member or a visible property.', left(name, 100);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION almagest.check_public_fields(jsonb, almagest.audience_policy) IS
+    'Raises P0001 unless outsiders may choose these fields.';
+
+
+CREATE OR REPLACE FUNCTION almagest.check_public_names(
+    search jsonb, about text, ids text[], policy almagest.audience_policy
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    PERFORM almagest.check_public_name(named.name, named.purpose, about, ids, policy)
+    FROM (
+        SELECT DISTINCT 'filter' AS purpose, jsonb_path_query(search->'filter', '$.**.property') #>> '{}' AS name
+        UNION ALL
+        SELECT 'query', jsonb_object_keys(CASE WHEN jsonb_typeof(search->'query') = 'object' THEN search->'query' END)
+        UNION ALL
+        -- An object where a value belongs would become part of the filter.
+        SELECT 'query', jsonb_path_query(search->'query', '$.**.property') #>> '{}'
+        UNION ALL
+        SELECT 'sortby', jsonb_path_query(search->'sortby', '$[*].field') #>> '{}'
+    ) AS named
+    WHERE named.name IS NOT NULL;
+    PERFORM almagest.check_public_fields(search->'fields', policy);
+END;
+$$;
+COMMENT ON FUNCTION almagest.check_public_names(jsonb, text, text[], almagest.audience_policy) IS
+    'Raises P0001 where a search names what outsiders may not ask for. It looks at what pgSTAC would look at: at any depth.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_search(
+    search jsonb, policy almagest.audience_policy, OUT narrowed jsonb, OUT is_empty boolean
+)
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    ids text[];
+BEGIN
+    IF jsonb_typeof(search) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'A search is a JSON object.';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO narrowed
+    FROM jsonb_each(search)
+    WHERE key IN ('ids', 'datetime', 'bbox', 'intersects', 'filter', 'filter-lang', 'query', 'q', 'sortby', 'fields');
+    ids := almagest.visible_collections(CASE WHEN search ? 'collections' THEN
+        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END);
+    is_empty := ids = '{}';
+    IF is_empty THEN
+        -- pgSTAC takes an empty list for all collections in some places; this one names none that anybody would make.
+        ids := ARRAY[E'\\x01'];
+    END IF;
+    PERFORM almagest.check_public_names(narrowed, 'items', ids, policy);
+    narrowed := narrowed || jsonb_build_object('collections', ids, 'q_in', (
+        SELECT coalesce(jsonb_agg(name), '[]')
+        FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)
+        WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));
+END;
+$$;
+COMMENT ON FUNCTION almagest.public_search(jsonb, almagest.audience_policy) IS
+    'An item search narrowed to what outsiders may name and reach. is_empty: it reaches no collection, though it may still '
+    'be refused as malformed. Raises P0001.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_collection_search(search jsonb, policy almagest.audience_policy) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    ids text[];
+    narrowed jsonb;
+BEGIN
+    IF jsonb_typeof(search) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'A search is a JSON object.';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO narrowed
+    FROM jsonb_each(search)
+    WHERE key IN ('datetime', 'bbox', 'intersects', 'filter', 'filter-lang', 'query', 'q', 'sortby', 'fields', 'limit', 'offset');
+    IF narrowed ? 'q' AND EXISTS (
+        SELECT FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)
+        WHERE almagest.is_hidden_name(name, policy.hidden_properties)
+    ) THEN
+        RAISE EXCEPTION 'q: free text reads titles, descriptions and keywords of collections, and not all of these are visible.';
+    END IF;
+    ids := almagest.visible_collections(CASE WHEN search ? 'ids' THEN
+        ARRAY(SELECT jsonb_path_query(search->'ids', '$[*]') #>> '{}') END);
+    -- To pgSTAC, collections are items of a collection called so; with these ids beside it, names mean what they mean for them.
+    PERFORM almagest.check_public_names(narrowed, 'collections', ARRAY['collections'] || ids, policy);
+    RETURN narrowed || jsonb_build_object('ids', ids, 'collections', ARRAY['collections'] || ids);
+END;
+$$;
+COMMENT ON FUNCTION almagest.public_collection_search(jsonb, almagest.audience_policy) IS
+    'A collection search narrowed to what outsiders may name and reach. Raises P0001.';
