@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make, list, rotate and revoke the keys of the API.", no_args_is_help=True)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"(\d{1,6})([mhdw])")
+_DURATION = re.compile(r"([0-9]{1,6})([mhdw])")
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The 8 characters after `alm_`.")]
 

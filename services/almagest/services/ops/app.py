@@ -1,0 +1,106 @@
+"""Assembles the ops app. nginx asks it before it lets a request through; people and monitors ask it how things are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+import orjson
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from almagest.core.errors import AlmagestError, DatabaseUnavailableError
+from almagest.core.settings import Settings
+from almagest.services.ops import metrics
+from almagest.services.ops.authorization import Authorizer
+from almagest.services.ops.database import Database
+from almagest.services.ops.routes import ROUTES
+from almagest.services.ops.survey import counts, survey
+from almagest.services.web import inventory, problem
+from almagest.services.web.gate import Gate
+from almagest.services.web.health import Health
+from almagest.services.web.public_url import PublicUrl
+from almagest.services.web.request_id import RequestId
+
+PREFIX = "/ops"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ops app.
+
+    Raises:
+        ConfigurationError: a setting or a secret is missing or wrong.
+    """
+    settings = settings or Settings.load()
+    database = Database(settings)
+    authorizer = Authorizer(database)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await database.close()
+
+    app = FastAPI(
+        title="Almagest operations",
+        version=metadata.version("almagest"),
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+
+    async def check() -> None:
+        await database.active_keys()
+
+    async def authorize(request: Request) -> Response:
+        return await authorizer.answer(request.headers)
+
+    async def own_counts(_: Request) -> Response:
+        return _json(dict(authorizer.counts))
+
+    async def health(_: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        processes = await survey(settings)
+        reasons = [f"{found.process}: {found.reason}" for found in processes if found.reason]
+        # One process of a service is enough to serve; what is wrong with the others is told all the same.
+        alive = {found.service for found in processes if not found.reason}
+        is_ready = alive == {found.service for found in processes}
+        try:
+            await check()
+        except AlmagestError as error:
+            is_ready = False
+            reasons.insert(0, f"database: {error}")
+        return _json({"status": "ready" if is_ready else "unavailable", "reasons": reasons}, 200 if is_ready else 503)
+
+    async def numbers(_: Request) -> Response:
+        try:
+            active = await database.active_keys()
+        except DatabaseUnavailableError:
+            active = None
+        text = metrics.render(await survey(settings), await counts(settings), active)
+        return Response(text, media_type=metrics.MEDIA_TYPE)
+
+    app.add_route("/authorize", authorize)
+    app.add_route("/counts", own_counts)
+    app.add_route("/health", health)
+    app.add_route("/metrics", numbers)
+    app.add_route("/ready", ready)
+    problem.install(app)
+    # In the order in which a request meets them.
+    app.user_middleware = [
+        Middleware(RequestId),
+        Middleware(Health, check=check),
+        Middleware(problem.LastResort),
+        Middleware(PublicUrl, origin=settings.site.origin, prefix=PREFIX),
+        Middleware(Gate, routes=ROUTES),
+    ]
+    inventory.enforce(app, ROUTES)
+    return app
+
+
+def _json(document: object, status: int = 200) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=headers)

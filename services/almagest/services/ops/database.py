@@ -1,0 +1,59 @@
+"""What the ops app asks the database, as a role that cannot read keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from almagest.catalogue.keys import Key
+from almagest.core.errors import DatabaseUnavailableError
+from almagest.core.settings import Settings
+from almagest.services.stac.pool import Pool
+
+T = TypeVar("T")
+
+#: Every request waits for an answer of ours, so a database that hangs is given up soon.
+_PATIENCE_S = 5.0
+
+
+class Database:
+    """The two questions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool = Pool(settings, "almagest_ops", timeout_s=_PATIENCE_S)
+
+    async def authorize(self, key: Key, address: str | None) -> Any:
+        """A row with the name and scopes of a key, or the reason why it opens nothing.
+
+        Raises:
+            DatabaseUnavailableError: nobody can tell.
+        """
+        return await _soon(self._fetch("SELECT * FROM authorize($1, $2, $3)", key.id, key.sha256, address))
+
+    async def active_keys(self) -> int:
+        """How many keys open something.
+
+        Raises:
+            DatabaseUnavailableError: nobody can tell.
+        """
+        row = await _soon(self._fetch("SELECT active_keys()"))
+        return int(row[0])
+
+    async def close(self) -> None:
+        """Closes what is open."""
+        await self._pool.close()
+
+    async def _fetch(self, statement: str, *values: object) -> Any:
+        async with self._pool.connection() as connection:
+            return await connection.fetchrow(statement, *values)
+
+
+async def _soon(work: Coroutine[Any, Any, T]) -> T:
+    # Not asyncio.timeout: that would wait until the broken connection is tidied up.
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
+    if not done:
+        task.cancel()
+        raise DatabaseUnavailableError()
+    return task.result()
