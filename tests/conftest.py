@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from support import cluster as clusters
 from support import data
@@ -97,13 +98,17 @@ def real_api(real_settings: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-def stac_client(settings: Settings, **client: Any) -> AbstractContextManager[httpx.Client]:
-    """A client of the STAC API of these settings, with its lifespan."""
+def stac_client(
+    settings: Settings, audience: Audience = "internal", **client: Any
+) -> AbstractContextManager[httpx.Client]:
+    """A client of the STAC API of one audience, with its lifespan. Inside, it comes with the scopes of a good key."""
     from starlette.testclient import TestClient
 
-    from almagest.services.stac.app import create_app
+    from almagest.services.stac.app import PREFIXES, create_app
 
-    return TestClient(create_app(settings), base_url=settings.site.origin, **client)
+    headers = {"X-Scopes": "catalogue:read catalogue:write"} if audience == "internal" else {}
+    base_url = settings.site.origin + (PREFIXES[audience] if audience == "external" else "")
+    return TestClient(create_app(settings, audience), base_url=base_url, headers=headers, **client)
 
 
 @pytest.fixture

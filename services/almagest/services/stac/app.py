@@ -18,8 +18,10 @@ from almagest.catalogue.paging import TokenKey
 from almagest.core import secrets
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.hrefs import HrefPolicy
+from almagest.core.processes import Audience
 from almagest.core.settings import Settings
-from almagest.services.stac import transactions
+from almagest.services.assets.router import router as assets
+from almagest.services.stac import routes, transactions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -28,36 +30,47 @@ from almagest.services.stac.pool import Pool
 from almagest.services.stac.search import ItemSearch
 from almagest.services.stac.tiles import TileLinks
 from almagest.services.stac.writing import Writer
-from almagest.services.web import problem
+from almagest.services.web import docs, inventory, problem
+from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.public_url import PublicUrl
 from almagest.services.web.request_id import RequestId
 
-PREFIX = "/api"
+PREFIXES: dict[Audience, str] = {"internal": "/api", "external": "/external"}
 STAC_VERSION = "1.1.0"
 
+_ROLES: dict[Audience, str] = {"internal": "almagest_reader", "external": "almagest_external"}
+_ROUTES = {"internal": routes.INTERNAL, "external": routes.EXTERNAL}
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The STAC API of the internal audience.
+
+def create_app(settings: Settings | None = None, audience: Audience = "internal") -> FastAPI:
+    """The STAC API of one audience, with its assets. Only the internal one can be written to.
 
     Raises:
         ConfigurationError: a setting or a secret is missing or wrong.
     """
     settings = settings or Settings.load()
-    reads = Pool(settings, "almagest_reader")
+    prefix, table = PREFIXES[audience], _ROUTES[audience]
+    reads = Pool(settings, _ROLES[audience])
     # A write may take as long as its client is given.
-    writes = Pool(settings, "almagest_writer", timeout_s=float(settings.site.request_timeout_s))
-    public = Links(f"{settings.site.origin}{PREFIX}/")
-    tiles = TileLinks(HrefPolicy.of(settings), f"{settings.site.origin}{PREFIX}/tiles")
+    writes = (
+        Pool(settings, "almagest_writer", timeout_s=float(settings.site.request_timeout_s))
+        if audience == "internal"
+        else None
+    )
+    public = Links(f"{settings.site.origin}{prefix}/")
+    policy = HrefPolicy.of(settings, external=audience == "external")
+    tiles = TileLinks(policy, f"{settings.site.origin}{prefix}/tiles")
     catalogue = CollectionReader(reads, tiles)
-    key = TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), audience="internal")
+    key = TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), audience)
     offered = extensions(QueryablesClient(catalogue=catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await reads.close()
-        await writes.close()
+        if writes is not None:
+            await writes.close()
 
     library_settings = _LibrarySettings(
         stac_fastapi_title=settings.api.title,
@@ -70,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=settings.api.description,
         version=metadata.version("almagest"),
         openapi_url=library_settings.openapi_url,
-        docs_url=library_settings.docs_url,
+        docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -79,10 +92,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         catalogue=catalogue,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *transactions.CONFORMANCE],
+        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *(transactions.CONFORMANCE if writes else ())],
         landing_page_id=settings.api.catalog_id,
     )
-    StacApi(
+    _Api(
         app=app,
         settings=library_settings,
         stac_version=STAC_VERSION,
@@ -95,7 +108,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         collections_get_request_model=offered.collections_get,
         middlewares=[],
     )
-    app.include_router(transactions.router(Writer(writes, settings), public))
+    if writes is not None:
+        app.include_router(transactions.router(Writer(writes, settings), public))
+    app.include_router(assets(reads, settings))
+    docs.add_docs(app, prefix)
+    docs.add_bearer(app, table)
     problem.install(app)
 
     async def ready() -> None:
@@ -109,9 +126,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Middleware(RequestId),
         Middleware(Health, check=ready),
         Middleware(problem.LastResort),
-        Middleware(PublicUrl, origin=settings.site.origin, prefix=PREFIX),
+        Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
+        Middleware(Gate, routes=table),
     ]
+    inventory.enforce(app, table)
     return app
+
+
+class _Api(StacApi):
+    """stac-fastapi's assembly without its own health routes: ours tell less to strangers and more to operators."""
+
+    def add_health_check(self) -> None:
+        """Adds none."""
 
 
 class _LibrarySettings(ApiSettings):

@@ -10,41 +10,36 @@ import anyio.to_thread
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
+from almagest.core.processes import Audience
 from almagest.core.settings import Settings
-from almagest.services.tiles import environment, errors, searches
+from almagest.services.tiles import environment, errors, routes, searches
 from almagest.services.tiles.caching import CacheHeaders, NotModified, not_modified
 from almagest.services.tiles.database import Catalogue
 from almagest.services.tiles.factories import routers
 from almagest.services.tiles.limits import limits
 from almagest.services.tiles.sources import Tiler
-from almagest.services.web import problem
+from almagest.services.web import docs, inventory, problem
+from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.public_url import PublicUrl
 from almagest.services.web.request_id import RequestId
 
-PREFIX = "/api/tiles"
+PREFIXES: dict[Audience, str] = {"internal": "/api/tiles", "external": "/external/tiles"}
+
+_ROLES: dict[Audience, str] = {"internal": "almagest_reader", "external": "almagest_external"}
+_ROUTES = {"internal": routes.INTERNAL, "external": routes.EXTERNAL}
 
 
-def create_app(
-    settings: Settings | None = None,
-    *,
-    role: str = "almagest_reader",
-    writer: str | None = "almagest_writer",
-    prefix: str = PREFIX,
-) -> FastAPI:
-    """The tiler of one audience.
-
-    Args:
-        settings: read from the environment if not given.
-        role: reads the catalogue as this role; what it sees is what is shown.
-        writer: registers searches as this role; None offers no registering.
-        prefix: where nginx mounts it.
+def create_app(settings: Settings | None = None, audience: Audience = "internal") -> FastAPI:
+    """The tiler of one audience. Only in the internal one searches are registered.
 
     Raises:
         ConfigurationError: a setting or a secret is missing or wrong.
     """
     settings = settings or Settings.load()
-    tiler = Tiler.of(settings, Catalogue(settings, role, writer))
+    prefix, table = PREFIXES[audience], _ROUTES[audience]
+    writer = "almagest_writer" if audience == "internal" else None
+    tiler = Tiler.of(settings, Catalogue(settings, _ROLES[audience], writer), external=audience == "external")
     threads = settings.tiles.concurrency
 
     @asynccontextmanager
@@ -70,6 +65,8 @@ def create_app(
     app.include_router(searches.router(can_register=writer is not None), tags=["Searches"], dependencies=checked)
     for below, tag, router in routers(environment.gdal_options()):
         app.include_router(router, prefix=below, tags=[tag], dependencies=checked)
+    docs.add_docs(app, prefix)
+    docs.add_bearer(app, table)
     errors.install(app)
     app.add_exception_handler(NotModified, not_modified)
 
@@ -82,6 +79,8 @@ def create_app(
         Middleware(Health, check=ready),
         Middleware(problem.LastResort),
         Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
+        Middleware(Gate, routes=table),
         Middleware(CacheHeaders, prefix=prefix),
     ]
+    inventory.enforce(app, table)
     return app

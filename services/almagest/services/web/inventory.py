@@ -107,6 +107,7 @@ def enforce(app: FastAPI, routes: Iterable[Route]) -> None:
     listed = [(method, route.path) for route in routes for method in route.methods]
     twice = {entry for entry in listed if listed.count(entry) > 1}
     served, declared = set(_served(app)), set(listed)
+    served -= {("HEAD", path) for method, path in served if method == "GET"}
     faults = [
         *(f"{method} {path} is served but has no entry" for method, path in sorted(served - declared)),
         *(f"{method} {path} has an entry but is not served" for method, path in sorted(declared - served)),
@@ -128,7 +129,6 @@ def _methods(route: BaseRoute, methods: Iterable[str] | None, path: str | None) 
     """What is no plain route (a mounted app, a websocket, another host) has no method that a table could name."""
     if isinstance(route, APIRoute | StarletteRoute) and methods and path is not None:
         for method in methods:
-            if method != "HEAD" or "GET" not in methods:
-                yield method, path
+            yield method, path
     else:
         yield type(route).__name__, path or "?"
