@@ -13,6 +13,9 @@ from almagest.core.errors import ConfigurationError
 WRITE_KEY = "write.key"
 #: What signs paging tokens.
 TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
+#: What the bucket of the S3 store asks for.
+S3_ACCESS = "s3.access"
+S3_SECRET = "s3.secret"  # noqa: S105 (a file's name)
 
 
 def read(folder: Path, name: str) -> str | None:

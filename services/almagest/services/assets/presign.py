@@ -1,0 +1,77 @@
+"""Links by which anybody can read one object of a private bucket for a while."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from almagest.core import secrets
+from almagest.core.errors import ConfigurationError
+from almagest.core.hrefs import HrefRefusedError, s3_key
+from almagest.core.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential, S3Store
+
+Method = Literal["GET", "HEAD"]
+
+
+class Presigner:
+    """Signs links to the objects of our own bucket. Signing is arithmetic: nothing is asked over the network."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Needs no bucket yet.
+
+        Args:
+            settings: the bucket, and where its keys lie.
+
+        Raises:
+            ConfigurationError: there is a bucket, but its keys are missing.
+        """
+        self._settings = settings
+        if settings.s3.bucket:
+            self._keys()
+
+    def link(self, location: str, method: Method) -> str:
+        """A link to an object, for one method.
+
+        Raises:
+            HrefRefusedError: it is no object of our bucket.
+        """
+        key = s3_key(location, self._settings.s3.bucket)
+        if key is None:
+            raise HrefRefusedError
+        import obstore
+
+        return obstore.sign(self._store, method, key, timedelta(seconds=self._settings.s3.link_seconds))
+
+    @cached_property
+    def _store(self) -> S3Store:
+        from obstore.store import S3Store
+
+        s3 = self._settings.s3
+        endpoint = s3.endpoint or f"https://s3.{s3.region}.amazonaws.com"
+        return S3Store(
+            s3.bucket,
+            endpoint=endpoint,
+            region=s3.region,
+            # Said out loud, since the library would take what is not said from the environment.
+            virtual_hosted_style_request=False,
+            skip_signature=False,
+            credential_provider=self._credentials,
+            client_options={"allow_http": endpoint.startswith("http:")},
+        )
+
+    def _credentials(self) -> S3Credential:
+        access, secret = self._keys()
+        return {"access_key_id": access, "secret_access_key": secret, "token": None, "expires_at": None}
+
+    def _keys(self) -> tuple[str, str]:
+        access, secret = (secrets.read(self._settings.secrets, name) for name in (secrets.S3_ACCESS, secrets.S3_SECRET))
+        if not access or not secret:
+            raise ConfigurationError(
+                f"ALMAGEST_S3_BUCKET is set, but the keys of the bucket are missing: put them into"
+                f" {self._settings.secrets / secrets.S3_ACCESS} and {self._settings.secrets / secrets.S3_SECRET}."
+            )
+        return access, secret
