@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from almagest.catalogue import assets, loading, relocation
+from almagest.catalogue import assets, loading, relocation, sample
 from almagest.catalogue.assets import Outcome, Refusal, Selection
 from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError
 from almagest.core.settings import S3, Settings, Store
@@ -379,3 +379,21 @@ def test_outsiders_see_pictures_of_what_is_exposed(
     assert pictures.get(f"{scene}/preview.png", headers=tag).status_code == 404
     assert pictures.get(mosaic).status_code in {200, 404}
     assert pictures.get(mosaic).json().get("assets", []) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The sample
+
+
+def test_outsiders_read_the_sample_but_for_one_layer(
+    own: Settings, outside: httpx.Client, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [item(name, visual=(store / "a.tif").as_uri(), quality=(store / "a.tif").as_uri()) for name in "ab"]
+    made = sample.Sample([rasters.collection("scenes")], documents, internal_keys=frozenset({"quality"}))
+    monkeypatch.setattr(sample, "generate", lambda *_, **__: made)
+    loading.load_sample(own, "generate")
+    assert list(shown(outside, "a")) == list(shown(outside, "b")) == ["visual"]
+
+    assets.hide(own, Selection("scenes"))
+    loading.load_sample(own, "generate")
+    assert shown(outside, "a") == {}, "what an operator has hidden stays hidden"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from almagest.catalogue import database
+from almagest.catalogue import assets, database
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 
@@ -49,6 +49,8 @@ def _load(loader: Any, collections: list[Any], items: list[Any], report: Callabl
 def load_sample(settings: Settings, choice: str, report: Callable[[str], None] = lambda _: None) -> None:
     """Fills a catalogue that holds nothing but (some of) the sample, and leaves any other as it is.
 
+    Outsiders may read the files of collections that are new; what an operator said about others holds.
+
     Args:
         choice: ``generate`` for the sample that the project makes itself, ``none``, or the folder of real data.
 
@@ -75,12 +77,17 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
         if not (folder / "stac").is_dir():
             raise ConfigurationError(f"SAMPLE={choice}: this folder has no `stac/`; is it the data folder?")
         chosen = sample.real(folder.resolve(), progress=progress)
-    others = _collections(settings) - {collection["id"] for collection in chosen.collections}
+    present = _collections(settings)
+    others = present - {collection["id"] for collection in chosen.collections}
     if others:
         report(f"the catalogue holds {', '.join(sorted(others)[:3])} already: no sample is loaded")
         return
+    # Before they are loaded: afterwards nobody could tell a load that broke off from a collection that was hidden.
+    new = [item for item in chosen.items if item["collection"] not in present]
+    keys = {key for item in new for key in item["assets"]} - chosen.internal_keys
+    exposed = assets.expose_documents(settings, new, tuple(sorted(keys)))
     collections, items = load_documents(settings, chosen.collections, chosen.items, report)
-    report(f"loaded {items:,} items in {collections} collections")
+    report(f"loaded {items:,} items in {collections} collections, {exposed.changed:,} assets for outsiders to read")
 
 
 def _collections(settings: Settings) -> set[str]:

@@ -23,10 +23,12 @@ class Sample:
     Attributes:
         collections: all collections of the items.
         items: may be gone through more than once.
+        internal_keys: assets that outsiders do not get to read, so that a newcomer sees the difference.
     """
 
     collections: list[dict[str, Any]]
     items: Iterable[dict[str, Any]]
+    internal_keys: frozenset[str] = frozenset()
 
 
 def generate(directory: Path, *, progress: Progress | None = None) -> Sample:
@@ -46,7 +48,7 @@ def generate(directory: Path, *, progress: Progress | None = None) -> Sample:
     from almagest.catalogue.sample import _generate
 
     collections, items = _generate.generate(Path(directory).absolute(), _generate.Selection(), progress)
-    return Sample(collections, items)
+    return Sample(collections, items, internal_keys=frozenset({"quality"}))
 
 
 def real(data: Path, *, thumbnails: Path | None = None, progress: Progress | None = None) -> Sample:
