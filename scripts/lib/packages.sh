@@ -24,7 +24,6 @@ missing_packages() {
     [ -n "$(usable_postgres)" ] || postgres_packages
     PATH=$path command -v redis-server >/dev/null || echo redis-server
     PATH=$path command -v nginx >/dev/null || echo nginx
-    [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || echo libnginx-mod-http-js
     /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     if ! browser_is_built; then

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 import pytest
 
-from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
-from almagest.core.settings import Settings, Site
+from almagest.core.settings import Settings, Site, Store
 from almagest.services.proxy import policy, render
 
 
@@ -17,13 +15,14 @@ def configured(home: Path, **site: object) -> Settings:
 
 
 def text(home: Path, **site: object) -> str:
-    return render.configuration(configured(home, **site), Path("/module.so"))
+    return render.configuration(configured(home, **site))
 
 
 def test_every_process_is_an_upstream(home: Path) -> None:
     rendered = text(home, workers=3, tile_workers=1)
-    assert re.findall(r"stac-\d\.sock", rendered) == ["stac-0.sock", "stac-1.sock", "stac-2.sock"]
-    assert re.findall(r"tiles-\d\.sock", rendered) == ["tiles-0.sock"]
+    for name, count in [("stac", 3), ("external-stac", 3), ("tiles", 1), ("external-tiles", 1), ("ops", 2)]:
+        sockets = [f"{name}-{number}.sock" for number in range(count)]
+        assert re.findall(rf"/({name}-\d\.sock)", rendered) == sockets
 
 
 def test_links_name_the_configured_host(home: Path) -> None:
@@ -53,17 +52,40 @@ def test_what_nginx_cannot_quote_is_refused(path: str) -> None:
         render.quote(path)
 
 
-def test_the_key_is_known_by_its_hash_alone(home: Path) -> None:
-    settings = configured(home)
-    key = secrets.ensure(settings.secrets, secrets.WRITE_KEY, "alm_12345678_secret")
-    folder = render.write(settings).parent
-    assert (folder / "keys.map").read_text() == f"{hashlib.sha256(key.encode()).hexdigest()} 0;\n"
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    assert not any(key in path.read_text() for path in folder.iterdir())
+def test_the_configuration_is_ours_alone_and_holds_no_secret(home: Path) -> None:
+    folder = render.write(configured(home)).parent
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {"nginx.conf": 0o600}
 
 
-def test_without_a_key_nobody_writes(home: Path) -> None:
-    assert render.key_map(configured(home)) == ""
+@pytest.mark.parametrize(
+    "site",
+    [
+        {"public_port": 18098, "public_bind": "::1"},
+        {"internal_networks": "", "trusted_proxies": "10.0.0.0/8,fd00::/8", "anonymous_burst": 0},
+        {"internal_read": "key"},
+    ],
+)
+def test_nginx_takes_every_setting(home: Path, site: dict[str, object]) -> None:
+    settings = configured(home, port=18099, **site)
+    render.write(settings)
+    render.check(settings)
+
+
+def test_only_roots_of_the_store_are_sent(home: Path) -> None:
+    store = Store(store=home / "a b", store_roots=(home / "second",))
+    rendered = render.configuration(Settings(site=Site(home=home), store=store))
+    assert re.findall(r'location \^~ /_store/(\d)/ \{\s+internal;\s+alias "(.*)/";', rendered) == [
+        ("0", str(home / "a b")),
+        ("1", str(home / "second")),
+    ]
+
+
+def test_a_public_listener_is_there_if_it_is_wanted(home: Path) -> None:
+    assert text(home).count("listen ") == 1
+    rendered = text(home, public_port=8081, public_bind="192.0.2.1")
+    assert re.findall(r"listen (.*);", rendered) == ["127.0.0.1:8080", "192.0.2.1:8081"]
+    with pytest.raises(ConfigurationError, match="ALMAGEST_PUBLIC_BIND"):
+        text(home, public_port=8081, public_bind="a;b")
 
 
 def test_nginx_takes_it(home: Path) -> None:
@@ -87,11 +109,22 @@ def test_no_client_names_himself() -> None:
     assert not [name for name in passed if name.startswith("x-")]
 
 
-def test_longer_routes_come_first() -> None:
-    """A route is found by its prefix, and the last of an audience answers for all others."""
-    for audience in policy.AUDIENCES:
-        assert audience.routes[-1].path == ""
-        assert all(path.startswith(f"{audience.prefix}/") for path in audience.open_posts)
+def test_longer_prefixes_come_first() -> None:
+    prefixes = [mount.prefix for mount in policy.MOUNTS]
+    for place, prefix in enumerate(prefixes):
+        assert not any(later.startswith(f"{prefix}/") for later in prefixes[place:])
+
+
+def test_every_mount_has_its_processes(home: Path) -> None:
+    names = {upstream.name for upstream in render.upstreams(configured(home))}
+    assert {mount.upstream for mount in policy.MOUNTS} == names
+
+
+def test_every_expression_can_stand_in_quotes() -> None:
+    for mount in policy.MOUNTS:
+        for expression, _ in (*mount.rules(), *mount.addresses()):
+            assert not re.search(r'["$\s]|\\[tnr"\\]', expression.partition(" ")[2] or expression)
+            assert len(expression) < 1000
 
 
 def test_every_refusal_can_stand_in_json() -> None:

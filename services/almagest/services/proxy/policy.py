@@ -2,36 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Route:
-    """One sub-path of an audience and the upstream that answers it."""
-
-    path: str
-    upstream: str
+from almagest.services.ops import routes as ops
+from almagest.services.stac import routes as stac
+from almagest.services.tiles import routes as tiles
+from almagest.services.web.inventory import Inventory, Route, Scope
 
 
 @dataclass(frozen=True)
-class Audience:
-    """One first path segment. Longer sub-paths win over shorter ones.
+class Mount:
+    """Where an app stands, and what of it can be reached.
 
     Attributes:
-        prefix: the segment, with its slash in front.
-        routes: what stands below it.
-        open_posts: paths whose POST only reads, spelled as the client must spell them; every other method than GET,
-            HEAD and OPTIONS, and every other spelling, needs a key.
+        prefix: its first path segments, with a slash in front.
+        upstream: the processes that answer.
+        inventory: the app's routes.
+        is_shared: pages of other sites may read it.
+        serves_files: its answers may name a file that nginx sends.
     """
 
     prefix: str
-    routes: tuple[Route, ...]
-    open_posts: tuple[str, ...] = ()
+    upstream: str
+    inventory: tuple[Route, ...]
+    is_shared: bool = False
+    serves_files: bool = False
+
+    @property
+    def name(self) -> str:
+        """A word for it that can stand in a variable's name."""
+        return self.prefix.strip("/").replace("/", "_")
+
+    @property
+    def routes(self) -> list[Route]:
+        """What a client may ask for, in the order in which it is looked for."""
+        return [route for route in Inventory(self.inventory).routes if route.scope is not Scope.NONE]
+
+    @property
+    def has_root(self) -> bool:
+        """Whether the prefix itself, with a slash behind it, is an address."""
+        return any(route.path == "/" for route in self.routes)
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether some route is not for everybody."""
+        return any(route.scope is not Scope.PUBLIC for route in self.routes)
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether each request may be sent to a second process where the first one died."""
+        return all(route.scope.is_read for route in self.routes)
+
+    @property
+    def reading_posts(self) -> list[Route]:
+        """Routes whose POST only reads."""
+        return [route for route in self.routes if "POST" in route.methods and route.scope.is_read]
+
+    def rules(self) -> Iterator[tuple[str, str]]:
+        """Regular expressions of method and path, and the scope that each asks for."""
+        for route in self.routes:
+            yield f"({'|'.join(_with_head(route.methods))}) {self.expression(route)}", route.scope
+
+    def addresses(self) -> Iterator[tuple[str, str]]:
+        """Regular expressions of paths, and the methods that each takes."""
+        methods: dict[str, set[str]] = {}
+        for route in self.routes:
+            methods.setdefault(self.expression(route), set()).update(_with_head(route.methods))
+        for expression, taken in methods.items():
+            yield expression, ", ".join(sorted(taken | {"OPTIONS"} if self.is_shared else taken))
+
+    def expression(self, route: Route) -> str:
+        """The regular expression of a route's path. nginx compares the decoded path with it."""
+        return f"{self.prefix}{route.pattern}"
 
 
-AUDIENCES: tuple[Audience, ...] = (
-    Audience("/api", (Route("/tiles", "tiles"), Route("", "stac")), open_posts=("/api/search",)),
+def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
+    return (*methods, "HEAD") if "GET" in methods else methods
+
+
+#: What anybody may see. Longer prefixes come first.
+EXTERNAL: tuple[Mount, ...] = (
+    Mount("/external/tiles", "external-tiles", tiles.EXTERNAL, is_shared=True),
+    Mount("/external", "external-stac", stac.EXTERNAL, is_shared=True, serves_files=True),
 )
+#: What is for those inside, and those with a key.
+INTERNAL: tuple[Mount, ...] = (
+    Mount("/api/tiles", "tiles", tiles.INTERNAL),
+    Mount("/api", "stac", stac.INTERNAL, serves_files=True),
+    Mount("/ops", "ops", ops.ROUTES),
+)
+MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
+
+#: What is given to a reader from the internal networks where nobody is asked there for a key.
+FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
+
+#: What a page of another site may read of an answer, and send with a question.
+EXPOSED_HEADERS: tuple[str, ...] = ("Content-Range", "ETag", "Link", "Retry-After", "X-Request-ID")
+SHARED_HEADERS: tuple[str, ...] = ("Accept", "Content-Type", "If-Match", "If-None-Match", "Prefer", "Range")
 
 #: The only headers of a client that reach an application. Whoever would name himself (X-Principal, X-Role, X-Tier,
 #: X-Scopes), his way here (X-Forwarded-*, Forwarded, X-Real-IP) or another method (X-HTTP-Method-Override) is not
@@ -39,15 +107,12 @@ AUDIENCES: tuple[Audience, ...] = (
 PASSED_HEADERS: tuple[str, ...] = (
     "Accept",
     "Accept-Language",
-    "Access-Control-Request-Headers",
-    "Access-Control-Request-Method",
     "Content-Type",
     "If-Match",
     "If-Modified-Since",
     "If-None-Match",
     "If-Range",
     "If-Unmodified-Since",
-    "Origin",
     "Prefer",
     "Range",
     "User-Agent",
@@ -66,8 +131,8 @@ class Refusal:
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(400, "bad-request", "Bad request", "The request is malformed: check its line, headers and length."),
-    Refusal(401, "unauthorized", "Unauthorized", "Writing needs a key: send `Authorization: Bearer <key>`."),
-    Refusal(403, "forbidden", "Forbidden", "This is not served here."),
+    Refusal(401, "unauthorized", "Unauthorized", "A valid key is needed: send `Authorization: Bearer <key>`."),
+    Refusal(403, "forbidden", "Forbidden", "The key does not reach so far, or this is not served."),
     Refusal(404, "not-found", "Not found", "There is nothing here."),
     Refusal(405, "method-not-allowed", "Method not allowed", "This address cannot be used with this method."),
     Refusal(408, "request-timeout", "Request timeout", "The request took too long to arrive. Send it again."),
@@ -96,4 +161,11 @@ CONTENT_POLICIES: dict[str, str] = {
     ),
     # An answer of the API is data. Should a browser be made to show one as a page, it may do nothing.
     "api": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    # Swagger's pages load it from the folder of the browser.
+    "docs": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    # A stored file, shown by itself, is nobody's page.
+    "store": "sandbox; default-src 'none'",
 }

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import resource
 import subprocess
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from almagest.core import executables, processes, secrets
+from almagest.core import executables, processes
 from almagest.core.errors import PROBLEM_TYPES, ConfigurationError
 from almagest.core.settings import Settings
 from almagest.services.proxy import policy
 
-_JS_MODULE = "ngx_http_js_module.so"
-_MODULE_FOLDERS = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"), Path("/etc/nginx/modules"))
 _AUTHORITY = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 _ADDRESS = re.compile(r"[A-Za-z0-9.\-]+|\[?[0-9A-Fa-f:.]+\]?")
 # Whatever could end a quoted string of nginx's, or start one of its variables.
@@ -31,6 +27,21 @@ class Upstream:
 
     name: str
     sockets: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Server:
+    """One listener.
+
+    Attributes:
+        listen: its address and port.
+        mounts: what it serves, besides the browser.
+        closed: prefixes that others serve.
+    """
+
+    listen: str
+    mounts: tuple[policy.Mount, ...]
+    closed: tuple[str, ...] = ()
 
 
 def quote(value: object) -> str:
@@ -55,26 +66,27 @@ def configuration_path(settings: Settings) -> Path:
     return prefix(settings) / "conf" / "nginx.conf"
 
 
-def find_js_module() -> Path:
-    """The module by which nginx runs JavaScript.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    for folder in _MODULE_FOLDERS:
-        if (folder / _JS_MODULE).exists():
-            return folder / _JS_MODULE
-    raise ConfigurationError(
-        "nginx's JavaScript module is not installed; `make up` installs it (Debian package `libnginx-mod-http-js`)."
-    )
-
-
 def upstreams(settings: Settings) -> tuple[Upstream, ...]:
     """The services behind nginx."""
     return tuple(Upstream(service.name, service.sockets(settings)) for service in processes.services(settings))
 
 
-def configuration(settings: Settings, js_module: Path) -> str:
+def servers(settings: Settings) -> tuple[Server, ...]:
+    """The listeners: the one for everybody, and perhaps one that has nothing but what is public.
+
+    Raises:
+        ConfigurationError: an address cannot be listened on.
+    """
+    site = settings.site
+    made = [Server(_listen(site.bind, site.port, "ALMAGEST_BIND"), policy.MOUNTS)]
+    if site.public_port:
+        closed = tuple(mount.prefix for mount in policy.INTERNAL if mount.prefix.count("/") == 1)
+        listen = _listen(site.public_bind or site.bind, site.public_port, "ALMAGEST_PUBLIC_BIND")
+        made.append(Server(listen, policy.EXTERNAL, closed))
+    return tuple(made)
+
+
+def configuration(settings: Settings) -> str:
     """The text of ``nginx.conf``.
 
     Raises:
@@ -90,17 +102,23 @@ def configuration(settings: Settings, js_module: Path) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["quote"] = quote
-    environment.filters["regex"] = re.escape
     open_files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 16384)
     return environment.get_template("nginx.conf.j2").render(
-        js_module=js_module,
         prefix=prefix(settings),
         browser=settings.browser_path,
-        listen=_listen(settings),
+        servers=servers(settings),
         netloc=_authority(settings),
         scheme=urlsplit(settings.site.origin).scheme,
         upstreams=upstreams(settings),
-        audiences=policy.AUDIENCES,
+        mounts=policy.MOUNTS,
+        file_roots=[str(root).rstrip("/") for root in settings.file_roots],
+        internal_networks=settings.site.internal_networks,
+        free_scopes=policy.FREE_SCOPES if settings.site.internal_read == "open" else (),
+        trusted_proxies=settings.site.trusted_proxies,
+        anonymous_rate=settings.site.anonymous_rate,
+        anonymous_burst=settings.site.anonymous_burst,
+        exposed_headers=policy.EXPOSED_HEADERS,
+        shared_headers=policy.SHARED_HEADERS,
         refusals=policy.REFUSALS,
         problem_types=PROBLEM_TYPES,
         passed_headers=policy.PASSED_HEADERS,
@@ -112,26 +130,18 @@ def configuration(settings: Settings, js_module: Path) -> str:
     )
 
 
-def key_map(settings: Settings) -> str:
-    """The include file of the map ``$is_unknown``: the write key is the one known, by its SHA-256 alone."""
-    key = secrets.read(settings.secrets, secrets.WRITE_KEY)
-    return f"{hashlib.sha256(key.encode()).hexdigest()} 0;\n" if key else ""
-
-
 def write(settings: Settings) -> Path:
-    """Write everything that nginx reads; return the configuration's path.
+    """Write what nginx reads; return the configuration's path.
 
     Raises:
-        ConfigurationError: a setting cannot be written into it, the folder cannot be written, or nginx is missing.
+        ConfigurationError: a setting cannot be written into it, the folder cannot be written.
     """
-    text = configuration(settings, find_js_module())
+    text = configuration(settings)
     target = configuration_path(settings)
-    script = resources.files("almagest.services.proxy").joinpath("bearer.js").read_text()
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         (prefix(settings) / "tmp").mkdir(exist_ok=True, mode=0o700)
-        for name, content in (("keys.map", key_map(settings)), ("bearer.js", script), (target.name, text)):
-            _replace(target.parent / name, content)
+        _replace(target, text)
     except OSError as error:
         raise ConfigurationError(f"{target.parent} cannot be written: {error.strerror}.") from None
     return target
@@ -155,12 +165,11 @@ def check(settings: Settings) -> None:
         raise ConfigurationError(f"nginx refuses its configuration: {lines[0] if lines else 'it says nothing'}")
 
 
-def _listen(settings: Settings) -> str:
-    bind = settings.site.bind
+def _listen(bind: str, port: int, variable: str) -> str:
     if not _ADDRESS.fullmatch(bind):
-        raise ConfigurationError(f"ALMAGEST_BIND: {bind!r} is not an address to listen on.")
+        raise ConfigurationError(f"{variable}: {bind!r} is not an address to listen on.")
     address = f"[{bind}]" if ":" in bind and not bind.startswith("[") else bind
-    return f"{address}:{settings.site.port}"
+    return f"{address}:{port}"
 
 
 def _authority(settings: Settings) -> str:
