@@ -291,6 +291,52 @@ def test_a_local_copy_is_preferred(policy: HrefPolicy, root: Path) -> None:
     assert policy.choose({"href": None, "alternate": 7}) is None
 
 
+def test_outside_documents_name_exposed_assets_and_no_files(root: Path) -> None:
+    policy = HrefPolicy((root,), ("data.example.org",), "https://stac.example.org/external/assets/")
+    own = "https://stac.example.org/external/assets/c/i%20%2F/k:%C3%BC%25"
+    assert policy.own(own) == ("c", "i /", "k:ü%")
+    assert policy.permits(own)
+    assert policy.permits("https://data.example.org/a.tif")
+    assert not policy.permits((root / "scene.tif").as_uri())
+    assert policy.resolve((root / "scene.tif").as_uri()) == str(root / "scene.tif"), "where the catalogue says it lies"
+    refused(policy, own)
+    asset = {"href": "https://data.example.org/a.tif", "alternate": {"here": {"href": own}}}
+    assert policy.choose(asset) == own
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("", "c", "c/i", "c/i/", "c//k", "/i/k", "c/i/k/l", "c/i/k?x", "c/i/k#x", "c/i/%", "c/i/%FF", "c/i/%00"),
+        *("c/i/k k", "c/i/k\\x", "c/i/ü", "c/i/\x7f"),
+    ],
+)
+def test_what_is_no_address_of_an_asset(root: Path, rest: str) -> None:
+    prefix = "https://stac.example.org/external/assets/"
+    policy = HrefPolicy((root,), (), prefix)
+    assert policy.own(prefix + rest) is None
+    assert not policy.permits(prefix + rest)
+    assert policy.own(f"https://stac.example.org.evil/external/assets/{rest}") is None
+    assert HrefPolicy((root,)).own(f"{prefix}c/i/k") is None
+
+
+def test_a_file_is_handed_out_whatever_is_in_it(policy: HrefPolicy, root: Path, tmp_path: Path) -> None:
+    (root / "metadata.xml").write_text("<xml/>")
+    refused(policy, f"{root}/metadata.xml")
+    assert policy.stored((root / "metadata.xml").as_uri()) == str(root / "metadata.xml")
+    (root / "link.xml").symlink_to(tmp_path / "secret.tif")
+    for href in (
+        f"file://{tmp_path}/secret.tif",
+        f"file://{root}/link.xml",
+        f"file://{root}/deep",
+        f"file://{root}/no",
+    ):
+        with pytest.raises(HrefRefusedError):
+            policy.stored(href)
+    with pytest.raises(HrefRefusedError):
+        policy.stored("https://data.example.org/a.tif")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Whatever is asked for, nothing outside is ever returned.
 
