@@ -102,10 +102,10 @@ run node prepare.mjs
 say "building (about a minute)"
 run env SB_historyMode=history SB_pathPrefix=/ SB_catalogTitle=Almagest SB_noSourceMaps=true \
   node_modules/.bin/vue-cli-service build
-[ -s dist/index.html ] && [ -d dist/js ] || die "the build left no site (log: $log)"
+[ -s dist/index.html ] && [ -d dist/js ] && [ -s dist/swagger/init.js ] || die "the build left no site (log: $log)"
 
-# Compressed copies for nginx's gzip_static; only of files whose name holds their hash.
-find dist/js dist/css -type f \( -name '*.js' -o -name '*.css' \) -exec gzip -9 -n -k {} +
+# Compressed copies for nginx's gzip_static; only of files that nobody edits in place.
+find dist/js dist/css dist/swagger -type f \( -name '*.js' -o -name '*.css' \) -exec gzip -9 -n -k {} +
 
 rm -rf -- "$out.tmp" "$out.old"
 cp -R dist "$out.tmp"

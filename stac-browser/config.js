@@ -8,8 +8,9 @@
 (function () {
   'use strict';
 
-  // The catalogue to show: a path on this origin, with both slashes. '/external/' is the public audience.
-  var API_PATH = '/api/';
+  // The catalogue to show: a path on this origin, with both slashes. '/external/' is what everybody may see; '/api/' is
+  // the whole catalogue, and answers without a key only inside the internal networks.
+  var API_PATH = '/external/';
 
   var ORIGIN = window.location.origin;
   var MAP_RELS = ['xyz', 'tilejson', 'pmtiles', 'wmts', 'wms'];
@@ -105,7 +106,7 @@
     catalogUrl: ORIGIN + API_PATH,
     catalogTitle: 'Almagest',
     catalogImage: ORIGIN + '/almagest.svg',
-    footerLinks: [{ label: 'STAC API', url: API_PATH }],
+    footerLinks: [{ label: 'STAC API', url: API_PATH }, { label: 'API reference', url: API_PATH + 'docs' }],
 
     allowExternalAccess: false,
     preprocessSTAC: keepToOrigin,

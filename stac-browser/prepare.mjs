@@ -1,6 +1,7 @@
-// Turns a copy of STAC Browser's sources, in the current directory, into ours: a few patches, and the basemap's files.
-// A patch whose target is not there exactly once stops the build, so an update upstream cannot pass unnoticed.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// Turns a copy of STAC Browser's sources, in the current directory, into ours: a few patches, the basemap's files and
+// Swagger UI. A patch whose target is not there exactly once stops the build, so an update upstream cannot pass
+// unnoticed.
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { douglasPeucker } from 'ol/geom/flat/simplify.js';
 import Polygon from 'ol/geom/Polygon.js';
@@ -160,3 +161,9 @@ function round(value, digits) {
 
 writeFileSync('basemap/coarse.json', JSON.stringify(basemap('50m', 0.01, true)));
 writeFileSync('basemap/detailed.json', JSON.stringify(basemap('10m', 0.005, false)));
+
+// Swagger UI as published, with its licences; public/swagger/init.js, which starts it, is ours.
+const bundle = 'swagger-ui-bundle.js';
+for (const name of [bundle, `${bundle}.LICENSE.txt`, 'swagger-ui.css', 'LICENSE', 'NOTICE']) {
+  copyFileSync(`node_modules/swagger-ui-dist/${name}`, `public/swagger/${name}`);
+}
