@@ -80,12 +80,12 @@ def watched(chromium: Any, running: Stack) -> Iterator[Watched]:
 
 
 def rendered_item(running: Stack) -> dict[str, Any]:
-    """The first item that can be rendered."""
+    """The first item of the public catalogue that can be rendered."""
     with running.client() as client:
-        for collection in client.get("/api/collections?limit=100").json()["collections"]:
+        for collection in client.get("/external/collections?limit=100").json()["collections"]:
             if not any(link["rel"] == "xyz" for link in collection["links"]):
                 continue
-            for item in client.get(f"/api/collections/{collection['id']}/items?limit=1").json()["features"]:
+            for item in client.get(f"/external/collections/{collection['id']}/items?limit=1").json()["features"]:
                 return {**item, "collection_title": collection.get("title") or collection["id"]}
     raise AssertionError("nothing in the catalogue can be rendered")
 
@@ -130,6 +130,22 @@ def test_the_search_page_finds_items(watched: Watched, running: Stack) -> None:
     page.get_by_role("button", name="Submit").locator("visible=true").click()
     page.locator("a[href*='/items/']").first.wait_for()
     watched.picture("search")
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize(("audience", "writes"), [("/api", True), ("/external", False)])
+def test_the_reference_of_an_api_shows_its_operations(
+    watched: Watched, running: Stack, audience: str, writes: bool
+) -> None:
+    page = watched.page
+    page.goto(f"{running.origin}{audience}/docs")
+    page.locator(".opblock-get").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    watched.picture(f"reference{audience.replace('/', '-')}")
+    assert (page.locator(".opblock-delete").count() > 0) is writes
+    assert (page.get_by_role("button", name="Authorize").count() > 0) is writes
+    page.locator(".opblock-get .opblock-summary-control").first.click()
+    page.get_by_role("button", name="Try it out").first.wait_for()
     assert watched.complaints == []
 
 
