@@ -202,6 +202,7 @@ def test_the_log_tells_no_secret(door: Door) -> None:
     # Each of nginx's workers writes its own lines, a second later at most.
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{") and path in line]
     assert sorted(line["query"] for line in lines) == ["", "(not logged)", "(not logged)", "limit=7"]
+    assert {line["key"] for line in lines if line["method"] == "DELETE"} == {"abcdefgh"}
     assert not any(secret in text for secret in ("Bearer", "hush1", "hush2"))
 
 

@@ -86,6 +86,8 @@ def test_a_public_listener_is_there_if_it_is_wanted(home: Path) -> None:
     assert re.findall(r"listen (.*);", rendered) == ["127.0.0.1:8080", "192.0.2.1:8081"]
     with pytest.raises(ConfigurationError, match="ALMAGEST_PUBLIC_BIND"):
         text(home, public_port=8081, public_bind="a;b")
+    with pytest.raises(ConfigurationError, match="a port of its own"):
+        text(home, public_port=8080)
 
 
 def test_nginx_takes_it(home: Path) -> None:

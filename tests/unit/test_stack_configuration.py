@@ -28,7 +28,8 @@ def supervised(settings: Settings) -> configparser.ConfigParser:
 
 def test_what_runs(settings: Settings) -> None:
     names = [name.removeprefix("program:") for name in supervised(settings).sections() if name.startswith("program:")]
-    assert names == ["postgres", "redis", "stac-0", "stac-1", "tiles-0", "nginx"]
+    inside, outside = ["stac-0", "stac-1", "tiles-0"], ["external-stac-0", "external-stac-1", "external-tiles-0"]
+    assert names == ["postgres", "redis", "ops-0", "ops-1", *inside, *outside, "nginx"]
 
 
 def test_a_foreign_database_is_not_run(home: Path) -> None:
@@ -136,7 +137,34 @@ def test_free_ports_are_fine(home: Path) -> None:
 
 
 @pytest.mark.parametrize("bind", ["192.0.2.1", "0.0.0.0", "::", "example.org"])
-def test_an_address_that_others_can_reach_is_refused(bind: str, home: Path) -> None:
+def test_a_site_that_is_open_to_the_world_is_refused(bind: str, home: Path) -> None:
     settings = Settings(site=Site(home=home, bind=bind, port=free_port()), database=Database(port=free_port()))
-    with pytest.raises(ConfigurationError, match=r"ALMAGEST_BIND.*other machines"):
+    with pytest.raises(
+        ConfigurationError, match=r"ALMAGEST_BIND.*ALMAGEST_INTERNAL_NETWORKS.*ALMAGEST_INTERNAL_READ=key"
+    ):
         ports.check(settings)
+
+
+@pytest.mark.parametrize("said", [{"internal_networks": "10.0.0.0/8"}, {"internal_read": "key"}])
+def test_a_site_that_others_reach_is_fine_once_it_is_said_who_may_read(said: dict[str, str], home: Path) -> None:
+    site = Site(home=home, bind="0.0.0.0", port=free_port(), **said)  # type: ignore[arg-type]
+    ports.check(Settings(site=site, database=Database(port=free_port())))
+
+
+def test_the_public_listener_may_be_reached_by_all(home: Path) -> None:
+    site = Site(home=home, port=free_port(), public_port=free_port(), public_bind="0.0.0.0")
+    ports.check(Settings(site=site, database=Database(port=free_port())))
+
+
+def test_the_public_listeners_port_and_address_are_checked_too(home: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        site = Site(home=home, port=free_port(), public_port=taken.getsockname()[1])
+        with pytest.raises(ConfigurationError, match="set ALMAGEST_PUBLIC_PORT"):
+            ports.check(Settings(site=site, database=Database(port=free_port())))
+    site = Site(home=home, port=free_port(), public_port=free_port(), public_bind="192.0.2.1")
+    with pytest.raises(ConfigurationError, match="ALMAGEST_PUBLIC_BIND: this machine has no address"):
+        ports.check(Settings(site=site, database=Database(port=free_port())))

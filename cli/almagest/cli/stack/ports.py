@@ -15,35 +15,40 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigurationError: names the port and the variable that moves it, or the address that is open to the world.
     """
-    if not settings.site.is_loopback:
+    site = settings.site
+    if site.is_open_to_the_world:
         raise ConfigurationError(
-            f"ALMAGEST_BIND: {settings.site.bind} can be reached from other machines, and nothing would keep them from"
-            " reading everything: use a loopback address, and a proxy that asks who they are in front of it."
+            f"ALMAGEST_BIND: {site.bind} can be reached from other machines, and nobody has said which of them may read"
+            " everything: set ALMAGEST_INTERNAL_NETWORKS to their networks, or ALMAGEST_INTERNAL_READ=key to ask each"
+            " of them for a key."
         )
-    _check(settings.site.bind, settings.site.port, "ALMAGEST_PORT", "the site")
+    _check(site.bind, site.port, "ALMAGEST_PORT", "the site")
+    if site.public_port:
+        address = site.public_bind or site.bind
+        _check(address, site.public_port, "ALMAGEST_PUBLIC_PORT", "the public listener", "ALMAGEST_PUBLIC_BIND")
     if not settings.database.host:
         _check("127.0.0.1", settings.database.port, "ALMAGEST_DB_PORT", "PostgreSQL")
 
 
-def _check(address: str, port: int, variable: str, purpose: str) -> None:
+def _check(address: str, port: int, variable: str, purpose: str, where: str = "ALMAGEST_BIND") -> None:
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror:
-        raise ConfigurationError(f"ALMAGEST_BIND: {address!r} is not an address of this machine.") from None
+        raise ConfigurationError(f"{where}: {address!r} is not an address of this machine.") from None
     for family, kind, protocol, _, endpoint in found:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(endpoint)
             except OSError as error:
-                raise ConfigurationError(_explain(error, address, port, variable, purpose)) from None
+                raise ConfigurationError(_explain(error, address, port, variable, purpose, where)) from None
 
 
-def _explain(error: OSError, address: str, port: int, variable: str, purpose: str) -> str:
+def _explain(error: OSError, address: str, port: int, variable: str, purpose: str, where: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {address}, wanted for {purpose}, is taken: set {variable} to a free port."
     if error.errno == errno.EACCES:
         return f"Port {port}, wanted for {purpose}, is open to root alone: set {variable} to 1024 or more."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"ALMAGEST_BIND: this machine has no address {address}."
+        return f"{where}: this machine has no address {address}."
     return f"Port {port} on {address}, wanted for {purpose}, cannot be used: {error.strerror} ({variable})."

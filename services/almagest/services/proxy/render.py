@@ -82,6 +82,8 @@ def servers(settings: Settings) -> tuple[Server, ...]:
     if site.public_port:
         closed = tuple(mount.prefix for mount in policy.INTERNAL if mount.prefix.count("/") == 1)
         listen = _listen(site.public_bind or site.bind, site.public_port, "ALMAGEST_PUBLIC_BIND")
+        if listen == made[0].listen:
+            raise ConfigurationError("ALMAGEST_PUBLIC_PORT: the second listener needs a port of its own.")
         made.append(Server(listen, policy.EXTERNAL, closed))
     return tuple(made)
 
