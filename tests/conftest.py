@@ -101,14 +101,29 @@ def real_api(real_settings: Settings) -> Iterator[httpx.Client]:
 def stac_client(
     settings: Settings, audience: Audience = "internal", **client: Any
 ) -> AbstractContextManager[httpx.Client]:
-    """A client of the STAC API of one audience, with its lifespan. Inside, it comes with the scopes of a good key."""
+    """A client of the STAC API of one audience, with its lifespan."""
+    from almagest.services.stac.app import create_app
+
+    return _client(create_app(settings, audience), settings, audience, client)
+
+
+def tiles_client(
+    settings: Settings, audience: Audience = "internal", **client: Any
+) -> AbstractContextManager[httpx.Client]:
+    """A client of the tiler of one audience, with its lifespan."""
+    from almagest.services.tiles.app import create_app
+
+    return _client(create_app(settings, audience), settings, audience, {"raise_server_exceptions": False, **client})
+
+
+def _client(
+    app: Any, settings: Settings, audience: Audience, options: dict[str, Any]
+) -> AbstractContextManager[httpx.Client]:
+    """Inside, it comes as nginx would send it on: with the scopes of a good key."""
     from starlette.testclient import TestClient
 
-    from almagest.services.stac.app import PREFIXES, create_app
-
     headers = {"X-Scopes": "catalogue:read catalogue:write"} if audience == "internal" else {}
-    base_url = settings.site.origin + (PREFIXES[audience] if audience == "external" else "")
-    return TestClient(create_app(settings, audience), base_url=base_url, headers=headers, **client)
+    return TestClient(app, base_url=settings.site.origin, headers=headers, **options)
 
 
 @pytest.fixture

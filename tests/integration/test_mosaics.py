@@ -17,12 +17,12 @@ import psycopg
 import pytest
 import shapely
 from shapely.geometry import box, mapping, shape
-from starlette.testclient import TestClient
 
 from almagest.catalogue import database, loading
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings, Store
 from almagest.services.tiles.database import Catalogue
+from conftest import tiles_client
 from support import rasters
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -250,10 +250,8 @@ def test_nobody_else_writes_searches(settings: Settings) -> None:
 
 @pytest.fixture
 def tiler(settings: Settings, tmp_path: Path) -> Iterator[httpx.Client]:
-    from almagest.services.tiles.app import create_app
-
     settings = dataclasses.replace(settings, store=Store(store_roots=(tmp_path,)))
-    with TestClient(create_app(settings), base_url=settings.site.origin, raise_server_exceptions=False) as client:
+    with tiles_client(settings) as client:
         yield client
 
 

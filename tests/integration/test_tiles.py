@@ -17,11 +17,11 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 from rio_tiler.io import Reader
-from starlette.testclient import TestClient
 
 from almagest.catalogue import database, loading, rendering
 from almagest.core.hrefs import HrefPolicy
 from almagest.core.settings import Settings, Store, Tiles
+from conftest import tiles_client
 from support import rasters
 
 # What rio-tiler, rasterio and affine say to developers about small test images.
@@ -59,10 +59,7 @@ def load(tiler_settings: Settings) -> Load:
 
 @pytest.fixture
 def client(tiler_settings: Settings) -> Iterator[httpx.Client]:
-    from almagest.services.tiles.app import create_app
-
-    app = create_app(tiler_settings)
-    with TestClient(app, base_url=tiler_settings.site.origin, raise_server_exceptions=False) as client:
+    with tiles_client(tiler_settings) as client:
         yield client
 
 
@@ -513,12 +510,10 @@ def test_conf_is_not_kept(client: httpx.Client, tiler_settings: Settings) -> Non
     assert not {"conf", "limit", "token", "fields"} & row[0].keys()
 
 
-def test_without_a_writer_nothing_is_registered(tiler_settings: Settings) -> None:
-    from almagest.services.tiles.app import create_app
-
-    with TestClient(create_app(tiler_settings, writer=None), base_url=tiler_settings.site.origin) as client:
-        assert client.post("/api/tiles/searches/register", json={"collections": ["scenes"]}).status_code in {404, 405}
-        problem(client.get(f"/api/tiles/searches/{'0' * 64}/info"), 404)
+def test_outside_nothing_is_registered(tiler_settings: Settings) -> None:
+    with tiles_client(tiler_settings, "external") as client:
+        assert client.post("/external/tiles/searches/register", json={"collections": ["scenes"]}).status_code == 404
+        problem(client.get(f"/external/tiles/searches/{'0' * 64}/info"), 404)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -526,10 +521,8 @@ def test_without_a_writer_nothing_is_registered(tiler_settings: Settings) -> Non
 
 
 def test_without_a_database(tiler_settings: Settings) -> None:
-    from almagest.services.tiles.app import create_app
-
     nowhere = dataclasses.replace(tiler_settings, database=tiler_settings.database.model_copy(update={"port": 1}))
-    with TestClient(create_app(nowhere), base_url=tiler_settings.site.origin, raise_server_exceptions=False) as client:
+    with tiles_client(nowhere) as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 503
         response = client.get(f"{ITEM}/picture/info")

@@ -107,7 +107,8 @@ def tiler(settings: Settings, store: Path, home: Path) -> Iterator[httpx.Client]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     transport = httpx.HTTPTransport(uds=str(socket))
-    client = httpx.Client(transport=transport, base_url="http://tiles", timeout=30, trust_env=False)
+    headers = {"X-Scopes": "catalogue:read"}
+    client = httpx.Client(transport=transport, base_url="http://tiles", headers=headers, timeout=30, trust_env=False)
     try:
         deadline = time.monotonic() + 60
         while True:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from almagest.catalogue import audience, migrate
+from almagest.catalogue import audience, canary, migrate
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, StorageFullError
 from almagest.core.settings import Settings
@@ -100,6 +100,10 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) 
             migrate.migrate(connection, report)
             audience.apply(settings, connection)
             credentials(settings, connection)
+            report("looking whether outsiders see what is hidden")
+            leaks = canary.run(connection)
+    if leaks:
+        raise ConfigurationError(f"Outsiders would see what is hidden, so nothing is served: {'; '.join(leaks)}.")
 
 
 def create(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:

@@ -9,7 +9,8 @@ GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed TO almagest_writer;
 GRANT SELECT ON
-    almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed
+    almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
+    almagest.canary, almagest.ledger
 TO almagest_external_definer;
 
 -- Outsiders can call what stands in their schema and touch nothing else. It runs as a role that can only read.
@@ -82,7 +83,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.check_public_fields(jsonb, almagest.audience_policy),
     almagest.check_public_names(jsonb, text, text[], almagest.audience_policy),
     almagest.public_search(jsonb, almagest.audience_policy),
-    almagest.public_collection_search(jsonb, almagest.audience_policy)
+    almagest.public_collection_search(jsonb, almagest.audience_policy),
+    almagest.ledger_hash()
 TO almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION

@@ -11,7 +11,7 @@ from almagest.core.hrefs import HrefPolicy, HrefRefusedError
 from almagest.core.settings import Settings
 from almagest.services.assets.files import Shelf, disposition, harmless
 from almagest.services.assets.presign import Method, Presigner
-from almagest.services.stac.pool import Pool
+from almagest.services.web.pool import Pool
 
 PATH = "/assets/{collection_id}/{item_id}/{key:path}"
 

@@ -8,7 +8,6 @@ from importlib import metadata
 
 import orjson
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,10 +19,7 @@ from almagest.services.ops.database import Database
 from almagest.services.ops.routes import ROUTES
 from almagest.services.ops.survey import counts, survey
 from almagest.services.web import inventory, problem
-from almagest.services.web.gate import Gate
-from almagest.services.web.health import Health
-from almagest.services.web.public_url import PublicUrl
-from almagest.services.web.request_id import RequestId
+from almagest.services.web.layers import layers
 
 PREFIX = "/ops"
 
@@ -89,14 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
     problem.install(app)
-    # In the order in which a request meets them.
-    app.user_middleware = [
-        Middleware(RequestId),
-        Middleware(Health, check=check),
-        Middleware(problem.LastResort),
-        Middleware(PublicUrl, origin=settings.site.origin, prefix=PREFIX),
-        Middleware(Gate, routes=ROUTES),
-    ]
+    app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
     return app
 

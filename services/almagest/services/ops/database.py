@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from almagest.catalogue.keys import Key
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.settings import Settings
-from almagest.services.stac.pool import Pool
+from almagest.services.web.pool import Pool
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.conformance import BASE_CONFORMANCE_CLASSES
-from starlette.middleware import Middleware
 
 from almagest.catalogue.migrate import TESTED_PGSTAC
 from almagest.catalogue.paging import TokenKey
@@ -26,15 +25,13 @@ from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
 from almagest.services.stac.links import Links
-from almagest.services.stac.pool import Pool
 from almagest.services.stac.search import ItemSearch
 from almagest.services.stac.tiles import TileLinks
 from almagest.services.stac.writing import Writer
 from almagest.services.web import docs, inventory, problem
-from almagest.services.web.gate import Gate
-from almagest.services.web.health import Health
-from almagest.services.web.public_url import PublicUrl
-from almagest.services.web.request_id import RequestId
+from almagest.services.web.canary import Canary
+from almagest.services.web.layers import layers
+from almagest.services.web.pool import Pool
 
 PREFIXES: dict[Audience, str] = {"internal": "/api", "external": "/external"}
 STAC_VERSION = "1.1.0"
@@ -121,14 +118,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         if version not in TESTED_PGSTAC:
             raise DatabaseUnavailableError(f"pgSTAC {version} was never tested with this Almagest.")
 
-    # In the order in which a request meets them.
-    app.user_middleware = [
-        Middleware(RequestId),
-        Middleware(Health, check=ready),
-        Middleware(problem.LastResort),
-        Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
-        Middleware(Gate, routes=table),
-    ]
+    async def canary_has_passed() -> bool:
+        async with reads.connection() as connection:
+            return bool(await connection.fetchval("SELECT canary_has_passed()"))
+
+    canary = Canary(canary_has_passed) if audience == "external" else None
+    app.user_middleware = layers(settings, prefix, table, ready, canary)
     inventory.enforce(app, table)
     return app
 

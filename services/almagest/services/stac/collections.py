@@ -10,8 +10,8 @@ import orjson
 
 from almagest.catalogue.hydration import base_item, join
 from almagest.services.stac.links import Links
-from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks
+from almagest.services.web.pool import Pool
 
 Document = dict[str, Any]
 

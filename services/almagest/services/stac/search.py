@@ -12,8 +12,8 @@ from almagest.catalogue.hydration import Document, base_item, join
 from almagest.catalogue.paging import Anchor, TokenKey
 from almagest.core.errors import BadRequestError
 from almagest.services.stac.links import Links
-from almagest.services.stac.pool import Pool
 from almagest.services.stac.tiles import TileLinks
+from almagest.services.web.pool import Pool
 
 DEFAULT_LIMIT = 10
 MAX_FIELDS = 100

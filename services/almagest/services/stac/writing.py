@@ -12,7 +12,7 @@ from almagest.catalogue import rendering, validation
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
 from almagest.services.stac.links import OGC_QUERYABLES
-from almagest.services.stac.pool import Pool
+from almagest.services.web.pool import Pool
 
 Document = dict[str, Any]
 #: Each takes a lock until the transaction ends, and a few milliseconds.

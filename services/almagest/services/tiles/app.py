@@ -18,11 +18,9 @@ from almagest.services.tiles.database import Catalogue
 from almagest.services.tiles.factories import routers
 from almagest.services.tiles.limits import limits
 from almagest.services.tiles.sources import Tiler
-from almagest.services.web import docs, inventory, problem
-from almagest.services.web.gate import Gate
-from almagest.services.web.health import Health
-from almagest.services.web.public_url import PublicUrl
-from almagest.services.web.request_id import RequestId
+from almagest.services.web import docs, inventory
+from almagest.services.web.canary import Canary
+from almagest.services.web.layers import layers
 
 PREFIXES: dict[Audience, str] = {"internal": "/api/tiles", "external": "/external/tiles"}
 
@@ -73,13 +71,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     async def ready() -> None:
         await anyio.to_thread.run_sync(tiler.catalogue.check)
 
-    # In the order in which a request meets them.
+    async def canary_has_passed() -> bool:
+        return await anyio.to_thread.run_sync(tiler.catalogue.canary_has_passed)
+
+    canary = Canary(canary_has_passed) if audience == "external" else None
     app.user_middleware = [
-        Middleware(RequestId),
-        Middleware(Health, check=ready),
-        Middleware(problem.LastResort),
-        Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
-        Middleware(Gate, routes=table),
+        *layers(settings, prefix, table, ready, canary),
         Middleware(CacheHeaders, prefix=prefix),
     ]
     inventory.enforce(app, table)

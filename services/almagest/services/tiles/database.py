@@ -53,6 +53,10 @@ class Catalogue:
         if not self._one(self._reads, "SELECT to_regproc('mosaic_items') IS NOT NULL"):
             raise DatabaseUnavailableError("The database is not migrated: run `almagest db migrate`.")
 
+    def canary_has_passed(self) -> bool:
+        """Whether outsiders may be served; asked for the external audience alone."""
+        return bool(self._one(self._reads, "SELECT canary_has_passed()"))
+
     def item(self, collection: str, item: str) -> Document | None:
         """One item, or None."""
         found: Document | None = self._one(self._reads, "SELECT item_document(%s, %s)", collection, item)

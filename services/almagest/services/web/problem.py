@@ -72,7 +72,7 @@ class LastResort:
             if scope["type"] != "http" or started:
                 raise
             log.exception("unexpected error")
-            await _internal()(scope, receive, send)
+            await internal_problem()(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
@@ -90,7 +90,7 @@ async def _almagest(_: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.error("request failed", kind=type(error).__name__, detail=str(error))
     if error.slug == "internal" or type(error).status == 500:
-        return _internal()
+        return internal_problem()
     more: dict[str, object] = {}
     if isinstance(error, InvalidDocumentError):
         more["errors"] = [{"pointer": v.pointer, "detail": v.message} for v in error.violations]
@@ -103,7 +103,7 @@ async def _http(_: Request, error: Exception) -> Response:
     slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
     if error.status_code >= 500:
         log.error("request failed", status=error.status_code, detail=str(error.detail))
-        return _internal()
+        return internal_problem()
     detail = "There is nothing at this address." if error.detail == "Not Found" else str(error.detail)
     return problem(error.status_code, slug, detail, headers=dict(error.headers or {}))
 
@@ -142,7 +142,8 @@ def _pointer(location: Sequence[str | int]) -> str:
     return "".join(f"/{part}" for part in location if not (isinstance(part, str) and _UNION_MEMBER.fullmatch(part)))
 
 
-def _internal() -> Response:
+def internal_problem() -> Response:
+    """What is said of an error of ours: its id, and nothing else."""
     return problem(
         500, "internal", f"Something went wrong on our side. Quote {request_id()} when you tell the operator."
     )

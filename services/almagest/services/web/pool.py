@@ -1,4 +1,4 @@
-"""The database behind the STAC API: pools by role, and the one place where its errors become ours."""
+"""The database behind an app: pools by role, and the one place where its errors become ours."""
 
 from __future__ import annotations
 

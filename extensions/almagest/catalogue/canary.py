@@ -1,0 +1,194 @@
+"""The canary: hidden things are planted, looked for as an outsider, and taken away, in one transaction.
+
+It passes only if the database as it is now, with the functions and grants it has, keeps them hidden. The external
+processes ask for that before they serve anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from almagest.catalogue.audience import CANARY
+
+_EXTENT = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+_COLLECTION = {
+    "type": "Collection",
+    "stac_version": "1.1.0",
+    "id": CANARY,
+    "title": "Canary",
+    "description": "Empty, and internal for good: on every start it is checked that outsiders see nothing of it.",
+    "license": "other",
+    "extent": _EXTENT,
+    "links": [],
+}
+_ITEM = "canary"
+
+Check = tuple[str, str, tuple[Any, ...]]
+
+
+def run(connection: psycopg.Connection) -> list[str]:
+    """Runs it, and notes that it has passed if it has.
+
+    Args:
+        connection: in autocommit mode, as a superuser.
+
+    Returns:
+        What outsiders can see of what is hidden, in sentences; nothing if all is well.
+    """
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", (CANARY,))
+    try:
+        _ensure_collection(connection)
+        word = f"hush{secrets.token_hex(8)}"
+        with connection.transaction(force_rollback=True):
+            search = _plant(connection, word)
+            with _outside(connection):
+                leaks = _look_for(connection, word, _hidden_collection(search) + _refused(), "internal collection")
+            # The same item, were its collection public: now its hidden parts must not be seen.
+            connection.execute(
+                "UPDATE almagest.collection_rule SET internal = (pattern <> %s) WHERE pattern = %s", (CANARY, CANARY)
+            )
+            with _outside(connection):
+                leaks += _look_for(connection, word, _hidden_parts() + _refused(), "hidden part of an item")
+                if connection.execute("SELECT 1 FROM item_row(%s, %s)", (CANARY, _ITEM)).fetchone() is None:
+                    leaks.append("the canary's own item is not seen where it should be: nothing was proven")
+                leaks += _touch_tables(connection)
+        if leaks:
+            connection.execute("DELETE FROM almagest.canary")
+        else:
+            connection.execute("SELECT almagest.note_canary()")
+        return leaks
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (CANARY,))
+
+
+def _ensure_collection(connection: psycopg.Connection) -> None:
+    # Its partition stays: to make one would wait for every reader of the catalogue.
+    row = connection.execute("SELECT almagest.port_collection_exists(%s)", (CANARY,)).fetchone()
+    if not row or not row[0]:
+        connection.execute("SELECT almagest.create_collection(%s::jsonb)", (json.dumps(_COLLECTION),))
+
+
+def _plant(connection: psycopg.Connection, word: str) -> str:
+    """An item full of hidden things, each holding ``word``, and a search for it; returns the search's id."""
+    hidden = {"href": f"file:///{word}/data.tif", "title": word}
+    item = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": _ITEM,
+        "collection": CANARY,
+        "geometry": {"type": "Point", "coordinates": [0, 0]},
+        "bbox": [0, 0, 0, 0],
+        "properties": {"datetime": "2000-01-01T00:00:00Z", f"almagest:{word}": word, "almagest:canary": word},
+        "assets": {
+            "stored": hidden,
+            "bare": {**hidden, "href": f"/{word}/data.tif"},
+            "bucket": {**hidden, "href": f"s3://{word}/data.tif"},
+            "remote": {"href": "https://example.org/data.tif", "alternate": {"here": hidden}},
+        },
+        "links": [
+            {"rel": "derived_from", "href": f"file:///{word}/source.json"},
+            {"rel": "related", "href": "https://example.org/", "almagest:version": word},
+        ],
+    }
+    connection.execute("SELECT almagest.create_items(%s::jsonb)", (json.dumps([item]),))
+    search = {"collections": [CANARY], "filter": {"op": "=", "args": [{"property": "id"}, word]}}
+    row = connection.execute(
+        "SELECT almagest.register_search(%s::jsonb, %s::jsonb)", (json.dumps(search), json.dumps({"name": word}))
+    ).fetchone()
+    assert row is not None
+    return str(row[0]["id"])
+
+
+@contextmanager
+def _outside(connection: psycopg.Connection) -> Iterator[None]:
+    connection.execute("SET LOCAL search_path = external, public")
+    connection.execute("SET LOCAL ROLE almagest_external")
+    yield
+    connection.execute("RESET ROLE")
+    connection.execute("RESET search_path")
+
+
+def _hidden_parts() -> list[Check]:
+    everything = json.dumps({"collections": [CANARY]})
+    return [
+        ("search", "SELECT * FROM search_page(%s::jsonb, NULL, false, 10)", (everything,)),
+        ("mosaic", "SELECT * FROM mosaic_items(%s::jsonb, NULL, 10, false, false)", (everything,)),
+        ("item", "SELECT * FROM item_row(%s, %s)", (CANARY, _ITEM)),
+        ("tiler's item", "SELECT item_document(%s, %s)", (CANARY, _ITEM)),
+        ("asset", "SELECT * FROM asset_location(%s, %s, 'stored')", (CANARY, _ITEM)),
+        ("queryables", "SELECT queryables(ARRAY[%s])", (CANARY,)),
+    ]
+
+
+def _hidden_collection(search: str) -> list[Check]:
+    # Whatever of these answers at all tells of it: each is made to say the collection's name.
+    said = "SELECT 'found ' || %s WHERE EXISTS "
+    return [
+        (what, f"{said}({statement})", (CANARY, *values))
+        for what, statement, values in (
+            *_hidden_parts()[:3],
+            ("tiler's item", "SELECT 1 WHERE item_document(%s, %s) IS NOT NULL", (CANARY, _ITEM)),
+            ("queryables", "SELECT 1 WHERE queryables(ARRAY[%s]) IS NOT NULL", (CANARY,)),
+            ("collection", "SELECT 1 WHERE collection_document(%s) IS NOT NULL", (CANARY,)),
+            ("collections", "SELECT 1 FROM collection_ids() AS c(id) WHERE id = %s", (CANARY,)),
+            ("collection search", "SELECT 1 WHERE collection_page('{}')::text LIKE '%%' || %s || '%%'", (CANARY,)),
+            ("registered search", "SELECT 1 WHERE registered_search(%s) IS NOT NULL", (search,)),
+        )
+    ]
+
+
+def _refused() -> list[Check]:
+    """Searches that would read hidden parts; an answer of any kind is a leak."""
+    named: dict[str, Callable[[str], dict[str, Any]]] = {
+        "filter": lambda name: {"filter": {"op": "like", "args": [{"property": name}, "%"]}},
+        "nested filter": lambda name: {
+            "filter": {"op": "not", "args": [{"op": "isNull", "args": [{"property": name}]}]}
+        },
+        "query": lambda name: {"query": {name: {"neq": "x"}}},
+        "sort": lambda name: {"sortby": [{"field": name, "direction": "asc"}]},
+    }
+    return [
+        (
+            f"{how} by {name}",
+            "SELECT 'answered ' || %s, (SELECT count(*) FROM search_page(%s::jsonb, NULL, false, 1))",
+            (CANARY, json.dumps(search(name))),
+        )
+        for how, search in named.items()
+        for name in ("assets.stored.href", "properties.almagest:canary", "almagest:canary", "links.href")
+    ]
+
+
+def _look_for(connection: psycopg.Connection, word: str, checks: list[Check], kind: str) -> list[str]:
+    leaks = []
+    for what, statement, values in checks:
+        seen = _answer(connection, statement, values)
+        if word in seen or f"found {CANARY}" in seen or f"answered {CANARY}" in seen:
+            leaks.append(f"{kind}: seen by {what}")
+    return leaks
+
+
+def _touch_tables(connection: psycopg.Connection) -> list[str]:
+    tables = ("pgstac", "items"), ("pgstac", "collections"), ("almagest", "exposed"), ("almagest", "registered_search")
+    statements = [sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*name)) for name in tables]
+    return [
+        f"{'.'.join(name)} can be read"
+        for name, statement in zip(tables, statements, strict=True)
+        if "InsufficientPrivilege" not in _answer(connection, statement, ())
+    ]
+
+
+def _answer(connection: psycopg.Connection, statement: Any, values: tuple[Any, ...]) -> str:
+    """All that the database says to a statement, an error included."""
+    try:
+        with connection.transaction():
+            query = statement.encode() if isinstance(statement, str) else statement
+            return repr(connection.execute(query, values).fetchall())
+    except psycopg.Error as error:
+        return f"{type(error).__name__} {error.diag.message_primary} {error.diag.message_detail}"
