@@ -175,6 +175,19 @@ def test_who_passes_the_gate(method: str, path: str, scopes: str, status: int) -
         assert answer.json()["status"] == status
 
 
+def test_head_is_answered_like_get_unless_the_app_answers_it_itself() -> None:
+    table = (Route(("GET",), "/told", Scope.PUBLIC), Route(("GET", "HEAD"), "/own", Scope.PUBLIC))
+    app = FastAPI(openapi_url=None)
+    app.add_api_route("/told", lambda: PlainTextResponse("told"), methods=["GET"])
+    app.add_api_route("/own", lambda: PlainTextResponse("got"), methods=["GET"])
+    app.add_api_route("/own", lambda: PlainTextResponse("", headers={"X-Own": "1"}), methods=["HEAD"])
+    inventory.enforce(app, table)
+    client = TestClient(Gate(app, table))
+    told = client.head("/told")
+    assert (told.status_code, told.headers["content-length"], told.content) == (200, "4", b"")
+    assert client.head("/own").headers["x-own"] == "1"
+
+
 def test_a_refusal_says_what_would_help() -> None:
     gate = gated()
     assert gate.get("/api/search").headers["www-authenticate"] == 'Bearer realm="almagest"'
@@ -204,7 +217,7 @@ def test_no_websocket_passes_the_gate() -> None:
 @pytest.mark.parametrize("table", [stac.EXTERNAL, tiles.EXTERNAL])
 def test_the_public_only_reads(table: tuple[Route, ...]) -> None:
     assert {route.scope for route in table} == {Scope.PUBLIC}
-    assert {method for route in table for method in route.methods} == {"GET", "POST"}
+    assert {method for route in table for method in route.methods} <= {"GET", "HEAD", "POST"}
     assert not [route for route in table if "bulk" in route.path or "register" in route.path]
 
 

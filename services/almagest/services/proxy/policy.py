@@ -78,7 +78,7 @@ class Mount:
 
 
 def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
-    return (*methods, "HEAD") if "GET" in methods else methods
+    return (*methods, "HEAD") if "GET" in methods and "HEAD" not in methods else methods
 
 
 #: What anybody may see. Longer prefixes come first.

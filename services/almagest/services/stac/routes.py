@@ -18,7 +18,7 @@ _READS = (
     (("GET", "POST"), "/search"),
     (("GET",), "/queryables"),
     (("GET",), f"{_COLLECTION}/queryables"),
-    (("GET",), "/assets/{collection_id}/{item_id}/{key:path}"),
+    (("GET", "HEAD"), "/assets/{collection_id}/{item_id}/{key:path}"),
 )
 _WRITES = (
     (("POST",), "/collections"),

@@ -40,20 +40,23 @@ class Gate:
             await self.app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif refusal := self._refuse(scope):
-            await refusal(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            path = _path(scope)
+            route = self._inventory.find(scope["method"], path)
+            if refusal := self._refuse(route, scope) if route else self._unlisted(path):
+                await refusal(scope, receive, send)
+            else:
+                await self.app(_as_get(scope, route), receive, send)
 
-    def _refuse(self, scope: Connection) -> Response | None:
-        path = _path(scope)
-        route = self._inventory.find(scope["method"], path)
-        if route is None:
-            methods = self._inventory.methods(path)
-            if not methods:
-                return problem(404, "not-found", "There is nothing at this address.")
-            allowed = {"Allow": ", ".join(methods)}
-            return problem(405, "method-not-allowed", "Method Not Allowed", headers=allowed)
+    def _unlisted(self, path: str) -> Response:
+        methods = self._inventory.methods(path)
+        if not methods:
+            return problem(404, "not-found", "There is nothing at this address.")
+        allowed = {"Allow": ", ".join(methods)}
+        return problem(405, "method-not-allowed", "Method Not Allowed", headers=allowed)
+
+    @staticmethod
+    def _refuse(route: Route, scope: Connection) -> Response | None:
         if route.scope.is_open:
             return None
         granted = scopes(scope)
@@ -68,6 +71,12 @@ def scopes(scope: Connection) -> frozenset[str]:
     """The scopes of a request, as nginx has set them. It sets one header; two are somebody else's."""
     values = [value for name, value in scope["headers"] if name == b"x-scopes"]
     return frozenset(values[0].decode("latin-1").split()) if len(values) == 1 else frozenset()
+
+
+def _as_get(scope: Connection, route: Route | None) -> Connection:
+    """HEAD as GET, where the app has no answer of its own to it; the server keeps the body to itself."""
+    is_needed = scope["method"] == "HEAD" and route is not None and "HEAD" not in route.methods
+    return {**scope, "method": "GET"} if is_needed else scope
 
 
 def _path(scope: Connection) -> str:

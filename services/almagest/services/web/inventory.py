@@ -53,7 +53,7 @@ class Route:
     """One address of an app.
 
     Attributes:
-        methods: without HEAD, which GET brings along.
+        methods: GET brings HEAD along; it is named only where the app answers it by itself.
         path: below the app's prefix, with parameters as the app writes them.
         scope: what is asked for.
     """
@@ -106,8 +106,7 @@ def enforce(app: FastAPI, routes: Iterable[Route]) -> None:
     """
     listed = [(method, route.path) for route in routes for method in route.methods]
     twice = {entry for entry in listed if listed.count(entry) > 1}
-    served, declared = set(_served(app)), set(listed)
-    served -= {("HEAD", path) for method, path in served if method == "GET"}
+    served, declared = _without_implied(set(_served(app))), _without_implied(set(listed))
     faults = [
         *(f"{method} {path} is served but has no entry" for method, path in sorted(served - declared)),
         *(f"{method} {path} has an entry but is not served" for method, path in sorted(declared - served)),
@@ -132,3 +131,7 @@ def _methods(route: BaseRoute, methods: Iterable[str] | None, path: str | None) 
             yield method, path
     else:
         yield type(route).__name__, path or "?"
+
+
+def _without_implied(entries: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return entries - {("HEAD", path) for method, path in entries if method == "GET"}
