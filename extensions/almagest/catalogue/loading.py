@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.audience import CANARY
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 
@@ -93,7 +94,7 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
 def _collections(settings: Settings) -> set[str]:
     with database.connect(settings, "almagest_reader") as connection:
         rows = connection.execute("SELECT collection_ids()").fetchall()
-    return {identifier for (identifier,) in rows}
+    return {identifier for (identifier,) in rows} - {CANARY}
 
 
 def _when(item: Mapping[str, Any]) -> str:

@@ -62,6 +62,7 @@ def addresses(settings: Settings) -> dict[str, str]:
     database = settings.database
     return {
         "site": settings.site.origin,
+        "external": f"{settings.site.origin}/external/",
         "api": f"{settings.site.origin}/api/",
         "tiles": f"{settings.site.origin}/api/tiles/",
         "database": f"postgresql://{database.host or '127.0.0.1'}:{database.port}/{database.name}",
@@ -92,7 +93,14 @@ def document(settings: Settings, status: Status) -> dict[str, object]:
 
 def show_addresses(console: Console, settings: Settings) -> None:
     """The table at the end of `up`."""
-    labels = {"site": "Browse", "api": "STAC API", "tiles": "Tiles", "database": "Database", "write_key": "Write key"}
+    labels = {
+        "site": "Browse",
+        "external": "Public API",
+        "api": "STAC API",
+        "tiles": "Tiles",
+        "database": "Database",
+        "write_key": "Write key",
+    }
     for name, address in addresses(settings).items():
         # No table: it would fold a long address, and terminals make links of whole ones.
         line = Text(f"  {labels[name]:<11}").append(address, style="bold" if name == "site" else "")
