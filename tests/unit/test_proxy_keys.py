@@ -155,6 +155,13 @@ def test_a_stranger_is_slowed_down_and_a_neighbour_is_not(strict: Door, path: st
     assert {strict.ask("GET", path)[0] for _ in range(8)} == {200}
 
 
+def test_a_stranger_with_a_network_of_addresses_is_one_stranger(strict: Door) -> None:
+    path = "/external/collections"
+    asked = [strict.ask("GET", path, X_Forwarded_For=f"2001:db8:0:a::{number}")[0] for number in range(1, 9)]
+    assert asked.count(429) >= 4
+    assert strict.ask("GET", path, X_Forwarded_For="2001:db8:0:b::1")[0] == 200
+
+
 def test_guessing_keys_is_slowed_down(strict: Door) -> None:
     stranger = "203.0.113.99"
     asked = [strict.ask("GET", SEARCH, X_Forwarded_For=stranger, **with_key(f"guess{n}"))[0] for n in range(8)]
