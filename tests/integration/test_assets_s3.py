@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,8 +17,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import numpy
 import obstore
 import pytest
+import rasterio
 from obstore.store import S3Store
 
 from almagest.catalogue import assets, loading
@@ -28,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(bool(s3.missing()), reason=f"not installed: {', '.join(s3.missing())}"),
 ]
 
+ROOTS = [str(Path(__file__).parents[2] / root) for root in ("extensions", "pipelines", "services", "cli")]
 KEYS = ("plain.tif", "a b/ü %41+?#&=;@:,.tif", "(x)!'*~.tif")
 
 
@@ -43,8 +51,8 @@ def bucket() -> Iterator[s3.Bucket]:
 
 @pytest.fixture
 def own(settings: Settings, bucket: s3.Bucket, tmp_path: Path) -> Settings:
-    store = S3(bucket=bucket.name, endpoint=bucket.endpoint, link_seconds=2)
-    (settings.secrets).mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = S3(bucket=bucket.name, endpoint=bucket.endpoint, link_seconds=5)
+    settings.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.secrets / "s3.access").write_text(bucket.access)
     (settings.secrets / "s3.secret").write_text(bucket.secret)
     return dataclasses.replace(settings, s3=store)
@@ -85,10 +93,72 @@ def test_a_link_opens_one_object_for_a_while(own: Settings, bucket: s3.Bucket) -
             part = browser.get(link, headers={"Range": "bytes=0-6"})
             assert (part.status_code, part.content) == (206, b"content")
             assert browser.put(link, content=b"overwritten").status_code == 403
-            assert browser.get(link.replace("X-Amz-Expires=2", "X-Amz-Expires=200")).status_code == 403
+            assert browser.get(link.replace("X-Amz-Expires=5", "X-Amz-Expires=500")).status_code == 403
             assert browser.get(link.replace(quote(key, safe="/"), "secret.tif", 1) + "0").status_code == 403
         stolen = link.partition("?")
         assert browser.get(f"{bucket.endpoint}/{bucket.name}/secret.tif?{stolen[2]}").status_code == 403
         assert browser.get(f"{bucket.endpoint}/{bucket.name}/secret.tif").status_code == 403
-        time.sleep(3.5)
+        time.sleep(6.5)
         assert browser.get(link).status_code == 403
+
+
+@pytest.fixture
+def tiler(own: Settings, bucket: s3.Bucket, home: Path) -> Iterator[httpx.Client]:
+    """A tile process of the external audience, with the environment that it gives itself."""
+    socket = home / "tiles.sock"
+    environment = {
+        "PYTHONPATH": ":".join(ROOTS),
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ALMAGEST_HOME": str(own.site.home),
+        "ALMAGEST_DB_HOST": own.db_host,
+        "ALMAGEST_DB_PORT": str(own.database.port),
+        "ALMAGEST_DB_NAME": own.database.name,
+        "ALMAGEST_S3_BUCKET": bucket.name,
+        "ALMAGEST_S3_ENDPOINT": bucket.endpoint,
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "almagest.services.tiles", "--audience", "external"]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen([*command, "--uds", str(socket)], env=environment, stdout=log, stderr=log)
+    transport = httpx.HTTPTransport(uds=str(socket))
+    client = httpx.Client(transport=transport, base_url="http://tiles/external/tiles", timeout=30, trust_env=False)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if client.get("http://tiles/readyz").status_code == 200:
+                    break
+            assert process.poll() is None, (home / "log").read_text()
+            assert time.monotonic() < deadline, (home / "log").read_text()
+            time.sleep(0.05)
+        yield client
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(20)
+
+
+def test_pictures_of_exposed_objects(own: Settings, bucket: s3.Bucket, tiler: httpx.Client, tmp_path: Path) -> None:
+    path = rasters.write(
+        tmp_path / "scene.tif", rasters.gradient(3), crs="EPSG:32633", west=500_000.0, north=5_500_000.0, size=10.0
+    )
+    put(bucket, "deep/a scene ü+%41.tif", path.read_bytes())
+    found = {
+        "visual": {"href": f"s3://{bucket.name}/deep/a scene ü+%41.tif", "type": rasters.COG},
+        "other": {"href": "s3://another-bucket/scene.tif", "type": rasters.COG},
+        "lost": {"href": f"s3://{bucket.name}/lost.tif", "type": rasters.COG},
+    }
+    loading.load_documents(
+        own, [rasters.collection("scenes")], [rasters.item("one", "scenes", rasters.bounds(path), found)]
+    )
+    preview = "/collections/scenes/items/one/preview.npy"
+    assert tiler.get(preview, params={"assets": "visual"}).status_code == 404
+    assets.expose(own, Selection("scenes"))
+    shown = tiler.get(preview, params={"assets": "visual"})
+    assert shown.status_code == 200, shown.text
+    with rasterio.open(path) as dataset:
+        assert numpy.array_equal(numpy.load(io.BytesIO(shown.content))[:3], dataset.read())
+    assert tiler.get(preview, params={"assets": "other"}).status_code == 404
+    assert tiler.get(preview, params={"assets": "lost"}).status_code == 502
+    assets.hide(own, Selection("scenes"))
+    assert tiler.get(preview, params={"assets": "visual"}).status_code == 404

@@ -320,6 +320,38 @@ def test_what_is_no_address_of_an_asset(root: Path, rest: str) -> None:
     assert HrefPolicy((root,)).own(f"{prefix}c/i/k") is None
 
 
+def test_objects_of_our_bucket(root: Path) -> None:
+    policy = HrefPolicy((root,), bucket="own")
+    assert policy.resolve("s3://own/a b/c%41.tif") == "/vsis3/own/a b/c%41.tif"
+    assert policy.permits("s3://own/a.tif")
+    assert (
+        policy.choose({"href": "https://a.org/a.tif", "alternate": {"s3": {"href": "s3://own/a.tif"}}})
+        == "s3://own/a.tif"
+    )
+    for href in (
+        *(
+            "s3://other/a.tif",
+            "s3://own/",
+            "s3://own/../other/a.tif",
+            "s3://own//a.tif",
+            "s3://own/a.vrt",
+            "S3://own/a",
+        ),
+        *(
+            "/vsis3/own/a.tif",
+            "file:///vsis3/own/a.tif",
+            "s3://own/a\\b.tif",
+            "s3://own/a\u200b.tif",
+            "s3://own@other/a",
+        ),
+    ):
+        assert not policy.permits(href)
+        refused(policy, href)
+    outside = HrefPolicy((root,), (), "https://stac.example.org/external/assets/", "own")
+    assert not outside.permits("s3://own/a.tif"), "outsiders know it by its address here"
+    assert outside.resolve("s3://own/a.tif") == "/vsis3/own/a.tif"
+
+
 def test_a_file_is_handed_out_whatever_is_in_it(policy: HrefPolicy, root: Path, tmp_path: Path) -> None:
     (root / "metadata.xml").write_text("<xml/>")
     refused(policy, f"{root}/metadata.xml")

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from almagest.core.settings import Settings, Site, Store, Tiles
+from almagest.core.errors import ConfigurationError
+from almagest.core.settings import S3, Settings, Site, Store, Tiles
 from almagest.services.tiles import environment
 
 ROOTS = [str(Path(__file__).parents[2] / root) for root in ("extensions", "pipelines", "services", "cli")]
@@ -56,6 +57,30 @@ def test_the_variables_follow_from_the_settings() -> None:
     assert variables["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
     assert variables["TITILER_PGSTAC_CACHE_DISABLE"] == "TRUE"
     assert all(isinstance(value, str) for value in variables.values())
+    assert "AWS_ACCESS_KEY_ID" not in variables
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "https", "reached"),
+    [
+        ("http://127.0.0.1:9000", "127.0.0.1:9000", "NO", "127.0.0.1,a.example.org"),
+        ("https://[::1]:9000", "[::1]:9000", "YES", "::1,a.example.org"),
+        ("", "s3.eu-west-1.amazonaws.com", "YES", "a.example.org,s3.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_a_bucket_is_read_with_its_own_key(tmp_path: Path, endpoint: str, host: str, https: str, reached: str) -> None:
+    store = S3(bucket="own", endpoint=endpoint, region="eu-west-1")
+    with_bucket = Settings(site=Site(home=tmp_path), store=Store(asset_hosts=("a.example.org",)), s3=store)
+    with pytest.raises(ConfigurationError, match=r"s3\.access"):
+        environment.variables(with_bucket)
+    with_bucket.secrets.mkdir()
+    (with_bucket.secrets / "s3.access").write_text("me")
+    (with_bucket.secrets / "s3.secret").write_text("secret")
+    variables = environment.variables(with_bucket)
+    assert variables["no_proxy"] == reached
+    assert (variables["AWS_S3_ENDPOINT"], variables["AWS_HTTPS"]) == (host, https)
+    assert (variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]) == ("me", "secret")
+    assert "AWS_NO_SIGN_REQUEST" not in variables
 
 
 def test_what_was_inherited_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,8 @@ class HrefPolicy:
         file_roots: folders; symbolic links are followed before a file is compared with them.
         hosts: DNS names, or ``name:port`` for a port other than 443. A name is trusted with all it resolves to.
         own_assets: what the addresses begin with by which outsiders read exposed assets. Where it is given, it is those
-            that documents name, and never files; :meth:`own` says which asset is meant.
+            that documents name, and never what is stored; :meth:`own` says which asset is meant.
+        bucket: all its objects may be opened; empty for none.
 
     Raises:
         ConfigurationError: a root or a host would open more than anybody can mean.
@@ -64,6 +65,7 @@ class HrefPolicy:
     file_roots: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = ()
     own_assets: str = ""
+    bucket: str = ""
 
     def __post_init__(self) -> None:
         for root in self.file_roots:
@@ -89,7 +91,7 @@ class HrefPolicy:
             if secrets.is_relative_to(root.resolve()):
                 raise ConfigurationError(f"ALMAGEST_STORE_ROOTS: `{root}` holds the secrets of this catalogue.")
         own_assets = f"{settings.site.origin}/external/assets/" if external else ""
-        return cls(settings.file_roots, settings.store.asset_hosts, own_assets)
+        return cls(settings.file_roots, settings.store.asset_hosts, own_assets, settings.s3.bucket)
 
     def permits(self, href: object) -> bool:
         """Whether a document may name this href, as far as a look at it tells; made for pages of a thousand items.
@@ -98,7 +100,7 @@ class HrefPolicy:
         """
         if not isinstance(href, str):
             return False
-        if self.own(href):
+        if self.own(href) or (self._object(href) and not self.own_assets):
             return True
         if not self._may_be_permitted(href):
             return False
@@ -132,11 +134,13 @@ class HrefPolicy:
         return None if "\0" in collection + item + key else (collection, item, key)
 
     def resolve(self, href: object) -> str:
-        """The real path of a file, or an https URL, that is safe to open.
+        """The real path of a file, GDAL's of an object of our bucket, or an https URL, that is safe to open.
 
         Raises:
             HrefRefusedError: anything else; its message says nothing about why.
         """
+        if in_bucket := self._object(href):
+            return in_bucket
         target = _parse(href)
         if target.startswith("https:"):
             if self._host(target) not in self._hosts:
@@ -180,6 +184,12 @@ class HrefPolicy:
     @staticmethod
     def _host(url: str) -> str:
         return urlsplit(url).netloc
+
+    def _object(self, href: object) -> str | None:
+        key = s3_key(href, self.bucket)
+        if key is None or key.lower().endswith(_POINTER_SUFFIXES) or _is_tricky(key):
+            return None
+        return f"/vsis3/{self.bucket}/{key}"
 
     def _file(self, path: str) -> str:
         real, head = self._regular(path)

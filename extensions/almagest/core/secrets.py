@@ -44,6 +44,21 @@ def require(folder: Path, name: str) -> str:
     return value
 
 
+def bucket_keys(folder: Path) -> tuple[str, str]:
+    """Name and secret of the key to the bucket of the S3 store.
+
+    Raises:
+        ConfigurationError: one is missing; says where it belongs.
+    """
+    access, secret = (read(folder, name) for name in (S3_ACCESS, S3_SECRET))
+    if not access or not secret:
+        raise ConfigurationError(
+            f"ALMAGEST_S3_BUCKET is set, but the key to the bucket is missing: put it into {folder / S3_ACCESS} and"
+            f" {folder / S3_SECRET}."
+        )
+    return access, secret
+
+
 def ensure(folder: Path, name: str, value: str | None = None) -> str:
     """The secret called ``name``, made (random unless given) where there is none yet.
 

@@ -139,6 +139,11 @@ class S3(_Group):
     region: str = Field("us-east-1", description="Region of the bucket.")
     link_seconds: int = Field(300, ge=1, le=604800, description="How long a presigned link to an asset works [s].")
 
+    @property
+    def address(self) -> str:
+        """Scheme and authority of the service."""
+        return self.endpoint or f"https://s3.{self.region}.amazonaws.com"
+
 
 class Audience(_Group):
     """What the public may see. Rules for collections and properties stand in the database: `almagest audience`."""

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from almagest.core import secrets
-from almagest.core.errors import ConfigurationError
 from almagest.core.hrefs import HrefRefusedError, s3_key
 from almagest.core.settings import Settings
 
@@ -31,7 +30,7 @@ class Presigner:
         """
         self._settings = settings
         if settings.s3.bucket:
-            self._keys()
+            secrets.bucket_keys(settings.secrets)
 
     def link(self, location: str, method: Method) -> str:
         """A link to an object, for one method.
@@ -51,27 +50,17 @@ class Presigner:
         from obstore.store import S3Store
 
         s3 = self._settings.s3
-        endpoint = s3.endpoint or f"https://s3.{s3.region}.amazonaws.com"
         return S3Store(
             s3.bucket,
-            endpoint=endpoint,
+            endpoint=s3.address,
             region=s3.region,
             # Said out loud, since the library would take what is not said from the environment.
             virtual_hosted_style_request=False,
             skip_signature=False,
             credential_provider=self._credentials,
-            client_options={"allow_http": endpoint.startswith("http:")},
+            client_options={"allow_http": s3.address.startswith("http:")},
         )
 
     def _credentials(self) -> S3Credential:
-        access, secret = self._keys()
+        access, secret = secrets.bucket_keys(self._settings.secrets)
         return {"access_key_id": access, "secret_access_key": secret, "token": None, "expires_at": None}
-
-    def _keys(self) -> tuple[str, str]:
-        access, secret = (secrets.read(self._settings.secrets, name) for name in (secrets.S3_ACCESS, secrets.S3_SECRET))
-        if not access or not secret:
-            raise ConfigurationError(
-                f"ALMAGEST_S3_BUCKET is set, but the keys of the bucket are missing: put them into"
-                f" {self._settings.secrets / secrets.S3_ACCESS} and {self._settings.secrets / secrets.S3_SECRET}."
-            )
-        return access, secret

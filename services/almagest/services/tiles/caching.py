@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from almagest.core.hrefs import HrefRefusedError
-from almagest.services.tiles.reader import CatalogueItem
+from almagest.services.tiles.reader import REMOTE, CatalogueItem
 
 _STATIC = ("/tileMatrixSets", "/colorMaps", "/algorithms")
 
@@ -39,7 +39,7 @@ def revalidate(request: Request, item: CatalogueItem) -> None:
             path = item.path(key)
         except HrefRefusedError:
             continue
-        if not path.startswith("/vsicurl/"):
+        if not path.startswith(REMOTE):
             facts = os.stat(path)  # noqa: PTH116
             digest.update(f"{key} {facts.st_mtime_ns} {facts.st_size} ".encode())
     accepted = request.headers.get("accept", "")

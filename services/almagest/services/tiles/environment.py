@@ -8,7 +8,9 @@ where a reprojected picture lies, fails. So datasets are opened with a list of d
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
+from almagest.core import secrets
 from almagest.core.settings import Settings
 
 #: Drivers that open what a file names rather than the file, run code, or speak to the network. A second line: none of
@@ -57,7 +59,9 @@ def gdal_options() -> dict[str, str]:
 
 def variables(settings: Settings) -> dict[str, str]:
     """Every variable of a tile process."""
-    hosts = sorted({host.lower().split(":")[0] for host in settings.store.asset_hosts})
+    bucket = _bucket(settings)
+    reached = [*settings.store.asset_hosts, *([bucket["AWS_S3_ENDPOINT"]] if bucket else [])]
+    hosts = sorted({urlsplit(f"//{host}").hostname or "" for host in reached})
     threads = str(settings.tiles.threads)
     return {
         **gdal_options(),
@@ -66,7 +70,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "VSI_CACHE": "TRUE",
         "VSI_CACHE_SIZE": str(1 << 20),
         "CPL_VSIL_CURL_CACHE_SIZE": str(32 << 20),
-        "AWS_NO_SIGN_REQUEST": "YES",
+        **(bucket or {"AWS_NO_SIGN_REQUEST": "YES"}),
         "AWS_EC2_METADATA_DISABLED": "TRUE",
         "PROJ_NETWORK": "OFF",
         # GDAL follows redirects and has no switch for that. But libcurl reaches the hosts of the allow-list only:
@@ -79,6 +83,22 @@ def variables(settings: Settings) -> dict[str, str]:
         "MOSAIC_CONCURRENCY": threads,
         "NUMEXPR_MAX_THREADS": threads,
         "TITILER_PGSTAC_CACHE_DISABLE": "TRUE",
+    }
+
+
+def _bucket(settings: Settings) -> dict[str, str]:
+    """How GDAL reads our own bucket; nothing where there is none."""
+    if not settings.s3.bucket:
+        return {}
+    access, secret = secrets.bucket_keys(settings.secrets)
+    endpoint = urlsplit(settings.s3.address)
+    return {
+        "AWS_S3_ENDPOINT": endpoint.netloc,
+        "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_REGION": settings.s3.region,
+        "AWS_ACCESS_KEY_ID": access,
+        "AWS_SECRET_ACCESS_KEY": secret,
     }
 
 

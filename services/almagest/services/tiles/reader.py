@@ -36,6 +36,9 @@ Pixels = TypeVar("Pixels", ImageData, PointData)
 #: Formats whose files stand for themselves.
 DRIVERS = ("GTiff", "JP2OpenJPEG")
 
+#: What the paths begin with by which GDAL asks another host.
+REMOTE = ("/vsicurl/", "/vsis3/")
+
 WORLD: BBox = (-180.0, -90.0, 180.0, 90.0)
 
 #: Metadata domains by which such a file can still name others that GDAL would open, by any driver: a TIFF whose
@@ -118,7 +121,7 @@ def open_raster(path: str) -> DatasetReader:
             dataset = DatasetReader(path, driver=list(DRIVERS))
         except RasterioIOError as error:
             log.warning("asset cannot be opened", path=path, reason=str(error))
-            if path.startswith("/vsicurl/"):
+            if path.startswith(REMOTE):
                 raise SourceUnavailableError from None
             raise UnreadableAssetError from None
         if not _POINTING_DOMAINS.isdisjoint(dataset.tag_namespaces()):

@@ -12,7 +12,7 @@ from titiler.core.dependencies import AssetsExprParams
 
 from almagest.catalogue.rendering.render import Range
 from almagest.services.tiles.environment import gdal_options
-from almagest.services.tiles.reader import CatalogueItem, ItemReader
+from almagest.services.tiles.reader import REMOTE, CatalogueItem, ItemReader
 
 _SAMPLE_PX = 256
 _PERCENTILES = (2.0, 98.0)
@@ -49,7 +49,7 @@ def _name(asset: AssetType) -> str:
 
 def _identity(path: str) -> Hashable:
     """What changes when a file does. Of what lies elsewhere we know nothing: it is measured once."""
-    if path.startswith("/vsicurl/"):
+    if path.startswith(REMOTE):
         return path
     facts = os.stat(path)  # noqa: PTH116
     return (path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
