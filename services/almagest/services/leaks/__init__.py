@@ -1,0 +1,1 @@
+"""Two catalogues, and whether outsiders can tell them apart."""

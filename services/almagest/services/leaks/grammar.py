@@ -1,0 +1,136 @@
+"""What an outsider may try, as one small grammar over the route inventories of the external audience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Literal, get_args
+
+from almagest.services.leaks.dice import Dice
+from almagest.services.leaks.pictures import Pictures
+from almagest.services.leaks.requests import Request
+from almagest.services.leaks.searches import Searches
+from almagest.services.leaks.vocabulary import Words
+from almagest.services.stac import routes as stac
+from almagest.services.tiles import routes as tiles
+
+Topic = Literal[
+    "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
+    "plain", "malformed",
+]  # fmt: skip
+TOPICS: tuple[Topic, ...] = get_args(Topic)
+_WEIGHTS: dict[Topic, int] = {
+    "search": 30,
+    "items": 8,
+    "item": 10,
+    "collections": 10,
+    "collection": 5,
+    "queryables": 5,
+    "assets": 7,
+    "pictures": 8,
+    "mosaics": 6,
+    "searches": 5,
+    "plain": 3,
+    "malformed": 6,
+}
+_ITEM = "{item_id}"
+_RANGES = ("bytes=0-9", "bytes=-1", "bytes=5-", "bytes=9-0,1-2")
+_ODD_IDS = (".", "..", "%", "é𝄞", "a/b", " ", "\x00", "x" * 300, "'", "*", "_")
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Draws requests.
+
+    Attributes:
+        dice: chance.
+        words: what they speak of.
+        topics: what they are about.
+    """
+
+    dice: Dice
+    words: Words
+    topics: Sequence[Topic] = TOPICS
+
+    def request(self) -> Request:
+        """The next request."""
+        topic = self.dice.weighed({topic: _WEIGHTS[topic] for topic in self.topics})
+        drawn: dict[Topic, Callable[[], Request]] = {
+            "search": self._search,
+            "items": self._items,
+            "item": self._item,
+            "collections": self._collections,
+            "collection": lambda: self._get("collections", self._collection_id()),
+            "queryables": self._queryables,
+            "assets": self._asset,
+            "pictures": partial(self._picture, _ITEM),
+            "mosaics": partial(self._picture, "/collections/{collection_id}/"),
+            "searches": partial(self._picture, "{search_id}"),
+            "plain": self._plain,
+            "malformed": self._searches.malformed,
+        }
+        return drawn[topic]()
+
+    @property
+    def _searches(self) -> Searches:
+        return Searches(self.dice, self.words)
+
+    def _search(self) -> Request:
+        return self._searches.post() if self.dice.chance(50) else self._searches.get(("search",))
+
+    def _items(self) -> Request:
+        return self._searches.get(("collections", self._collection_id(), "items"), fixed=("collections",))
+
+    def _item(self) -> Request:
+        collection, item = self.dice.one(self.words.items)
+        if self.dice.chance(8):
+            collection, item = self._collection_id(), self.dice.one((*_ODD_IDS, item))
+        return self._get("collections", collection, "items", item)
+
+    def _collections(self) -> Request:
+        searches = self._searches
+        return Request("stac", "GET", ("collections",), searches.parameters(searches.collection_body()))
+
+    def _queryables(self) -> Request:
+        return self._get(*self.dice.one((("queryables",), ("collections", self._collection_id(), "queryables"))))
+
+    def _asset(self) -> Request:
+        names = self.dice.one(self.words.assets)
+        if self.dice.chance(10):
+            names = (names[0], names[1], self.dice.one((*_ODD_IDS, f"{names[2]}/.", names[2].upper())))
+        headers = (("range", self.dice.one(_RANGES)),) if self.dice.chance(25) else ()
+        return Request("stac", self._method(), ("assets", *names), headers=headers)
+
+    def _picture(self, mark: str) -> Request:
+        marked = [route for route in tiles.EXTERNAL if mark in route.path]
+        routes = [route for route in marked if (mark == _ITEM) == (_ITEM in route.path)]
+        return Pictures(self.dice, self.words).request(self.dice.one(routes))
+
+    def _plain(self) -> Request:
+        """What says the same to everybody, or should."""
+        if self.dice.chance(60):
+            paths = [route.path[1:] for route in stac.EXTERNAL if not route.has_parameters]
+            return self._get(*self.dice.one(paths).split("/"))
+        return Pictures(self.dice, self.words).request(
+            self.dice.one([route for route in tiles.EXTERNAL if "_id}" not in route.path])
+        )
+
+    def _collection_id(self) -> str:
+        return self.dice.one(_ODD_IDS) if self.dice.chance(4) else self.dice.one(self.words.collections)
+
+    def _get(self, *path: str) -> Request:
+        headers = (("if-none-match", '"0"'),) if self.dice.chance(5) else ()
+        return Request("stac", self._method(), path, headers=headers)
+
+    def _method(self) -> str:
+        return "HEAD" if self.dice.chance(8) else "GET"
+
+
+def seeded(words: Words, seed: int, topics: Sequence[Topic] = TOPICS) -> Iterator[Request]:
+    """Requests without end, the same ones for the same seed."""
+    chance = Random(seed)  # noqa: S311 (nothing is kept secret by it)
+    grammar = Grammar(Dice(chance.randrange), words, topics)
+    while True:
+        yield grammar.request()

@@ -1,0 +1,333 @@
+"""A script of writes as data. Replayed whole it makes one catalogue; replayed without what is hidden, the other one.
+
+What is hidden is marked: a write as a whole, or a part of a document by `Hidden`. The rules say what is hidden, so they
+are themselves in both catalogues: that a rule exists is no secret of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from support import rasters
+
+ORIGIN = "http://127.0.0.1:8080"
+Document = dict[str, Any]
+
+EVERYWHERE = (10.0, 50.0, 13.0, 52.0)
+PICTURES = {"near": (11.0, 51.0), "far": (11.2, 51.1), "lonely": (11.5, 51.4)}
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A part of a document that the second catalogue never gets."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Api:
+    """A write by the STAC API."""
+
+    method: Literal["POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    body: Any = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """A write by stock pypgstac."""
+
+    collections: tuple[Document, ...]
+    items: tuple[Document, ...]
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Expose:
+    """An asset that outsiders may read."""
+
+    collection: str
+    item: str
+    key: str
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Register:
+    """A search that gets an address."""
+
+    search: Document
+    public: bool
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Queryable:
+    """A row of pgSTAC's queryables, as an operator adds it by hand; no collections: it holds for all."""
+
+    name: str
+    collections: tuple[str, ...]
+    path: tuple[str, ...] | None = None
+    wrapper: str | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an operator says of a collection that may not exist yet."""
+
+    pattern: str
+    visibility: Literal["public", "internal"]
+    hidden: bool = False
+
+
+Write = Api | Load | Expose | Register | Queryable | Rule
+
+
+def revealed(value: Any, *, whole: bool) -> Any:
+    """A document with its hidden parts, or without."""
+    if isinstance(value, Hidden):
+        return revealed(value.value, whole=whole)
+    if isinstance(value, dict):
+        return {k: revealed(v, whole=whole) for k, v in value.items() if whole or not isinstance(v, Hidden)}
+    if isinstance(value, list | tuple):
+        return [revealed(v, whole=whole) for v in value if whole or not isinstance(v, Hidden)]
+    return value
+
+
+def script(folder: Path, *, strict: bool) -> Iterator[Write]:
+    """The writes in order. strict: `keywords` are hidden too, and collections are internal unless a rule says not."""
+    for pattern in ("secret-*", "later-internal", "almagest-canary"):
+        yield Rule(pattern, "internal")
+    for pattern in ("open*", "pictures", "plainest", "ended", "secret-*-told"):
+        yield Rule(pattern, "public")
+    keywords = Hidden(["classified", "umbra"]) if strict else ["lake", "shore"]
+    yield from _open(keywords)
+    yield from _pictures(folder)
+    yield from _internal(folder)
+    yield from _searches()
+    yield from _afterwards(keywords)
+
+
+def _open(keywords: Any) -> Iterator[Write]:
+    yield Api("POST", "/collections", _collection("plainest", title="Plainest"))
+    # Our own API refuses templates with an href; pgSTAC's loader does not.
+    yield Load((_open_collection(keywords, "/srv/quality", "department seven"),), ())
+    # Values that pgSTAC indexes and shows as queryables, by rows that stand in one catalogue or in both.
+    yield Queryable("grade", (), wrapper="to_float")
+    yield Queryable("almagest:grade", (), wrapper="to_float", hidden=True)
+    # That a row leads to something hidden is told by the refusal of its name; the row is a rule, not data.
+    yield Queryable("shortcut", (), path=("properties", "almagest:grade"))
+    yield Queryable("asset_href", (), path=("assets", "quality", "href"))
+    for number in range(9):
+        yield Api("POST", "/collections/open/items", _open_item(number, keywords))
+    loaded = tuple(_open_item(number, keywords) for number in range(9, 14))
+    yield Load((), loaded)
+    for number in range(3):
+        item = rasters.item(
+            f"plain-{number}", "plainest", EVERYWHERE, {}, f"2023-0{number + 1}-01T00:00:00Z", grade=number
+        )
+        item["properties"]["empty"] = None
+        yield Api("POST", "/collections/plainest/items", item)
+
+
+def _open_collection(keywords: Any, shelf: str, owner: str) -> Document:
+    return _collection(
+        "open",
+        title="Open scenes",
+        keywords=keywords,
+        links=[
+            {"rel": "license", "href": "https://example.org/license"},
+            Hidden({"rel": "describedby", "href": "file:///srv/internal/manual.pdf"}),
+            Hidden({"rel": "related", "href": f"{ORIGIN}/api/collections/secret-mission"}),
+            {"rel": "related", "href": f"{ORIGIN}/external/collections/plainest"},
+        ],
+        assets={
+            "thumbnail": {"href": "https://example.org/thumbnail.png", "type": "image/png"},
+            "report": Hidden({"href": "file:///srv/internal/report.pdf", "title": "Report"}),
+            "plan": {
+                "href": "https://example.org/plan.pdf",
+                "alternate": {
+                    "mirror": {"href": "https://mirror.example.org/plan.pdf"},
+                    "nas": Hidden({"href": "/nas/plan"}),
+                },
+            },
+        },
+        item_assets={
+            "visual": {"title": "Visual", "type": rasters.COG, "roles": ["visual"]},
+            "quality": {
+                "title": "Quality",
+                "type": rasters.COG,
+                "roles": ["data"],
+                "href": Hidden("file:///srv/quality"),
+            },
+            "raw": {"title": "Raw", "type": rasters.COG, "almagest:shelf": Hidden("B12"), "description": None},
+            "shared": {"title": "Shared", "href": "https://example.org/shared.json", "roles": ["metadata"]},
+        },
+        summaries={"grade": {"minimum": 0, "maximum": 20}, "almagest:grade": Hidden([7, 9])},
+        **{"almagest:owner": Hidden(owner)},
+        operator_note=Hidden("move to tape"),
+    )
+
+
+def _open_item(number: int, keywords: Any) -> Document:
+    west = 10.0 + number / 5
+    item = rasters.item(
+        f"scene-{number:02}",
+        "open",
+        (west, 50.0, west + 0.4, 50.4),
+        {
+            "visual": {
+                "href": f"https://example.org/{number}.tif",
+                "title": "Visual",
+                "type": rasters.COG,
+                "roles": ["visual"],
+            },
+            "open-data": {"href": f"s3://open-bucket/{number}.tif", "type": rasters.COG},
+            "shared": {"title": "Shared", "href": "https://example.org/shared.json", "roles": ["metadata"]},
+        },
+        f"2024-01-{1 + (number * 7) % 28:02}T00:00:00Z",
+        title=f"Scene of the {'lake' if number % 2 else 'shore'}",
+        grade=(number * 5) % 11,
+        platform="sat-a" if number % 3 else "sat-b",
+        sun_angle=number * 1.5,
+        processing={"software": {"tool": "1.2"}, "almagest:node": Hidden(f"node-{number}")},
+        keywords=keywords,
+    )
+    properties, assets = item["properties"], item["assets"]
+    properties["almagest:grade"] = Hidden((number * 3) % 7)
+    properties["almagest:name"] = Hidden(f"umbra-{number}")
+    properties["operator_note"] = Hidden(f"see ticket {1000 - number}")
+    properties["cloud"] = None if number % 4 == 0 else number
+    properties["many"] = [{"label": "one", "almagest:mark": Hidden(True)}, {"label": "two"}]
+    assets["quality"] = Hidden(
+        {
+            "title": "Quality",
+            "type": rasters.COG,
+            "roles": ["data"],
+            "href": f"file:///srv/quality/{'abc'[number % 3]}{number}.tif",
+        }
+    )
+    if number % 2:
+        assets["raw"] = Hidden({"title": "Raw", "type": rasters.COG, "href": f"s3://vault/raw/{number}.tif"})
+    assets["visual"]["alternate"] = {
+        "nas": Hidden({"href": f"/nas/{number}.tif"}),
+        "mirror": {"href": f"https://mirror.example.org/{number}.tif"},
+        "own": Hidden({"href": f"s3://own-bucket/{number}.tif"}),
+    }
+    assets["open-data"]["alternate"] = Hidden({"tape": {"href": f"tape://{number}"}})
+    item["links"] = [
+        {"rel": "derived_from", "href": f"https://example.org/source/{number}"},
+        Hidden({"rel": "derived_from", "href": f"file:///srv/source/{number}"}),
+        Hidden({"rel": "related", "href": f"{ORIGIN}/api/collections/secret-mission/items/scene-{number:02}"}),
+        Hidden({"rel": "related", "href": f"{ORIGIN}/external/collections/secret-mission/items/agent-1"}),
+        {"rel": "related", "href": f"{ORIGIN}/external/collections/plainest/items/plain-1"},
+    ]
+    return item
+
+
+def _pictures(folder: Path) -> Iterator[Write]:
+    yield Api("POST", "/collections", _collection("pictures", title="Pictures"))
+    for number, (name, corner) in enumerate(PICTURES.items()):
+        item = _picture(folder, name, "pictures", corner, f"2024-03-0{number + 1}T00:00:00Z")
+        item["assets"]["quality"] = Hidden(rasters.asset(folder / "hidden.tif"))
+        item["assets"]["moved"] = Hidden(rasters.asset(folder / "visual.tif"))
+        item["assets"]["object"] = {"href": "s3://own-bucket/visual.tif", "type": rasters.COG}
+        item["assets"]["vault"] = Hidden({"href": "s3://own-bucket/vault.tif", "type": rasters.COG})
+        yield Api("POST", "/collections/pictures/items", item)
+        yield Expose("pictures", name, "visual")
+        yield Expose("pictures", name, "object")
+    # Exposed, but it names another place by now.
+    yield Expose("pictures", "near", "moved", hidden=True)
+    place = {"assets": {"moved": rasters.asset(folder / "hidden.tif")}}
+    yield Api("PATCH", "/collections/pictures/items/near", place, hidden=True)
+
+
+def _internal(folder: Path) -> Iterator[Write]:
+    """A collection of which nothing may be seen, though its items come first in many orders and cover the others."""
+    mission = _collection("secret-mission", title="Umbra", keywords=["lake", "umbra"], summaries={"agent": ["seven"]})
+    yield Api("POST", "/collections", mission, hidden=True)
+    yield Queryable("agent", ("secret-mission",), hidden=True)
+    yield Queryable("sun_angle", ("secret-mission",), wrapper="to_text", hidden=True)
+    for number in range(4):
+        item = _picture(
+            folder, f"scene-{number:02}", "secret-mission", (11.0, 51.0), f"2030-01-0{number + 1}T00:00:00Z"
+        )
+        item["properties"] |= {
+            "grade": 3 + number,
+            "agent": "seven",
+            "sun_angle": "behind",
+            "title": "Lake of the umbra",
+        }
+        yield Api("POST", "/collections/secret-mission/items", item, hidden=True)
+        yield Expose("secret-mission", f"scene-{number:02}", "visual", hidden=True)
+    told = _collection("secret-and-told", title="Told after all")
+    yield Load((told,), ())
+    first = rasters.item(
+        "agent-1", "secret-mission", EVERYWHERE, {}, "1999-01-01T00:00:00Z", grade="not a number", platform=7
+    )
+    other = rasters.item("agent-2", "secret-mission", EVERYWHERE, {}, "2031-01-01T00:00:00Z", grade=None, cloud="yes")
+    yield Load((), (first, other), hidden=True)
+    yield Api("POST", "/collections", _collection("later-internal", title="Later"), hidden=True)
+    yield Api("POST", "/collections/later-internal/items", {**other, "collection": "later-internal"}, hidden=True)
+    deleted = _collection("secret-gone", title="Gone")
+    yield Api("POST", "/collections", deleted, hidden=True)
+    yield Api("POST", "/collections/secret-gone/items", {**other, "collection": "secret-gone"}, hidden=True)
+    yield Api("DELETE", "/collections/secret-gone", hidden=True)
+    yield Api("DELETE", "/collections/later-internal/items/agent-2", hidden=True)
+
+
+def _searches() -> Iterator[Write]:
+    newest = [{"field": "datetime", "direction": "desc"}]
+    yield Register({"sortby": newest}, public=True)
+    yield Register({"collections": ["pictures"], "sortby": newest}, public=True)
+    yield Register({"collections": ["pictures"]}, public=False, hidden=True)
+    yield Register({"collections": ["pictures", "secret-mission"], "sortby": newest}, public=True, hidden=True)
+    named = {"op": "=", "args": [{"property": "almagest:name"}, "umbra-1"]}
+    yield Register({"filter": named, "filter-lang": "cql2-json"}, public=True, hidden=True)
+
+
+def _afterwards(keywords: Any) -> Iterator[Write]:
+    """Changes of what is there: public ones, hidden ones, and what is deleted again."""
+    yield Api("PATCH", "/collections/open/items/scene-03", {"properties": {"grade": 20}})
+    yield Api("PATCH", "/collections/open/items/scene-04", {"properties": {"almagest:grade": 99}}, hidden=True)
+    secret = {"assets": {"extra": {"href": "file:///srv/extra.tif"}}, "properties": {"operator_note": None}}
+    yield Api("PATCH", "/collections/open/items/scene-05", secret, hidden=True)
+    yield Load((_open_collection(keywords, "/srv/elsewhere", "department eight"),), (), hidden=True)
+    yield Api("DELETE", "/collections/open/items/scene-06")
+    yield Api("POST", "/collections", _collection("ended", title="Ended"))
+    yield Api("DELETE", "/collections/ended")
+    late = _open_item(20, keywords)
+    yield Api("POST", "/collections/open/items", late)
+    nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})
+    nothing["properties"]["almagest:only"] = Hidden(1)
+    yield Load((), (nothing,))
+
+
+def _collection(identifier: str, **more: Any) -> Document:
+    return rasters.collection(identifier, **more)
+
+
+def _picture(folder: Path, identifier: str, collection: str, corner: tuple[float, float], when: str) -> Document:
+    west, north = corner
+    file = folder / ("covering.tif" if collection == "secret-mission" else "visual.tif")
+    return rasters.item(
+        identifier,
+        collection,
+        (west, north - 0.32, west + 0.32, north),
+        {"visual": rasters.asset(file)},
+        when,
+        grade=5,
+    )
+
+
+def files(folder: Path) -> None:
+    """The rasters that assets name."""
+    place: dict[str, Any] = {"crs": "EPSG:4326", "west": 11.0, "north": 51.0, "size": 0.005}
+    rasters.write(folder / "visual.tif", rasters.gradient(3, 64), **place)
+    rasters.write(folder / "hidden.tif", 255 - rasters.gradient(1, 64), **place)
+    rasters.write(folder / "covering.tif", 128 + rasters.gradient(3, 64) // 4, **place)
