@@ -121,6 +121,8 @@ BEGIN
     FROM (
         SELECT e.key,
                CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL
+                    -- No entry of that name, but an href where none belongs.
+                    WHEN e.key = 'href' AND jsonb_typeof(e.value) <> 'object' AND e.value <> almagest.port_marker() THEN NULL
                     ELSE coalesce(
                         almagest.public_value(e.value, CASE
                             WHEN place = 'document' AND e.key = 'properties' THEN 'properties'

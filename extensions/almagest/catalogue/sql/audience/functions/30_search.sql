@@ -22,10 +22,13 @@ DECLARE
     keys text[] := almagest.port_property_path(name, ids);
 BEGIN
     -- No keys: a column of its own, that is an id, a time or the geometry.
-    IF keys IS NULL OR almagest.is_public_path(keys, policy)
-       -- Collections are searched as if all their members were properties.
-       AND (about = 'items' OR keys[2] NOT IN ('assets', 'item_assets', 'links', 'summaries', 'properties')
-            OR keys[2] = 'summaries' AND cardinality(keys) > 2) THEN
+    IF keys IS NULL OR almagest.is_public_path(keys, policy) AND cardinality(keys) = CASE
+        -- Collections are searched as if all their members were properties.
+        WHEN about = 'collections' AND keys[2] = 'summaries' THEN 3
+        WHEN about = 'collections' AND keys[2] IN ('assets', 'item_assets', 'links', 'properties') THEN NULL
+        -- No deeper: what stands beside a hidden href is hidden too.
+        ELSE 2 END
+    THEN
         RETURN;
     END IF;
     RAISE EXCEPTION '%: `%` cannot be asked for here. Name id, collection, geometry, a datetime or a visible property.',
@@ -45,7 +48,8 @@ DECLARE
 BEGIN
     FOR name IN SELECT jsonb_path_query(fields, '$.*[*]') #>> '{}' LOOP
         keys := string_to_array(name, '.');
-        IF cardinality(keys) > 1 AND keys[1] IN ('assets', 'item_assets', 'links') OR EXISTS (
+        -- What is cut out of a thing has no href any more by which it would be judged.
+        IF cardinality(keys) > CASE WHEN keys[1] IN ('properties', 'summaries') THEN 2 ELSE 1 END OR EXISTS (
             SELECT FROM unnest(keys || name) AS k(key)
             WHERE k.key = 'href' OR almagest.is_hidden_name(k.key, policy.hidden_properties)
         ) THEN
@@ -58,15 +62,12 @@ COMMENT ON FUNCTION almagest.check_public_fields(jsonb, almagest.audience_policy
     'Raises P0001 unless outsiders may choose these fields.';
 
 
-CREATE OR REPLACE FUNCTION almagest.check_public_names(
-    search jsonb, about text, ids text[], policy almagest.audience_policy
-) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+CREATE OR REPLACE FUNCTION almagest.search_names(search jsonb) RETURNS TABLE (purpose text, name text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    PERFORM almagest.check_public_name(named.name, named.purpose, about, ids, policy)
+    SELECT DISTINCT named.*
     FROM (
-        SELECT DISTINCT 'filter' AS purpose, jsonb_path_query(search->'filter', '$.**.property') #>> '{}' AS name
+        SELECT 'filter', jsonb_path_query(search->'filter', '$.**.property') #>> '{}'
         UNION ALL
         SELECT 'query', jsonb_object_keys(CASE WHEN jsonb_typeof(search->'query') = 'object' THEN search->'query' END)
         UNION ALL
@@ -74,13 +75,64 @@ BEGIN
         SELECT 'query', jsonb_path_query(search->'query', '$.**.property') #>> '{}'
         UNION ALL
         SELECT 'sortby', jsonb_path_query(search->'sortby', '$[*].field') #>> '{}'
-    ) AS named
-    WHERE named.name IS NOT NULL;
+    ) AS named(purpose, name)
+    WHERE named.name IS NOT NULL
+$$;
+COMMENT ON FUNCTION almagest.search_names(jsonb) IS
+    'What a search filters and sorts by, and where it says so. It looks at what pgSTAC would look at: at any depth.';
+
+
+CREATE OR REPLACE FUNCTION almagest.check_public_names(
+    search jsonb, about text, ids text[], policy almagest.audience_policy
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    PERFORM almagest.check_public_name(named.name, named.purpose, about, ids, policy)
+    FROM almagest.search_names(search) AS named;
     PERFORM almagest.check_public_fields(search->'fields', policy);
 END;
 $$;
 COMMENT ON FUNCTION almagest.check_public_names(jsonb, text, text[], almagest.audience_policy) IS
-    'Raises P0001 where a search names what outsiders may not ask for. It looks at what pgSTAC would look at: at any depth.';
+    'Raises P0001 where a search names what outsiders may not ask for.';
+
+
+CREATE OR REPLACE FUNCTION almagest.read_paths(search jsonb) RETURNS SETOF text[]
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT almagest.port_property_path(
+        named.name, ARRAY(SELECT jsonb_array_elements_text(search->'collections')))
+    FROM almagest.search_names(search) AS named
+    UNION
+    SELECT ARRAY['properties', q.name]
+    FROM jsonb_array_elements_text(coalesce(search->'q_in', '["title", "description", "keywords"]')) AS q(name)
+    WHERE search ? 'q'
+$$;
+COMMENT ON FUNCTION almagest.read_paths(jsonb) IS
+    'What a narrowed search reads of the content of stored documents, as keys from the top.';
+
+
+CREATE OR REPLACE FUNCTION almagest.holds_hidden(value jsonb, suspicion text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT jsonb_typeof(value) IN ('array', 'object') AND value::text ~* suspicion $$;
+COMMENT ON FUNCTION almagest.holds_hidden(jsonb, text) IS
+    'Whether something within a value may be hidden. NULL for no value.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_where(search jsonb, suspicion text, OUT predicate text, OUT reads_content boolean)
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT format('(%s)', almagest.port_where(search))
+           -- Filters and sorts see a list or an object as text, with all that stands in it.
+           || coalesce(string_agg(format(
+               ' AND almagest.holds_hidden(content->%L->%L, %L) IS NOT TRUE', keys[1], keys[2], suspicion), ''), ''),
+           count(keys) > 0
+    FROM almagest.read_paths(search) AS keys
+    WHERE keys IS NOT NULL
+$$;
+COMMENT ON FUNCTION almagest.public_where(jsonb, text) IS
+    'As port_where, for a narrowed search: without items that hold something hidden in what the search reads of them. '
+    'reads_content: whether it reads more than columns.';
 
 
 CREATE OR REPLACE FUNCTION almagest.public_search(
@@ -139,7 +191,14 @@ BEGIN
         ARRAY(SELECT jsonb_path_query(search->'ids', '$[*]') #>> '{}') END);
     -- To pgSTAC, collections are items of a collection called so; with these ids beside it, names mean what they mean for them.
     PERFORM almagest.check_public_names(narrowed, 'collections', ARRAY['collections'] || ids, policy);
-    RETURN narrowed || jsonb_build_object('ids', ids, 'collections', ARRAY['collections'] || ids);
+    narrowed := narrowed || jsonb_build_object('collections', ARRAY['collections'] || ids);
+    -- As with items: what holds something hidden in what the search reads of it is not found.
+    RETURN narrowed || jsonb_build_object('ids', ARRAY(
+        SELECT c.id
+        FROM unnest(ids) AS c(id), almagest.collection_document(c.id) AS document
+        WHERE NOT EXISTS (
+            SELECT FROM almagest.read_paths(narrowed) AS keys
+            WHERE almagest.holds_hidden(document #> keys[2:], almagest.suspicion(policy)))));
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_collection_search(jsonb, almagest.audience_policy) IS

@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION external.search_page(
     search jsonb, anchor jsonb, backward boolean, page_size int
 ) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+SET search_path = pgstac, almagest, public, pg_temp SET enable_partition_pruning = on
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
@@ -20,13 +20,27 @@ DECLARE
     narrowed jsonb;
     is_empty boolean;
     whole boolean;
+    predicate text;
+    values_of_keys text;
+    reads_content boolean := false;
     base_of_row text;
     base_is_suspect boolean := false;
 BEGIN
     SELECT s.narrowed, s.is_empty INTO narrowed, is_empty FROM almagest.public_search(search, policy) AS s;
+    IF is_empty THEN
+        RETURN;
+    END IF;
     whole := coalesce(nullif(narrowed->'fields', 'null'), '{}') = '{}';
-    FOR item, base, sort_values, collection, id IN
-        SELECT r.* FROM almagest.search_page(narrowed, anchor, backward, page_size) AS r WHERE NOT is_empty
+    SELECT w.predicate, w.reads_content INTO predicate, reads_content FROM almagest.public_where(narrowed, suspicion) AS w;
+    IF anchor IS NOT NULL THEN
+        predicate := format('(%s) AND %s', predicate, almagest.keyset_predicate(narrowed, anchor, backward));
+    END IF;
+    SELECT 'jsonb_build_array(' || string_agg(format('(%s)::text', k.expression), ', ' ORDER BY k.position) || ')'
+    INTO values_of_keys
+    FROM almagest.port_sort(narrowed) AS k;
+    FOR item, base, sort_values, collection, id IN EXECUTE almagest.port_page_query(
+        predicate, almagest.port_order_by(narrowed, backward), values_of_keys, page_size,
+        nullif(nullif(narrowed->'fields', 'null'), '{}'))
     LOOP
         IF base IS NOT NULL THEN -- stands only where it differs from the row before
             base_of_row := base;
@@ -39,6 +53,12 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+EXCEPTION WHEN data_exception THEN
+    IF NOT reads_content THEN
+        RAISE;
+    END IF;
+    -- The message would say what the value is, and it may be one that is hidden.
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';
 END;
 $$;
 COMMENT ON FUNCTION external.search_page(jsonb, jsonb, boolean, int) IS
@@ -97,13 +117,26 @@ COMMENT ON FUNCTION external.collection_document(text) IS 'As almagest.collectio
 
 
 CREATE OR REPLACE FUNCTION external.collection_page(search jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
 AS $$
-    SELECT jsonb_set(found, '{collections}', (
-        SELECT coalesce(jsonb_agg(almagest.public_document(c.document, 'document', p, almagest.suspicion(p)) ORDER BY n), '[]')
-        FROM jsonb_array_elements(found->'collections') WITH ORDINALITY AS c(document, n)))
-    FROM almagest.audience_policy() AS p,
-         LATERAL almagest.collection_page(almagest.public_collection_search($1, p)) AS found
+DECLARE
+    policy almagest.audience_policy := almagest.audience_policy();
+    narrowed jsonb := almagest.public_collection_search(search, policy);
+    reads_content boolean := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
+    found jsonb;
+BEGIN
+    found := almagest.collection_page(narrowed);
+    RETURN jsonb_set(found, '{collections}', (
+        SELECT coalesce(jsonb_agg(
+            almagest.public_document(c.document, 'document', policy, almagest.suspicion(policy)) ORDER BY n), '[]')
+        FROM jsonb_array_elements(found->'collections') WITH ORDINALITY AS c(document, n)));
+EXCEPTION WHEN data_exception THEN
+    IF NOT reads_content THEN
+        RAISE;
+    END IF;
+    -- The message would say what the value is, and it may be one that is hidden.
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';
+END;
 $$;
 COMMENT ON FUNCTION external.collection_page(jsonb) IS 'As almagest.collection_page, for outsiders.';
 
@@ -150,7 +183,7 @@ CREATE OR REPLACE FUNCTION external.mosaic_items(
     search jsonb, geometry_geojson jsonb, max_items int, exit_when_full boolean, skip_covered boolean
 ) RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+SET search_path = pgstac, almagest, public, pg_temp SET enable_partition_pruning = on
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
@@ -158,14 +191,20 @@ DECLARE
     narrowed jsonb;
     is_empty boolean;
     document jsonb;
+    predicate text;
+    reads_content boolean := false;
     base_of_row text;
     base_is_suspect boolean := false;
 BEGIN
     SELECT s.narrowed, s.is_empty INTO narrowed, is_empty FROM almagest.public_search(search, policy) AS s;
-    FOR item, base IN
-        SELECT r.*
-        FROM almagest.mosaic_items(narrowed, geometry_geojson, max_items, exit_when_full, skip_covered) AS r
-        WHERE NOT is_empty
+    IF is_empty THEN
+        RETURN;
+    END IF;
+    SELECT w.predicate, w.reads_content INTO predicate, reads_content FROM almagest.public_where(narrowed, suspicion) AS w;
+    FOR item, base IN EXECUTE almagest.port_mosaic_query(
+        predicate, almagest.port_order_by(narrowed, false),
+        ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326),
+        max_items, exit_when_full, skip_covered)
     LOOP
         IF base IS NOT NULL THEN
             base_of_row := base;
@@ -179,6 +218,12 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+EXCEPTION WHEN data_exception THEN
+    IF NOT reads_content THEN
+        RAISE;
+    END IF;
+    -- The message would say what the value is, and it may be one that is hidden.
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';
 END;
 $$;
 COMMENT ON FUNCTION external.mosaic_items(jsonb, jsonb, int, boolean, boolean) IS 'As almagest.mosaic_items, for outsiders.';
