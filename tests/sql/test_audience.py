@@ -199,7 +199,7 @@ def test_what_raises_no_suspicion_holds_nothing_hidden(admin: psycopg.Connection
         admin, "SELECT public_document(%s::jsonb, 'document', p, suspicion(p)) FROM audience_policy() AS p", text
     )
     assert not hides(left)
-    if not hides(value):
+    if not hides(value) and '"href": {' not in text:
         assert left == json.loads(text)
 
 

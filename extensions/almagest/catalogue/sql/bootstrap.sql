@@ -33,6 +33,15 @@ GRANT almagest_external_definer TO almagest_admin;
 CREATE SCHEMA IF NOT EXISTS almagest AUTHORIZATION almagest_admin;
 CREATE SCHEMA IF NOT EXISTS external AUTHORIZATION almagest_admin;
 
+-- PostgreSQL lets everybody make temporary things, and some functions of pgSTAC look for their tables there first: a view
+-- of an outsider in the place of one of them would be read with the rights of whoever runs the function.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO pgstac_admin, pgstac_read, pgstac_ingest', current_database());
+END;
+$$;
+
 -- PostGIS lets everybody read the statistics of any table, and with them where hidden items lie.
 DO $$
 DECLARE

@@ -23,6 +23,9 @@ DECLARE
 BEGIN
     FOR wrapper IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'external'::regnamespace LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO almagest_external_definer', wrapper);
+        -- A session could have plans printed to it, with the values in them, or patterns read in another way.
+        EXECUTE format('ALTER FUNCTION %s SET client_min_messages = error', wrapper);
+        EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on', wrapper);
     END LOOP;
 END;
 $$;
@@ -81,7 +84,11 @@ GRANT EXECUTE ON FUNCTION
     almagest.is_public_path(text[], almagest.audience_policy),
     almagest.check_public_name(text, text, text, text[], almagest.audience_policy),
     almagest.check_public_fields(jsonb, almagest.audience_policy),
+    almagest.search_names(jsonb),
     almagest.check_public_names(jsonb, text, text[], almagest.audience_policy),
+    almagest.read_paths(jsonb),
+    almagest.holds_hidden(jsonb, text),
+    almagest.public_where(jsonb, text),
     almagest.public_search(jsonb, almagest.audience_policy),
     almagest.public_collection_search(jsonb, almagest.audience_policy),
     almagest.ledger_hash()
