@@ -22,12 +22,12 @@ DECLARE
     keys text[] := almagest.port_property_path(name, ids);
 BEGIN
     -- No keys: a column of its own, that is an id, a time or the geometry.
-    IF keys IS NULL OR almagest.is_public_path(keys, policy) AND cardinality(keys) = CASE
+    IF keys IS NULL OR almagest.is_public_path(keys, policy) AND cardinality(keys) = (CASE
         -- Collections are searched as if all their members were properties.
         WHEN about = 'collections' AND keys[2] = 'summaries' THEN 3
         WHEN about = 'collections' AND keys[2] IN ('assets', 'item_assets', 'links', 'properties') THEN NULL
         -- No deeper: what stands beside a hidden href is hidden too.
-        ELSE 2 END
+        ELSE 2 END)
     THEN
         RETURN;
     END IF;
@@ -49,7 +49,7 @@ BEGIN
     FOR name IN SELECT jsonb_path_query(fields, '$.*[*]') #>> '{}' LOOP
         keys := string_to_array(name, '.');
         -- What is cut out of a thing has no href any more by which it would be judged.
-        IF cardinality(keys) > CASE WHEN keys[1] IN ('properties', 'summaries') THEN 2 ELSE 1 END OR EXISTS (
+        IF cardinality(keys) > (CASE WHEN keys[1] IN ('properties', 'summaries') THEN 2 ELSE 1 END) OR EXISTS (
             SELECT FROM unnest(keys || name) AS k(key)
             WHERE k.key = 'href' OR almagest.is_hidden_name(k.key, policy.hidden_properties)
         ) THEN
