@@ -2,7 +2,8 @@
 
 CREATE OR REPLACE FUNCTION almagest.port_collection(collection_id text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT pgstac.get_collection(collection_id) $$;
+-- Not get_collection: its search_path lets temporary tables of the session stand for pgSTAC's.
+AS $$ SELECT c.content FROM pgstac.collections AS c WHERE c.id = collection_id $$;
 COMMENT ON FUNCTION almagest.port_collection(text) IS 'A collection document; NULL if there is none.';
 
 
