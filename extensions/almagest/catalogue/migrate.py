@@ -117,10 +117,20 @@ def verify(connection: psycopg.Connection) -> list[str]:
     granted = connection.execute(
         """
         SELECT p.oid::regprocedure::text FROM pg_proc p
-        WHERE p.pronamespace = to_regnamespace('almagest') AND has_function_privilege('public', p.oid, 'execute')
+        WHERE p.pronamespace IN (to_regnamespace('almagest'), to_regnamespace('external'))
+          AND has_function_privilege('public', p.oid, 'execute')
         """
     ).fetchall()
     problems += [f"{name} may be executed by everybody" for (name,) in granted]
+    # A database restored without its own grants has lost this one.
+    row = connection.execute(
+        """
+        SELECT has_database_privilege(r.oid, current_database(), 'temporary')
+        FROM pg_roles AS r WHERE r.rolname = 'almagest_external'
+        """
+    ).fetchone()
+    if row and row[0]:
+        problems.append("almagest_external may make temporary tables: run `almagest db migrate`")
     return problems
 
 
