@@ -23,7 +23,7 @@ import numpy
 import pytest
 import rasterio
 
-from almagest.catalogue import loading
+from almagest.catalogue import database, loading
 from almagest.core.settings import Settings
 from support import rasters
 
@@ -88,9 +88,11 @@ def store(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def tiler(settings: Settings, store: Path, home: Path) -> Iterator[httpx.Client]:
-    """A tile process."""
+@pytest.fixture(params=["internal", "external"])
+def tiler(settings: Settings, store: Path, home: Path, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A tile process of each audience."""
+    audience = request.param
+    prefix = {"internal": "/api/tiles", "external": "/external/tiles"}[audience]
     socket = home / "tiles.sock"
     environment = {
         "PYTHONPATH": ":".join(ROOTS),
@@ -103,17 +105,18 @@ def tiler(settings: Settings, store: Path, home: Path) -> Iterator[httpx.Client]
         "ALMAGEST_STORE_ROOTS": str(store),
         "ALMAGEST_ASSET_HOSTS": "data.example.org",
     }
-    command = [sys.executable, "-W", "ignore", "-m", "almagest.services.tiles", "--uds", str(socket)]
+    command = [sys.executable, "-W", "ignore", "-m", "almagest.services.tiles"]
+    command += ["--audience", audience, "--uds", str(socket)]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     transport = httpx.HTTPTransport(uds=str(socket))
     headers = {"X-Scopes": "catalogue:read"}
-    client = httpx.Client(transport=transport, base_url="http://tiles", headers=headers, timeout=30, trust_env=False)
+    client = httpx.Client(transport=transport, base_url=f"http://tiles{prefix}", headers=headers, timeout=30, trust_env=False)
     try:
         deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if client.get("/readyz").status_code == 200:
+                if client.get("http://tiles/readyz").status_code == 200:
                     break
             assert process.poll() is None, (home / "log").read_text()
             assert time.monotonic() < deadline, (home / "log").read_text()
@@ -183,11 +186,17 @@ def serve(settings: Settings, **hrefs: str) -> None:
         for name, href in hrefs.items()
     ]
     loading.load_documents(settings, [rasters.collection("attacks")], items)
+    with database.connect(settings, "postgres") as connection:
+        # The worst that an operator can do: everything is for outsiders, whatever it points to.
+        connection.cursor().executemany(
+            "INSERT INTO almagest.exposed VALUES ('attacks', %s, 'visual', %s) ON CONFLICT DO NOTHING",
+            [(name, href) for name, href in hrefs.items() if href.startswith(("file:///", "s3://"))],
+        )
 
 
 def pictures(tiler: httpx.Client, name: str) -> Iterator[tuple[str, httpx.Response]]:
     """Every way to have pixels of an item, the small ones too, for which overviews are read."""
-    of_item, of_collection = f"/api/tiles/collections/attacks/items/{name}", "/api/tiles/collections/attacks"
+    of_item, of_collection = f"/collections/attacks/items/{name}", "/collections/attacks"
     for address in (
         f"{of_item}/preview.npy?max_size=16",
         f"{of_item}/preview.npy",
@@ -269,7 +278,7 @@ def test_files_beside_an_image(tiler: httpx.Client, settings: Settings, store: P
     serve(settings, **{name: (store / f"{name}.tif").as_uri() for name in ("ovr", "msk", "aux")})
     for name in ("ovr", "msk", "aux"):
         reads_nothing(tiler, name, is_an_image=True)
-        values = numpy.load(_file(tiler.get(f"/api/tiles/collections/attacks/items/{name}/preview.npy?max_size=16")))
+        values = numpy.load(_file(tiler.get(f"/collections/attacks/items/{name}/preview.npy?max_size=16")))
         assert (values[0] == 7).all()
 
 
@@ -318,7 +327,7 @@ def test_requests_that_lead_out(
     dark(store / "good.tif")
     serve(settings, good=(store / "good.tif").as_uri())
     secret, local = outside / "secret.tif", f"http://127.0.0.1:{internal.server_port}/a.tif"
-    address = "/api/tiles/collections/attacks/items/good/preview.npy?max_size=16"
+    address = "/collections/attacks/items/good/preview.npy?max_size=16"
     for target in (str(secret), secret.as_uri(), local, "/vsicurl/" + local, "file:///etc/passwd"):
         for parameter in ("url", "src_path", "path", "dataset", "asset_href", "input"):
             response = tiler.get(address, params={"max_size": "16", parameter: target})
@@ -329,8 +338,8 @@ def test_requests_that_lead_out(
             assert response.status_code in {200, 400, 404}, (parameter, response.text)
             assert bytes([SECRET_PIXEL]) * 8 not in response.content
     for path in ("cog", "external", "stac", "mosaicjson"):
-        assert tiler.get(f"/api/tiles/{path}/info", params={"url": str(secret)}).status_code == 404
-        assert tiler.get(f"/api/tiles/{path}/WebMercatorQuad/tilejson.json", params={"url": local}).status_code == 404
+        assert tiler.get(f"/{path}/info", params={"url": str(secret)}).status_code == 404
+        assert tiler.get(f"/{path}/WebMercatorQuad/tilejson.json", params={"url": local}).status_code == 404
     assert internal.asked == []
 
 
