@@ -1,0 +1,375 @@
+"""Faults planted on purpose. A harness that lets one of them pass would let a real one pass."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from almagest.catalogue import database
+from almagest.catalogue.paging import TokenKey
+from almagest.core.settings import Settings
+from almagest.services.leaks.grammar import TOPICS, Topic
+
+_SQL = resources.files("almagest.catalogue") / "sql"
+_PROJECTION = "audience/functions/20_projection.sql"
+_SEARCH = "audience/functions/30_search.sql"
+_EXTERNAL = "audience/functions/40_external.sql"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault.
+
+    Attributes:
+        leak: what becomes visible.
+        file: of the SQL sets; empty where the fault is in Python.
+        edits: what stands in the file exactly once, and what stands there instead.
+        topics: requests that look for it in `make test`; all of them do in `make soak`.
+        strict: in which of the two worlds it is planted.
+    """
+
+    leak: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    topics: tuple[Topic, ...] = TOPICS
+    strict: bool = False
+
+    @contextlib.contextmanager
+    def planted(self, catalogues: tuple[Settings, ...]) -> Iterator[None]:
+        """Both catalogues have the fault."""
+        if not self.file:
+            with _audience_forgotten():
+                yield
+            return
+        sound = (_SQL / self.file).read_text(encoding="utf-8")
+        try:
+            _apply(catalogues, self.mutated(sound))
+            yield
+        finally:
+            _apply(catalogues, sound)
+
+    def mutated(self, text: str) -> str:
+        """The file with the fault."""
+        for old, new in self.edits:
+            found = text.count(old)
+            assert found == 1, (
+                f"{self.leak}: {self.file} holds {old!r} {found} times; the mutant must follow its change"
+            )
+            text = text.replace(old, new)
+        return text
+
+
+def _apply(catalogues: tuple[Settings, ...], text: str) -> None:
+    for settings in catalogues:
+        with database.connect(settings, settings.database.admin_user) as connection, connection.transaction():
+            connection.execute(text.encode())
+
+
+@contextlib.contextmanager
+def _audience_forgotten() -> Iterator[None]:
+    """Tokens are signed as if there were one audience."""
+    sign = TokenKey._mac
+
+    def forgetful(key: TokenKey, *arguments: object) -> bytes:
+        return sign(TokenKey(key.secret, "any"), *arguments)  # type: ignore[arg-type]
+
+    TokenKey._mac = forgetful  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        TokenKey._mac = sign  # type: ignore[method-assign]
+
+
+def _asked_for(purpose: str) -> tuple[str, str]:
+    """Outsiders may name hidden properties for one purpose."""
+    return (
+        "    IF keys IS NULL OR almagest.is_public_path(keys, policy)",
+        f"    IF purpose = '{purpose}' AND keys[1] = 'properties' OR keys IS NULL OR almagest.is_public_path(keys, policy)",
+    )
+
+
+_EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "assets of items",
+        _PROJECTION,
+        (("ELSE almagest.public_href(j.href, policy) END AS public_href", "ELSE j.href END AS public_href"),),
+        ("item", "items", "search"),
+    ),
+    Mutant(
+        "alternates of assets",
+        _PROJECTION,
+        (
+            (
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL\n"
+                "                    WHEN e.key = 'alternate' THEN e.value",
+            ),
+        ),
+        ("item", "items"),
+    ),
+    Mutant(
+        "links of items",
+        _PROJECTION,
+        (
+            (
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL\n"
+                "                    WHEN e.key = 'links' AND document_has_geometry THEN e.value",
+            ),
+            (
+                "    href text;\n    result jsonb;",
+                "    href text;\n    result jsonb;\n    document_has_geometry boolean := value ? 'geometry' OR value ? 'bbox';",
+            ),
+        ),
+        ("item", "items"),
+        strict=True,
+    ),
+    Mutant(
+        "links to internal items",
+        _PROJECTION,
+        (("IN ('', '.', '..') OR almagest.is_internal(names[1]) THEN", "IN ('', '.', '..') THEN"),),
+        ("item", "items", "collection"),
+        strict=True,
+    ),
+    Mutant(
+        "assets of collections",
+        _PROJECTION,
+        (
+            (
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL\n"
+                "                    WHEN place = 'document' AND e.key = 'assets' THEN e.value",
+            ),
+        ),
+        ("collection", "collections"),
+    ),
+    Mutant(
+        "assets that come back from item_assets",
+        _PROJECTION,
+        (
+            (
+                "WHEN j.public_href IS NULL THEN CASE WHEN j.in_base THEN almagest.port_marker() END",
+                "WHEN j.public_href IS NULL THEN NULL",
+            ),
+        ),
+        ("item", "items"),
+        strict=True,
+    ),
+    Mutant(
+        "hrefs of item_assets",
+        _PROJECTION,
+        (
+            (
+                "WHEN place = 'document' AND e.key = 'item_assets' THEN 'templates'",
+                "WHEN e.key = 'item_assets' THEN 'map'",
+            ),
+        ),
+        ("collection", "collections"),
+        strict=True,
+    ),
+    Mutant(
+        "internal collections in searches",
+        _SEARCH,
+        (
+            (
+                "ids := almagest.visible_collections(CASE WHEN search ? 'collections' THEN\n"
+                "        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END);",
+                "ids := coalesce(CASE WHEN search ? 'collections' THEN\n"
+                "        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END, "
+                + _EVERYTHING
+                + ");",
+            ),
+        ),
+        ("search", "items"),
+    ),
+    Mutant(
+        "internal collections among collections",
+        _SEARCH,
+        (
+            (
+                "ids := almagest.visible_collections(CASE WHEN search ? 'ids' THEN\n"
+                "        ARRAY(SELECT jsonb_path_query(search->'ids', '$[*]') #>> '{}') END);",
+                f"ids := {_EVERYTHING};",
+            ),
+        ),
+        ("collections", "plain"),
+        strict=True,
+    ),
+    Mutant(
+        "an internal collection by its id",
+        _EXTERNAL,
+        (
+            (
+                "    FROM almagest.audience_policy() AS p\n    WHERE NOT almagest.is_internal($1)",
+                "    FROM almagest.audience_policy() AS p",
+            ),
+        ),
+        ("collection", "items", "mosaics"),
+    ),
+    Mutant(
+        "internal items by their ids",
+        _EXTERNAL,
+        (
+            (
+                "LATERAL almagest.item_row($1, $2) AS r\n    WHERE NOT almagest.is_internal($1)",
+                "LATERAL almagest.item_row($1, $2) AS r",
+            ),
+        ),
+        ("item",),
+        strict=True,
+    ),
+    Mutant(
+        "queryables of internal collections",
+        _EXTERNAL,
+        (
+            (
+                "         almagest.visible_collections($1) AS ids,",
+                f"         LATERAL (SELECT coalesce($1, {_EVERYTHING})) AS i(ids),",
+            ),
+        ),
+        ("queryables",),
+    ),
+    Mutant(
+        "hidden queryables",
+        _EXTERNAL,
+        (("        WHERE keys IS NULL OR almagest.is_public_path(keys, p)", "        WHERE true"),),
+        ("queryables",),
+        strict=True,
+    ),
+    Mutant(
+        "tiles of internal items",
+        _EXTERNAL,
+        (
+            (
+                "LATERAL almagest.item_row($1, $2) AS r\n    WHERE NOT almagest.is_internal($1)",
+                "LATERAL almagest.item_row($1, $2) AS r",
+            ),
+        ),
+        ("pictures",),
+    ),
+    Mutant(
+        "internal items in mosaics",
+        _EXTERNAL,
+        (
+            (
+                "FROM almagest.mosaic_items(narrowed, geometry_geojson",
+                "FROM almagest.mosaic_items(search, geometry_geojson",
+            ),
+        ),
+        ("searches",),
+        strict=True,
+    ),
+    Mutant("filters by hidden properties", _SEARCH, (_asked_for("filter"),), ("search", "items", "mosaics")),
+    Mutant("sorting by hidden properties", _SEARCH, (_asked_for("sortby"),), ("search", "items"), strict=True),
+    Mutant("queries of hidden properties", _SEARCH, (_asked_for("query"),), ("search", "items"), strict=True),
+    Mutant(
+        "filters by assets",
+        _SEARCH,
+        (
+            (
+                "    IF keys IS NULL OR almagest.is_public_path(keys, policy)",
+                "    IF keys[1] = 'assets' OR keys IS NULL OR almagest.is_public_path(keys, policy)",
+            ),
+        ),
+        ("search", "items", "mosaics"),
+    ),
+    Mutant(
+        "free text in hidden properties",
+        _SEARCH,
+        (
+            (
+                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)\n"
+                "        WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));",
+                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)));",
+            ),
+        ),
+        ("search", "items"),
+        strict=True,
+    ),
+    Mutant(
+        "hidden properties in answers",
+        _PROJECTION,
+        (
+            (
+                "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
+                "CASE WHEN false THEN NULL",
+            ),
+        ),
+        ("item", "items", "collection"),
+    ),
+    Mutant(
+        "internal registered searches",
+        _EXTERNAL,
+        (("WHERE r.id = search_id AND r.audience = 'public'", "WHERE r.id = search_id"),),
+        ("searches",),
+    ),
+    Mutant(
+        "registered searches that name internal collections",
+        _EXTERNAL,
+        (
+            (
+                "      AND NOT EXISTS (SELECT FROM almagest.internal_collections(\n"
+                "          ARRAY(SELECT jsonb_path_query(r.search->'collections', '$[*]') #>> '{}')));",
+                ";",
+            ),
+        ),
+        ("searches",),
+    ),
+    Mutant(
+        "what exists, by the words of an error",
+        _SEARCH,
+        (
+            (
+                "    is_empty := ids = '{}';",
+                "    IF ids = '{}' AND EXISTS (SELECT FROM almagest.port_collection_ids() AS c(id)\n"
+                "                              WHERE search->'collections' ? c.id) THEN\n"
+                "        RAISE EXCEPTION 'collections: these are not for you.';\n"
+                "    END IF;\n"
+                "    is_empty := ids = '{}';",
+            ),
+        ),
+        ("search", "items"),
+        strict=True,
+    ),
+    Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items")),
+    Mutant(
+        "files that were never exposed",
+        _EXTERNAL,
+        (
+            (
+                "    JOIN almagest.exposed AS e ON (e.collection, e.item, e.key) = ($1, $2, $3) AND e.location = a.location\n",
+                "",
+            ),
+        ),
+        ("assets",),
+    ),
+    Mutant(
+        "files of internal collections",
+        _EXTERNAL,
+        (
+            (
+                "    WHERE NOT almagest.is_internal($1) AND NOT almagest.is_hidden_name($3,",
+                "    WHERE NOT almagest.is_hidden_name($3,",
+            ),
+        ),
+        ("assets",),
+        strict=True,
+    ),
+    Mutant(
+        "what stands in the place of an exposed file by now",
+        _EXTERNAL,
+        ((" AND e.location = a.location", ""),),
+        ("assets",),
+        strict=True,
+    ),
+    Mutant(
+        "that an asset was exposed once",
+        _PROJECTION,
+        (("WHEN e.location = j.href THEN", "WHEN e.location IS NOT NULL THEN"),),
+        ("item", "items", "pictures"),
+    ),
+)
