@@ -82,12 +82,12 @@ def _audience_forgotten() -> Iterator[None]:
         TokenKey._mac = sign  # type: ignore[method-assign]
 
 
+_NAMED = "    IF keys IS NULL OR almagest.is_public_path(keys, policy)"
+
+
 def _asked_for(purpose: str) -> tuple[str, str]:
     """Outsiders may name hidden properties for one purpose."""
-    return (
-        "    IF keys IS NULL OR almagest.is_public_path(keys, policy)",
-        f"    IF purpose = '{purpose}' AND keys[1] = 'properties' OR keys IS NULL OR almagest.is_public_path(keys, policy)",
-    )
+    return _NAMED, f"    IF purpose = '{purpose}' AND keys[1] = 'properties' OR{_NAMED.removeprefix('    IF')}"
 
 
 _EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
@@ -118,11 +118,11 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
                 "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL\n"
-                "                    WHEN e.key = 'links' AND document_has_geometry THEN e.value",
+                "                    WHEN e.key = 'links' AND of_an_item THEN e.value",
             ),
             (
                 "    href text;\n    result jsonb;",
-                "    href text;\n    result jsonb;\n    document_has_geometry boolean := value ? 'geometry' OR value ? 'bbox';",
+                "    href text;\n    result jsonb;\n    of_an_item boolean := value ? 'bbox';",
             ),
         ),
         ("item", "items"),
@@ -256,8 +256,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _EXTERNAL,
         (
             (
-                "FROM almagest.mosaic_items(narrowed, geometry_geojson",
-                "FROM almagest.mosaic_items(search, geometry_geojson",
+                "port_mosaic_query(\n        predicate, almagest.port_order_by(narrowed, false)",
+                "port_mosaic_query(\n        almagest.port_where(search), almagest.port_order_by(search, false)",
             ),
         ),
         ("searches",),
@@ -269,12 +269,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "filters by assets",
         _SEARCH,
-        (
-            (
-                "    IF keys IS NULL OR almagest.is_public_path(keys, policy)",
-                "    IF keys[1] = 'assets' OR keys IS NULL OR almagest.is_public_path(keys, policy)",
-            ),
-        ),
+        ((_NAMED, f"    IF keys[1] = 'assets' OR{_NAMED.removeprefix('    IF')}"),),
         ("search", "items", "mosaics"),
     ),
     Mutant(
@@ -341,8 +336,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _EXTERNAL,
         (
             (
-                "    JOIN almagest.exposed AS e ON (e.collection, e.item, e.key) = ($1, $2, $3) AND e.location = a.location\n",
-                "",
+                "    JOIN almagest.exposed AS e ON (e.collection",
+                "    LEFT JOIN almagest.exposed AS e ON (e.collection",
             ),
         ),
         ("assets",),

@@ -55,15 +55,13 @@ class Filters:
 
     def name(self) -> str:
         """Something to filter or sort by: more often than not it exists."""
-        kind = self.dice.weighed({"plain": 60, "column": 18, "prefixed": 14, "odd": 5, "cut": 3})
+        kind = self.dice.weighed({"property": 62, "any": 12, "column": 12, "prefixed": 10, "odd": 4})
         if kind == "column":
             return self.dice.one(_COLUMNS)
-        name = self.dice.one(self.words.names)
+        name = self.dice.one(self.words.names if kind == "any" else self.words.properties)
         if kind == "prefixed":
             return self.dice.one(_PREFIXES) + name
-        if kind == "odd":
-            return self.dice.one(_ODD)
-        return name.rpartition(".")[0] or name if kind == "cut" else name
+        return self.dice.one(_ODD) if kind == "odd" else name
 
     def value(self, name: str) -> Scalar:
         """Something to compare a name with, likely one of its values."""

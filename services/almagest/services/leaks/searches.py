@@ -76,13 +76,17 @@ class Searches:
             "datetime": (12, lambda: {"datetime": self.interval()}),
             "filter": (32, self._filter),
             "query": (10, lambda: {"query": self.filters.query()}),
-            "q": (10, lambda: {"q": self.dice.some(self.words.texts, 2)}),
+            "q": (14, lambda: {"q": self.dice.some(self.words.texts, 2)}),
             "sortby": (25, lambda: {"sortby": [self._sort_key() for _ in range(1 + self.dice.below(2))]}),
             "fields": (15, self._fields),
         }
 
     def _drawn(self, parts: Mapping[str, tuple[int, Callable[[], Body]]]) -> Body:
         body: Body = {}
+        if self.dice.chance(45):
+            # One condition alone: it is not outshone by others.
+            body = parts[self.dice.weighed({name: percent for name, (percent, _) in parts.items()})][1]()
+            parts = {name: parts[name] for name in ("fields", "limit")}
         for percent, part in parts.values():
             if self.dice.chance(percent):
                 body |= part()

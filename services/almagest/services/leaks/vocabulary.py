@@ -30,6 +30,7 @@ class Words:
         collections: ids.
         items: collection and id.
         assets: collection, item and key.
+        properties: names of those of items, and of queryables.
         names: of members of items and collections, with dots where they are nested; some name nothing.
         values: scalars that stand in documents.
         by_name: of those, which stand under a name.
@@ -42,6 +43,7 @@ class Words:
     collections: Sequence[str]
     items: Sequence[tuple[str, str]]
     assets: Sequence[tuple[str, str, str]]
+    properties: Sequence[str]
     names: Sequence[str]
     values: Sequence[Scalar]
     by_name: Mapping[str, Sequence[Scalar]]
@@ -65,6 +67,7 @@ class _Collection:
         self.collections: set[str] = {"no-such-collection", "collections"}
         self.items: set[tuple[str, str]] = {("no-such-collection", "no-such-item")}
         self.assets: set[tuple[str, str, str]] = {("no-such-collection", "no-such-item", "no-such-key")}
+        self.properties: set[str] = {"no_such_name"}
         self.by_name: dict[str, set[Scalar]] = {"no_such_name": {1}}
         self.texts: set[str] = {"nowhere"}
         self.times: set[str] = {"2024-01-01T00:00:00Z"}
@@ -75,6 +78,7 @@ class _Collection:
         self.searches |= {found for (found,) in connection.execute("SELECT id FROM almagest.registered_search")}
         for name in self._one(connection, "SELECT queryables(NULL)").get("properties", {}):
             self.by_name.setdefault(name, set())
+            self.properties.add(name)
         for (identifier,) in connection.execute("SELECT collection_ids()").fetchall():
             self.collections.add(identifier)
             document = connection.execute("SELECT collection_document(%s)", (identifier,)).fetchone()
@@ -89,6 +93,7 @@ class _Collection:
             collections=sorted(self.collections),
             items=sorted(self.items),
             assets=sorted(self.assets),
+            properties=sorted(self.properties),
             names=names,
             values=_ordered({value for values in self.by_name.values() for value in values} | {""}),
             by_name={name: _ordered(values) for name, values in self.by_name.items() if values},
@@ -115,6 +120,7 @@ class _Collection:
         properties = document.get("properties")
         for key, value in properties.items() if isinstance(properties, Mapping) else ():
             self._member(key, value)
+            self.properties.add(key)
             if key.endswith("datetime") and isinstance(value, str):
                 self.times.add(value)
         for key, value in document.items():
@@ -125,6 +131,8 @@ class _Collection:
                 self.texts |= set(_WORD.findall(json.dumps(text, ensure_ascii=False)))
 
     def _member(self, name: str, value: Any) -> None:
+        # What holds others has a name as well.
+        self.by_name.setdefault(name, set())
         for path, leaf in _leaves(name, value):
             self.by_name.setdefault(path, set()).add(leaf)
 
