@@ -9,20 +9,20 @@ COMMENT ON FUNCTION almagest.audience_policy() IS 'The policy, to be read once a
 CREATE OR REPLACE FUNCTION almagest.internal_collections(ids text[]) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = almagest, pg_temp
 AS $$
+    WITH patterns AS MATERIALIZED (
+        SELECT length(r.pattern) AS length, r.internal,
+               replace(regexp_replace(r.pattern, '([\\%_])', '\\\1', 'g'), '*', '%') AS likeness
+        FROM almagest.collection_rule AS r
+        WHERE strpos(r.pattern, '*') > 0
+    )
     SELECT c.id
     FROM unnest(ids) AS c(id)
     CROSS JOIN almagest.audience_policy AS p
-    LEFT JOIN LATERAL (
-        SELECT r.internal
-        FROM almagest.collection_rule AS r
-        WHERE r.pattern = c.id
-           OR strpos(r.pattern, '*') > 0
-              AND c.id LIKE replace(regexp_replace(r.pattern, '([\\%_])', '\\\1', 'g'), '*', '%')
-        -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
-        ORDER BY r.pattern = c.id DESC, length(r.pattern) DESC, r.internal DESC
-        LIMIT 1
-    ) AS rule ON true
-    WHERE coalesce(rule.internal, p.internal_by_default)
+    LEFT JOIN almagest.collection_rule AS named ON named.pattern = c.id
+    -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
+    WHERE coalesce(named.internal, (
+        SELECT r.internal FROM patterns AS r WHERE c.id LIKE r.likeness ORDER BY r.length DESC, r.internal DESC LIMIT 1
+    ), p.internal_by_default)
 $$;
 COMMENT ON FUNCTION almagest.internal_collections(text[]) IS
     'Which of these ids belong to internal-only collections, whether or not they exist.';

@@ -16,23 +16,30 @@ COMMENT ON FUNCTION almagest.percent_decoded(text) IS 'A segment of an address a
 
 
 CREATE OR REPLACE FUNCTION almagest.percent_encoded(segment text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(string_agg(
-        CASE WHEN c ~ '^[A-Za-z0-9._~!$&''()*+,;=:@-]$' THEN c
-             ELSE (SELECT string_agg('%' || upper(b), '' ORDER BY o)
-                   FROM regexp_matches(encode(convert_to(c, 'UTF8'), 'hex'), '..', 'g') WITH ORDINALITY AS h(bytes, o),
-                        LATERAL unnest(h.bytes) AS b) END, '' ORDER BY n), '')
-    FROM regexp_split_to_table(segment, '') WITH ORDINALITY AS s(c, n)
+BEGIN
+    IF segment ~ '^[A-Za-z0-9._~!$&''()*+,;=:@-]*$' THEN
+        RETURN segment; -- as nearly every id
+    END IF;
+    RETURN (
+        SELECT string_agg(
+            CASE WHEN c ~ '^[A-Za-z0-9._~!$&''()*+,;=:@-]$' THEN c
+                 ELSE (SELECT string_agg('%' || upper(b), '' ORDER BY o)
+                       FROM regexp_matches(encode(convert_to(c, 'UTF8'), 'hex'), '..', 'g') WITH ORDINALITY AS h(bytes, o),
+                            LATERAL unnest(h.bytes) AS b) END, '' ORDER BY n)
+        FROM regexp_split_to_table(segment, '') WITH ORDINALITY AS s(c, n));
+END;
 $$;
 COMMENT ON FUNCTION almagest.percent_encoded(text) IS 'An id as a segment of an address (RFC 3986, pchar).';
 
 
 CREATE OR REPLACE FUNCTION almagest.exposed_href(origin text, collection text, item text, key text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = almagest, pg_temp
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Nothing but this: it is asked for every asset, and so becomes part of the statement that asks.
 AS $$
-    SELECT format('%s/external/assets/%s/%s/%s', origin, almagest.percent_encoded(collection),
-                  almagest.percent_encoded(item), almagest.percent_encoded(key))
+    SELECT origin || '/external/assets/' || almagest.percent_encoded(collection) || '/' || almagest.percent_encoded(item)
+        || '/' || almagest.percent_encoded(key)
 $$;
 COMMENT ON FUNCTION almagest.exposed_href(text, text, text, text) IS 'Where outsiders read an exposed asset.';
 
@@ -183,7 +190,7 @@ AS $$
         SELECT k.key, assets->k.key AS own, base_assets ? k.key AS in_base,
                coalesce(assets->k.key->>'href', base_assets->k.key->>'href') AS href
         FROM keys AS k
-    ), judged AS (
+    ), judged AS MATERIALIZED ( -- or the planner would write it out wherever it is named
         SELECT j.*, CASE
             WHEN jsonb_typeof(own) <> 'object' OR almagest.is_hidden_name(j.key, policy.hidden_properties) THEN NULL
             -- Exposed are bytes in a place: an asset that names another place by now is not the one that was exposed.
@@ -191,7 +198,7 @@ AS $$
             ELSE almagest.public_href(j.href, policy) END AS public_href
         FROM joined AS j
         LEFT JOIN almagest.exposed AS e ON e.collection = collection_id AND e.item = item_id AND e.key = j.key
-    ), kept AS (
+    ), kept AS MATERIALIZED (
         SELECT j.key, CASE
             WHEN j.public_href IS NULL THEN CASE WHEN j.in_base THEN almagest.port_marker() END
             WHEN j.own IS NULL AND j.public_href = j.href THEN NULL

@@ -172,6 +172,7 @@ CREATE OR REPLACE FUNCTION almagest.public_collection_search(search jsonb, polic
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
+    suspicion text := almagest.suspicion(policy);
     ids text[];
     narrowed jsonb;
 BEGIN
@@ -192,13 +193,16 @@ BEGIN
     -- To pgSTAC, collections are items of a collection called so; with these ids beside it, names mean what they mean for them.
     PERFORM almagest.check_public_names(narrowed, 'collections', ARRAY['collections'] || ids, policy);
     narrowed := narrowed || jsonb_build_object('collections', ARRAY['collections'] || ids);
-    -- As with items: what holds something hidden in what the search reads of it is not found.
-    RETURN narrowed || jsonb_build_object('ids', ARRAY(
-        SELECT c.id
-        FROM unnest(ids) AS c(id), almagest.collection_document(c.id) AS document
-        WHERE NOT EXISTS (
-            SELECT FROM almagest.read_paths(narrowed) AS keys
-            WHERE almagest.holds_hidden(document #> keys[2:], almagest.suspicion(policy)))));
+    IF EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL) THEN
+        -- As with items: what holds something hidden in what the search reads of it is not found.
+        ids := ARRAY(
+            SELECT c.id
+            FROM unnest(ids) AS c(id), almagest.collection_document(c.id) AS document
+            WHERE NOT EXISTS (
+                SELECT FROM almagest.read_paths(narrowed) AS keys
+                WHERE almagest.holds_hidden(document #> keys[2:], suspicion)));
+    END IF;
+    RETURN narrowed || jsonb_build_object('ids', ids);
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_collection_search(jsonb, almagest.audience_policy) IS

@@ -121,6 +121,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
+    suspicion text := almagest.suspicion(policy);
     narrowed jsonb := almagest.public_collection_search(search, policy);
     reads_content boolean := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
     found jsonb;
@@ -128,7 +129,7 @@ BEGIN
     found := almagest.collection_page(narrowed);
     RETURN jsonb_set(found, '{collections}', (
         SELECT coalesce(jsonb_agg(
-            almagest.public_document(c.document, 'document', policy, almagest.suspicion(policy)) ORDER BY n), '[]')
+            almagest.public_document(c.document, 'document', policy, suspicion) ORDER BY n), '[]')
         FROM jsonb_array_elements(found->'collections') WITH ORDINALITY AS c(document, n)));
 EXCEPTION WHEN data_exception THEN
     IF NOT reads_content THEN

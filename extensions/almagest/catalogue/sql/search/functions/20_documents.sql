@@ -44,7 +44,8 @@ CREATE OR REPLACE FUNCTION almagest.asset_location(
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$
     SELECT a.asset->>'href', a.asset->>'type'
-    FROM (SELECT almagest.item_document($1, $2)->'assets'->$3) AS a(asset)
+    FROM almagest.port_item($1, $2) AS r,
+         almagest.port_hydrate(r.item::jsonb->'assets'->$3, r.base::jsonb->'assets'->$3) AS a(asset)
     WHERE a.asset->>'href' ~ '^(file:///|s3://)'
 $$;
 COMMENT ON FUNCTION almagest.asset_location(text, text, text) IS
