@@ -99,24 +99,43 @@ def revealed(value: Any, *, whole: bool) -> Any:
     return value
 
 
-def script(folder: Path, *, strict: bool) -> Iterator[Write]:
-    """The writes in order. strict: `keywords` are hidden too, and collections are internal unless a rule says not."""
+@dataclass(frozen=True)
+class Kind:
+    """Of which kind the catalogues are.
+
+    Attributes:
+        strict: `keywords` are hidden too, and collections are internal unless a rule says not.
+        nested: visible properties have hidden members.
+    """
+
+    strict: bool = False
+    nested: bool = False
+
+    @property
+    def keywords(self) -> Any:
+        return Hidden(["classified", "umbra"]) if self.strict else ["lake", "shore"]
+
+    def inside(self, **members: Any) -> Document:
+        return {f"almagest:{name}": Hidden(value) for name, value in members.items()} if self.nested else {}
+
+
+def script(folder: Path, kind: Kind) -> Iterator[Write]:
+    """The writes in order."""
     for pattern in ("secret-*", "later-internal", "almagest-canary"):
         yield Rule(pattern, "internal")
     for pattern in ("open*", "pictures", "plainest", "ended", "secret-*-told"):
         yield Rule(pattern, "public")
-    keywords = Hidden(["classified", "umbra"]) if strict else ["lake", "shore"]
-    yield from _open(keywords)
+    yield from _open(kind)
     yield from _pictures(folder)
     yield from _internal(folder)
     yield from _searches()
-    yield from _afterwards(keywords)
+    yield from _afterwards(kind)
 
 
-def _open(keywords: Any) -> Iterator[Write]:
+def _open(kind: Kind) -> Iterator[Write]:
     yield Api("POST", "/collections", _collection("plainest", title="Plainest"))
     # Our own API refuses templates with an href; pgSTAC's loader does not.
-    yield Load((_open_collection(keywords, "/srv/quality", "department seven"),), ())
+    yield Load((_open_collection(kind, "/srv/quality", "department seven"),), ())
     # Values that pgSTAC indexes and shows as queryables, by rows that stand in one catalogue or in both.
     yield Queryable("grade", (), wrapper="to_float")
     yield Queryable("almagest:grade", (), wrapper="to_float", hidden=True)
@@ -124,8 +143,8 @@ def _open(keywords: Any) -> Iterator[Write]:
     yield Queryable("shortcut", (), path=("properties", "almagest:grade"))
     yield Queryable("asset_href", (), path=("assets", "quality", "href"))
     for number in range(9):
-        yield Api("POST", "/collections/open/items", _open_item(number, keywords))
-    loaded = tuple(_open_item(number, keywords) for number in range(9, 14))
+        yield Api("POST", "/collections/open/items", _open_item(number, kind))
+    loaded = tuple(_open_item(number, kind) for number in range(9, 14))
     yield Load((), loaded)
     for number in range(3):
         item = rasters.item(
@@ -135,11 +154,11 @@ def _open(keywords: Any) -> Iterator[Write]:
         yield Api("POST", "/collections/plainest/items", item)
 
 
-def _open_collection(keywords: Any, shelf: str, owner: str) -> Document:
+def _open_collection(kind: Kind, shelf: str, owner: str) -> Document:
     return _collection(
         "open",
         title="Open scenes",
-        keywords=keywords,
+        keywords=kind.keywords,
         links=[
             {"rel": "license", "href": "https://example.org/license"},
             Hidden({"rel": "describedby", "href": "file:///srv/internal/manual.pdf"}),
@@ -174,7 +193,7 @@ def _open_collection(keywords: Any, shelf: str, owner: str) -> Document:
     )
 
 
-def _open_item(number: int, keywords: Any) -> Document:
+def _open_item(number: int, kind: Kind) -> Document:
     west = 10.0 + number / 5
     item = rasters.item(
         f"scene-{number:02}",
@@ -195,15 +214,15 @@ def _open_item(number: int, keywords: Any) -> Document:
         grade=(number * 5) % 11,
         platform="sat-a" if number % 3 else "sat-b",
         sun_angle=number * 1.5,
-        processing={"software": {"tool": "1.2"}, "almagest:node": Hidden(f"node-{number}")},
-        keywords=keywords,
+        processing={"software": {"tool": "1.2"}, **kind.inside(node=f"node-{number}")},
+        keywords=kind.keywords,
     )
     properties, assets = item["properties"], item["assets"]
     properties["almagest:grade"] = Hidden((number * 3) % 7)
     properties["almagest:name"] = Hidden(f"umbra-{number}")
     properties["operator_note"] = Hidden(f"see ticket {1000 - number}")
     properties["cloud"] = None if number % 4 == 0 else number
-    properties["many"] = [{"label": "one", "almagest:mark": Hidden(True)}, {"label": "two"}]
+    properties["many"] = [{"label": "one", **kind.inside(mark=True)}, {"label": "two"}]
     assets["quality"] = Hidden(
         {
             "title": "Quality",
@@ -291,17 +310,17 @@ def _searches() -> Iterator[Write]:
     yield Register({"filter": named, "filter-lang": "cql2-json"}, public=True, hidden=True)
 
 
-def _afterwards(keywords: Any) -> Iterator[Write]:
+def _afterwards(kind: Kind) -> Iterator[Write]:
     """Changes of what is there: public ones, hidden ones, and what is deleted again."""
     yield Api("PATCH", "/collections/open/items/scene-03", {"properties": {"grade": 20}})
     yield Api("PATCH", "/collections/open/items/scene-04", {"properties": {"almagest:grade": 99}}, hidden=True)
     secret = {"assets": {"extra": {"href": "file:///srv/extra.tif"}}, "properties": {"operator_note": None}}
     yield Api("PATCH", "/collections/open/items/scene-05", secret, hidden=True)
-    yield Load((_open_collection(keywords, "/srv/elsewhere", "department eight"),), (), hidden=True)
+    yield Load((_open_collection(kind, "/srv/elsewhere", "department eight"),), (), hidden=True)
     yield Api("DELETE", "/collections/open/items/scene-06")
     yield Api("POST", "/collections", _collection("ended", title="Ended"))
     yield Api("DELETE", "/collections/ended")
-    late = _open_item(20, keywords)
+    late = _open_item(20, kind)
     yield Api("POST", "/collections/open/items", late)
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})
     nothing["properties"]["almagest:only"] = Hidden(1)

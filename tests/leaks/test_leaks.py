@@ -7,8 +7,10 @@ request by which the two catalogues of a world can be told apart is printed as i
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -30,12 +32,14 @@ from almagest.services.stac import routes as stac
 from almagest.services.tiles import routes as tiles
 from leaks import worlds
 from leaks.mutants import MUTANTS, Mutant
+from leaks.script import Kind
 from support.cluster import Cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-#: Requests to each of the two worlds.
+#: Requests to each of the two worlds, drawn evenly; hypothesis, which shrinks what it finds, draws some more.
 REQUESTS = 1_000
+SHRINKABLE = 150
 SOAK = 10
 #: Requests by which a mutant has to be caught in `make test`.
 TO_CATCH = 600
@@ -67,7 +71,7 @@ def arenas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         def arena(strict: bool) -> Arena:
             if strict not in made:
                 folder: Path = tmp_path_factory.mktemp("world")
-                catalogues = stack.enter_context(worlds.two(cluster, folder, strict=strict))
+                catalogues = stack.enter_context(worlds.two(cluster, folder, Kind(strict=strict)))
 
                 async def open_both() -> Pair:
                     sides = [await opened.enter_async_context(open_side(settings)) for settings in catalogues]
@@ -97,11 +101,11 @@ def requests(draw: Callable[[Any], Any], words: Words) -> Request:
     return Grammar(Dice(lambda below: draw(strategies.integers(0, below - 1))), words).request()
 
 
-def check(arena: Arena, examples: int, *, derandomize: bool) -> Tally:
+def check(arena: Arena, times: int, seed: int, *, derandomize: bool) -> Tally:
     tally = Tally()
 
     @hypothesis_settings(
-        max_examples=examples,
+        max_examples=times * SHRINKABLE,
         derandomize=derandomize,
         database=None,
         deadline=None,
@@ -118,6 +122,8 @@ def check(arena: Arena, examples: int, *, derandomize: bool) -> Tally:
         assert not found.differences, f"the two catalogues can be told apart:\n{arena.tell(found)}"
 
     equal()
+    arena.ask(islice(seeded(arena.words, seed), times * REQUESTS), tally)
+    assert not tally.differences, f"the two catalogues can be told apart (seed {seed}):\n{arena.tell(tally)}"
     return tally
 
 
@@ -125,17 +131,39 @@ def check(arena: Arena, examples: int, *, derandomize: bool) -> Tally:
 def test_two_catalogues_that_differ_only_in_what_is_hidden_answer_alike(
     arenas: Callable[[bool], Arena], strict: bool
 ) -> None:
-    tally = check(arenas(strict), REQUESTS, derandomize=True)
+    tally = check(arenas(strict), 1, 0, derandomize=True)
     assert tally.asked >= REQUESTS
     # Alike they would be, too, if nothing was ever answered.
     assert tally.statuses[200] + tally.statuses[204] > REQUESTS / 4
-    assert not tally.statuses[0] + tally.statuses[500], tally.statuses
+    assert not tally.statuses[0], tally.statuses
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("strict", BOTH)
 def test_they_answer_alike_ten_times_as_often(arenas: Callable[[bool], Arena], strict: bool) -> None:
-    assert check(arenas(strict), SOAK * REQUESTS, derandomize=False).asked >= SOAK * REQUESTS
+    tally = check(arenas(strict), SOAK, secrets.randbelow(2**32), derandomize=False)
+    assert tally.asked >= SOAK * REQUESTS
+
+
+@pytest.mark.xdist_group("leaks-True")
+@pytest.mark.xfail(strict=True, reason="items with something hidden in what a search reads are left out of its answer")
+def test_what_is_hidden_inside_of_a_visible_property_changes_no_search(cluster: Cluster, tmp_path: Path) -> None:
+    present = {"op": "not", "args": [{"op": "isNull", "args": [{"property": "processing"}]}]}
+    searches = (
+        {"filter": present, "filter-lang": "cql2-json"},
+        {"sortby": [{"field": "many", "direction": "asc"}]},
+        {"query": {"many": {"neq": "x"}}},
+    )
+
+    async def differences() -> Tally:
+        async with open_side(first) as one, open_side(second) as other:
+            asked = [Request("stac", "POST", ("search",), body=json.dumps(search).encode()) for search in searches]
+            await Pair(one, other).compare(asked, tally)
+            return tally
+
+    tally = Tally()
+    with worlds.two(cluster, tmp_path, Kind(nested=True)) as (first, second):
+        assert not asyncio.run(differences()).differences
 
 
 @pytest.mark.parametrize(("strict", "mutant"), PLANTED)

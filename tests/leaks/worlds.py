@@ -18,7 +18,7 @@ from almagest.catalogue import assets, audience, database, loading
 from almagest.core.settings import S3, Audience, Settings, Store
 from conftest import TEMPLATE, stac_client, tiles_client
 from leaks import script
-from leaks.script import Api, Expose, Load, Queryable, Register, Rule, Write, revealed
+from leaks.script import Api, Expose, Kind, Load, Queryable, Register, Rule, Write, revealed
 from support.cluster import Cluster
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ HIDDEN = ("operator_note",)
 
 
 @contextlib.contextmanager
-def two(cluster: Cluster, folder: Path, *, strict: bool) -> Iterator[tuple[Settings, Settings]]:
+def two(cluster: Cluster, folder: Path, kind: Kind) -> Iterator[tuple[Settings, Settings]]:
     """Settings of the catalogue that holds everything, and of the one that never got what is hidden.
 
     It is made by replaying, never by deleting from a copy: a copy has the same sequences, statistics and history, and
@@ -42,10 +42,12 @@ def two(cluster: Cluster, folder: Path, *, strict: bool) -> Iterator[tuple[Setti
                 cluster.settings(name),
                 store=Store(store_roots=(files,)),
                 s3=S3(bucket="own-bucket"),
-                audience=Audience(visible_buckets=("open-bucket",), collections="internal" if strict else "public"),
+                audience=Audience(
+                    visible_buckets=("open-bucket",), collections="internal" if kind.strict else "public"
+                ),
             )
             _bucket_keys(settings)
-            replay(settings, list(script.script(files, strict=strict)), whole=name == all_of_it, strict=strict)
+            replay(settings, list(script.script(files, kind)), whole=name == all_of_it, strict=kind.strict)
             sides.append(settings)
         yield sides[0], sides[1]
 

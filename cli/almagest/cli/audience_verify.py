@@ -1,0 +1,113 @@
+"""``almagest audience verify``: whether outsiders could tell what is hidden, tried out on copies of the catalogue."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from almagest.cli.output import console
+
+if TYPE_CHECKING:
+    from almagest.core.settings import Settings
+
+EPILOG = "Example: almagest audience verify --requests 5000"
+
+
+def verify(
+    requests: Annotated[int, typer.Option(min=1, help="How many requests to compare.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Another number asks other requests.")] = 0,
+) -> None:
+    """Copy the catalogue twice, delete what is hidden from one copy, and compare what outsiders are answered by both.
+
+    The catalogue itself is only read. Exit code 1 where the answers differ; the request is printed as a command.
+
+    This is weaker than the leak tests of the project: a copy that was purged has the same sequences and history as the
+    other one, so what these tell is not noticed. It takes twice the space of the database while it runs.
+    """
+    from almagest.cli.stack import session, supervisor
+
+    settings = session.attach()
+    with _copies(settings) as copies:
+        console.print(f"comparing {requests:,} requests", highlight=False)
+        result = subprocess.run(  # noqa: S603
+            [
+                *(sys.executable, "-P", "-m", "almagest.services.leaks", *copies),
+                *("--requests", str(requests), "--seed", str(seed)),
+            ],
+            env=supervisor.child_environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    print(result.stdout, end="")
+    if result.returncode not in {0, 3}:
+        from almagest.core.errors import ConfigurationError
+
+        lines = result.stderr.strip().splitlines() or ["the requests cannot be compared"]
+        raise ConfigurationError(lines[-1])
+    raise typer.Exit(1 if result.returncode else 0)
+
+
+@contextmanager
+def _copies(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Names of two databases that hold what the catalogue holds, dropped in the end."""
+    from psycopg import sql
+
+    from almagest.catalogue import database
+
+    stem = f"{settings.database.name}_verify_{secrets.token_hex(4)}"
+    first, second = f"{stem}_1", f"{stem}_2"
+    with (
+        database.translated(),
+        database.connect(settings, settings.database.admin_user, database="postgres") as connection,
+    ):
+        try:
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            console.print(f"copying the database {settings.database.name}", highlight=False)
+            connection.execute(statement.format(sql.Identifier(first), sql.Identifier("template0")))
+            _copy(settings, first)
+            connection.execute(statement.format(sql.Identifier(second), sql.Identifier(first)))
+            yield first, second
+        finally:
+            for name in (first, second):
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _copy(settings: Settings, name: str) -> None:
+    """Fills a new database with what the catalogue holds, of one moment, while others go on writing.
+
+    Raises:
+        ConfigurationError: it cannot be copied; says why.
+    """
+    from almagest.cli.stack import postgres
+    from almagest.core.errors import ConfigurationError
+
+    programs: Path = postgres.binaries(settings)
+    place = ["--host", settings.db_host, "--port", str(settings.database.port), "--no-password"]
+    place += ["--username", settings.database.admin_user]
+    with (
+        subprocess.Popen(  # noqa: S603
+            [str(programs / "pg_dump"), *place, "--format=custom", "--compress=0", settings.database.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as dump,
+        subprocess.Popen(  # noqa: S603
+            [str(programs / "pg_restore"), *place, "--exit-on-error", "--dbname", name],
+            stdin=dump.stdout,
+            stderr=subprocess.PIPE,
+        ) as restore,
+    ):
+        if dump.stdout is not None:
+            dump.stdout.close()
+        _, complaint = restore.communicate()
+        failed = dump.stderr.read() if dump.stderr is not None else b""
+    if dump.returncode or restore.returncode:
+        lines = (complaint or failed).decode(errors="replace").strip().splitlines() or ["it says nothing"]
+        raise ConfigurationError(f"The database cannot be copied: {'|'.join(lines)}")

@@ -1,0 +1,57 @@
+"""`almagest audience verify`, on catalogues that live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from almagest.cli.audience_verify import verify
+from almagest.core.settings import Settings
+from leaks import worlds
+from leaks.mutants import MUTANTS
+from leaks.script import Kind
+from support.cluster import Cluster
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("leaks-True")]
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    values = {
+        "HOME": settings.site.home,
+        "DB_HOST": settings.database.host,
+        "DB_PORT": settings.database.port,
+        "DB_NAME": settings.database.name,
+        "DB_ADMIN_USER": settings.database.admin_user,
+        "STORE_ROOTS": ",".join(map(str, settings.store.store_roots)),
+        "S3_BUCKET": settings.s3.bucket,
+        "AUDIENCE_VISIBLE_BUCKETS": ",".join(settings.audience.visible_buckets),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"ALMAGEST_{name}", str(value))
+
+
+def databases(cluster: Cluster) -> int:
+    with cluster.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM pg_database WHERE datname LIKE '%verify%'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_a_sound_catalogue_passes_and_one_that_leaks_does_not(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leak = next(mutant for mutant in MUTANTS if mutant.leak == "assets of items")
+    with worlds.two(cluster, tmp_path, Kind()) as (live, _):
+        environment(monkeypatch, live)
+        with pytest.raises(typer.Exit) as passed:
+            verify(requests=300, seed=0)
+        assert passed.value.exit_code == 0, capsys.readouterr().out
+        assert "no difference" in capsys.readouterr().out
+        with leak.planted((live,)), pytest.raises(typer.Exit) as failed:
+            verify(requests=300, seed=0)
+        assert failed.value.exit_code == 1
+        told = capsys.readouterr().out
+        assert "curl -i" in told
+        assert "10 differences" in told
+    assert databases(cluster) == 0
