@@ -30,6 +30,9 @@ SHOWN = [
     "https://stac.example.org/external/collections/a",
     "https://stac.example.org.evil.test/",
     "s3://open/a.tif",
+    "s3://open",
+    "S3://open/a.tif",
+    "HTTPS://example.org/a.tif",
     "",
 ]
 CAUGHT = [
@@ -108,6 +111,13 @@ def test_however_it_is_cut_it_never_arrives_whole(href: str, cuts: list[int], be
 @given(st.sampled_from(SHOWN), st.lists(st.integers(1, 160), max_size=8))
 def test_however_it_is_cut_what_may_be_seen_arrives(href: str, cuts: list[int]) -> None:
     text = document(href)
+    edges = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    assert answered([text[a:b] for a, b in itertools.pairwise(edges)]) == (200, text)
+
+
+@given(st.lists(st.integers(1, 160), max_size=8))
+def test_a_longer_name_that_ends_so_is_another_name(cuts: list[int]) -> None:
+    text = b'{"a":1,' + b" " * 60 + b'"x\\"href": "file:///a.tif"' + b" " * 60 + b"}"
     edges = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
     assert answered([text[a:b] for a, b in itertools.pairwise(edges)]) == (200, text)
 

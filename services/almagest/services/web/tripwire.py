@@ -41,18 +41,20 @@ class HiddenHref:
         """What the settings of this catalogue hide: other schemes, other buckets, and our own internal addresses."""
         origin = re.escape(settings.site.origin)
         shown = [
-            f"(?!{origin}/(?!external/))(?:{'|'.join(settings.audience.visible_schemes) or '(?!)'})://",
+            # As the database compares them: schemes in any letters, and a bucket may stand alone.
+            f"(?!{origin}/(?!external/))(?i:{'|'.join(settings.audience.visible_schemes) or '(?!)'})://",
             *(
-                f"s3://{re.escape(bucket)}/"
+                f'(?i:s3)://{re.escape(bucket)}[/?#"]'
                 for bucket in settings.audience.visible_buckets
                 if bucket != settings.s3.bucket
             ),
         ]
         # This much of a value tells it from all of these.
         enough = max(len(settings.site.origin) + len("/external/"), len("s3:///") + 63)
-        member = f'"href"\\s{{0,{_SPACES}}}:\\s{{0,{_SPACES}}}"'
+        # A backslash before it: the quote is part of a text, or of a longer name.
+        member = f'[^\\\\]"href"\\s{{0,{_SPACES}}}:\\s{{0,{_SPACES}}}"'
         pattern = f'{member}(?!{"|".join(shown)})(?=[^"]{{{enough}}}|[^"]{{1,{enough}}}")'
-        return cls(re.compile(pattern.encode()), len('"href":"') + 2 * _SPACES + enough)
+        return cls(re.compile(pattern.encode()), len(' "href":"') + 2 * _SPACES + enough)
 
     def found_in(self, text: bytes) -> bool:
         """Whether there is one."""
