@@ -270,6 +270,26 @@ def test_what_is_no_name_cannot_be_hidden(admin: psycopg.Connection, name: str) 
         audience.set_hidden(admin, hide=[name])
 
 
+def test_members_of_our_own_stay_hidden(admin: psycopg.Connection) -> None:
+    with pytest.raises(BadRequestError):
+        audience.set_hidden(admin, show=["almagest:*"])
+    assert not canary.run(admin)
+
+
+@pytest.mark.parametrize("origin", ["https://stac.example.org", "https://stac.example.org:443"])
+@pytest.mark.parametrize(
+    "named", ["https://stac.example.org", "https://stac.example.org:443", "HTTPS://STAC.example.org"]
+)
+def test_we_are_ourselves_however_our_port_is_written(
+    settings: Settings, admin: psycopg.Connection, outside: psycopg.Connection, origin: str, named: str
+) -> None:
+    audience.set_collections(admin, "secret", "internal")
+    admin.execute("UPDATE audience_policy SET origin = %s", (origin,))
+    secret = {"rel": "x", "href": f"{named}/api/collections/secret"}
+    loading.load_documents(settings, [collection()], [item(links=[secret])])
+    assert seen(outside)[0]["links"] == []
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What is left of documents
 

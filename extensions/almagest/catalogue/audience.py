@@ -20,6 +20,9 @@ Visibility = Literal["public", "internal"]
 #: The collection in which the canary plants what nobody outside may see. It stays internal-only for good.
 CANARY = "almagest-canary"
 
+#: Members that we write ourselves. They stay hidden for good: the canary looks for one.
+OURS = "almagest:*"
+
 _NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
 
 
@@ -122,12 +125,14 @@ def set_hidden(connection: psycopg.Connection, *, hide: Iterable[str] = (), show
     """Hides members of some names from outsiders, and no longer those of others.
 
     Raises:
-        BadRequestError: something is no name of a member.
+        BadRequestError: something is no name of a member, or it is our own members that would be shown.
     """
     hidden, shown = list(hide), list(show)
     for name in (*hidden, *shown):
         if not _NAME.fullmatch(name):
             raise BadRequestError(f"{name!r} is not the name of a member; a `*` may stand at its end.")
+    if OURS in shown:
+        raise BadRequestError(f"{OURS} tells how things came to be inside: it stays hidden.")
     connection.execute(
         """
         UPDATE almagest.audience_policy SET hidden_properties = (

@@ -72,7 +72,9 @@ AS $$
         CASE WHEN policy.visible_schemes = '{}' THEN '"href": '
              ELSE format('"href": (?!"(%s)://[^]["/?#@\\[:space:]]+[/?#"])',
                          array_to_string(policy.visible_schemes, '|')) END,
-        CASE WHEN policy.origin <> '' THEN '"href": "' || almagest.quote_regex(policy.origin) END,
+        -- Ourselves may be named with the port that goes without saying, and without it.
+        CASE WHEN policy.origin <> '' THEN
+            '"href": "' || almagest.quote_regex(regexp_replace(policy.origin, ':(80|443)$', '')) END,
         (SELECT format('"(%s)": ', string_agg(
             CASE WHEN right(h.pattern, 1) = '*' THEN almagest.quote_regex(rtrim(h.pattern, '*')) || '[^"]*'
                  ELSE almagest.quote_regex(h.pattern) END, '|'))
