@@ -151,6 +151,23 @@ def test_a_site_that_others_reach_is_fine_once_it_is_said_who_may_read(said: dic
     ports.check(Settings(site=site, database=Database(port=free_port())))
 
 
+def test_a_proxy_that_nobody_named_is_refused(home: Path) -> None:
+    def check(**said: str) -> None:
+        site = Site(home=home, port=free_port(), public_url="https://stac.example.org", **said)  # type: ignore[arg-type]
+        ports.check(Settings(site=site, database=Database(port=free_port())))
+
+    with pytest.raises(ConfigurationError, match=r"ALMAGEST_PUBLIC_URL.*ALMAGEST_TRUSTED_PROXIES"):
+        check()
+    check(trusted_proxies="127.0.0.1/32")
+    check(internal_read="key")
+    check(internal_networks="127.0.0.0/8")
+
+
+def test_a_public_url_of_this_machine_needs_no_proxy(home: Path) -> None:
+    site = Site(home=home, port=free_port(), public_url="http://localhost:8080")
+    ports.check(Settings(site=site, database=Database(port=free_port())))
+
+
 def test_the_public_listener_may_be_reached_by_all(home: Path) -> None:
     site = Site(home=home, port=free_port(), public_port=free_port(), public_bind="0.0.0.0")
     ports.check(Settings(site=site, database=Database(port=free_port())))

@@ -89,17 +89,29 @@ class Site(_Group):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach what is internal."""
-        try:
-            return ipaddress.ip_address(self.bind).is_loopback
-        except ValueError:
-            return self.bind == "localhost"
+        return _is_loopback(self.bind)
+
+    @property
+    def is_relayed_by_strangers(self) -> bool:
+        """Whether others come through a proxy that nobody has named, so that they look like this machine."""
+        host = urlsplit(self.public_url).hostname
+        return host is not None and self.is_loopback and not _is_loopback(host) and not self.trusted_proxies
 
     @property
     def is_open_to_the_world(self) -> bool:
         """Whether other machines can connect, and nobody has said which of them may read what is internal."""
         return (
-            not self.is_loopback and self.internal_read == "open" and "internal_networks" not in self.model_fields_set
+            (not self.is_loopback or self.is_relayed_by_strangers)
+            and self.internal_read == "open"
+            and "internal_networks" not in self.model_fields_set
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Database(_Group):

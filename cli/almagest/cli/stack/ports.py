@@ -16,6 +16,12 @@ def check(settings: Settings) -> None:
         ConfigurationError: names the port and the variable that moves it, or the address that is open to the world.
     """
     site = settings.site
+    if site.is_open_to_the_world and site.is_relayed_by_strangers:
+        raise ConfigurationError(
+            f"ALMAGEST_PUBLIC_URL: others reach {site.public_url} through a proxy, and all of them would look like this"
+            " machine, which may read everything: name the proxy in ALMAGEST_TRUSTED_PROXIES, or set"
+            " ALMAGEST_INTERNAL_READ=key, or ALMAGEST_INTERNAL_NETWORKS if the proxy asks who they are."
+        )
     if site.is_open_to_the_world:
         raise ConfigurationError(
             f"ALMAGEST_BIND: {site.bind} can be reached from other machines, and nobody has said which of them may read"
