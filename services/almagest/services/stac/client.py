@@ -13,7 +13,7 @@ from stac_fastapi.pgstac.core import clean_search_args
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from starlette.responses import Response
 
-from almagest.catalogue.filters import check_text
+from almagest.catalogue.filters import parse
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
@@ -167,22 +167,21 @@ def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     if bbox is not None and not all(map(math.isfinite, bbox)):
         raise BadRequestError("bbox: holds a number that is not finite.")
     base = {**base, "bbox": bbox}
-    names = ("intersects", "datetime", "fields", "sortby", "filter_expr", "filter_lang", "q")
+    names = ("intersects", "datetime", "fields", "sortby", "q")
     given: dict[str, Any] = {name: parameters.get(name) for name in names}
     for name in ("fields", "sortby"):
         listed: list[str] | None = given[name]
         given[name] = None if listed is None else [entry for entry in listed if entry.strip("+- ")]
-    if given["filter_expr"] and given["filter_lang"] != "cql2-json":
-        check_text(given["filter_expr"])
+    if expression := parameters.get("filter_expr"):
+        base["filter"] = parse(expression, parameters.get("filter_lang") or "cql2-text")
+        base["filter-lang"] = "cql2-json"
     try:
         base["query"] = orjson.loads(query) if query else None
         if not isinstance(base["query"], dict | None):
             raise BadRequestError("query: is not a JSON object.")
-        search: dict[str, Any] = clean_search_args(base, filter_query=given.pop("filter_expr"), **given)
+        search: dict[str, Any] = clean_search_args(base, **given)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"`query` and `intersects` take JSON: {error}.") from None
-    if "filter_lang" in search:
-        search["filter-lang"] = search.pop("filter_lang")
     return search
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from almagest.catalogue.hydration import base_item, join
+from almagest.core.errors import BadRequestError
 from almagest.services.stac.links import Links
 from almagest.services.stac.tiles import TileLinks
 from almagest.services.web.pool import Pool
@@ -115,8 +116,12 @@ class CollectionReader:
         return None if text is None else dict(orjson.loads(text))
 
     async def _page(self, search: Mapping[str, Any]) -> Document:
+        try:
+            printed = orjson.dumps(search).decode()
+        except TypeError:  # orjson reads deeper documents than it writes
+            raise BadRequestError("The search nests too deeply, or holds a number that is too large.") from None
         async with self.pool.connection() as connection:
-            text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", orjson.dumps(search).decode())
+            text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", printed)
         return dict(orjson.loads(text))
 
     async def _link(self, collections: list[Document], links: Links) -> None:

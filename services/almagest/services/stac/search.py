@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from almagest.services.web.pool import Pool
 DEFAULT_LIMIT = 10
 MAX_FIELDS = 100
 MAX_SORT_KEYS = 16
+#: Names, operators, lists and values of a filter or query. So many cost a second before a single row is read.
+MAX_PARTS = 10_000
 
 _PAGE = "SELECT item, base, sort_values, collection, id FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
 
@@ -118,12 +120,25 @@ class ItemSearch:
 
 
 def _check_size(search: Mapping[str, Any]) -> None:
-    """Refuses lists whose cost grows with every row of the page."""
+    """Refuses what costs much by itself, and lists whose cost grows with every row of the page."""
+    for name in ("filter", "query"):
+        if any(number == MAX_PARTS for number, _ in enumerate(_parts(search.get(name)))):
+            raise BadRequestError(f"{name}: at most {MAX_PARTS:,} names, operators and values at once.")
     fields = search.get("fields") or {}
     if len(fields.get("include") or ()) + len(fields.get("exclude") or ()) > MAX_FIELDS:
         raise BadRequestError(f"fields: at most {MAX_FIELDS} at once.")
     if len(search.get("sortby") or ()) > MAX_SORT_KEYS:
         raise BadRequestError(f"sortby: at most {MAX_SORT_KEYS} at once.")
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and all that it holds."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, dict | list):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _without_empty_fields(search: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,14 +1,12 @@
 """Conditions in the query of a collection's mosaic, as a STAC item search."""
 
-import json
 import math
 import re
 from typing import Annotated, Any, Literal
 
-from cql2 import Expr
 from fastapi import Query
 
-from almagest.catalogue.filters import check_text
+from almagest.catalogue.filters import parse
 from almagest.core.errors import BadRequestError
 
 _SORT_KEY = re.compile(r"\s*(?P<sign>[+-]?)(?P<name>[\w:.-]+)\s*")
@@ -39,7 +37,7 @@ def conditions(
     if sortby:
         search["sortby"] = [_sort_key(key) for key in sortby.split(",")]
     if filter_expression:
-        search["filter"] = _expression(filter_expression, filter_language)
+        search["filter"] = parse(filter_expression, filter_language)
         search["filter-lang"] = "cql2-json"
     return search
 
@@ -59,16 +57,3 @@ def _sort_key(key: str) -> dict[str, str]:
     if match is None:
         raise BadRequestError(f"sortby: {key!r} is not the name of a property.")
     return {"field": match["name"], "direction": "desc" if match["sign"] == "-" else "asc"}
-
-
-def _expression(text: str, language: str) -> dict[str, Any]:
-    if language == "cql2-text":
-        check_text(text)
-    try:
-        parsed = Expr(text).to_json() if language == "cql2-text" else json.loads(text)
-    except Exception as error:  # cql2's parser knows no narrower one
-        lines = str(error).strip().splitlines()
-        raise BadRequestError(f"filter: this is not {language}: {lines[-1] if lines else 'unreadable'}") from None
-    if not isinstance(parsed, dict) or "op" not in parsed:
-        raise BadRequestError(f"filter: this {language} is no condition.")
-    return parsed
