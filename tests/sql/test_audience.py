@@ -568,6 +568,21 @@ def test_only_public_searches_that_name_nothing_hidden_exist_outside(
 # The canary
 
 
+def test_the_canary_does_not_wait_for_readers(settings: Settings, admin: psycopg.Connection) -> None:
+    with database.connect(settings, "almagest_reader") as reader, reader.transaction():
+        reader.execute("SELECT * FROM search_page('{}', NULL, false, 1)")
+        admin.execute("SET lock_timeout = '2s'")
+        assert not canary.run(admin)
+    assert (
+        one(
+            admin,
+            "SELECT count(*) FROM search_page(%s::jsonb, NULL, false, 1)",
+            json.dumps({"collections": [audience.CANARY]}),
+        )
+        == 0
+    )
+
+
 def test_the_canary_passes_and_leaves_nothing(settings: Settings, admin: psycopg.Connection) -> None:
     assert canary.run(admin) == []
     assert one(admin, "SELECT count(*) FROM search_page('{}', NULL, false, 10)") == 0

@@ -29,6 +29,7 @@ _COLLECTION = {
     "links": [],
 }
 _ITEM = "canary"
+_DATETIME = "2000-01-01T00:00:00Z"
 
 Check = tuple[str, str, tuple[Any, ...]]
 
@@ -69,34 +70,47 @@ def run(connection: psycopg.Connection) -> list[str]:
 
 
 def _ensure_collection(connection: psycopg.Connection) -> None:
-    # Its partition stays: to make one would wait for every reader of the catalogue.
     row = connection.execute("SELECT almagest.port_collection_exists(%s)", (CANARY,)).fetchone()
-    if not row or not row[0]:
+    if row and row[0]:
+        return
+    with connection.transaction():
         connection.execute("SELECT almagest.create_collection(%s::jsonb)", (json.dumps(_COLLECTION),))
+        # Its first item makes a partition, which waits for every reader of the catalogue. The item goes, that stays.
+        connection.execute("SELECT almagest.create_items(%s::jsonb)", (json.dumps([_item()]),))
+        connection.execute("SELECT almagest.delete_item(%s, %s)", (CANARY, _ITEM))
 
 
-def _plant(connection: psycopg.Connection, word: str) -> str:
-    """An item full of hidden things, each holding ``word``, and a search for it; returns the search's id."""
-    hidden = {"href": f"file:///{word}/data.tif", "title": word}
-    item = {
+def _item(**more: object) -> dict[str, object]:
+    return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "id": _ITEM,
         "collection": CANARY,
         "geometry": {"type": "Point", "coordinates": [0, 0]},
         "bbox": [0, 0, 0, 0],
-        "properties": {"datetime": "2000-01-01T00:00:00Z", f"almagest:{word}": word, "almagest:canary": word},
-        "assets": {
+        "properties": {"datetime": _DATETIME},
+        "links": [],
+        "assets": {},
+        **more,
+    }
+
+
+def _plant(connection: psycopg.Connection, word: str) -> str:
+    """An item full of hidden things, each holding ``word``, and a search for it; returns the search's id."""
+    hidden = {"href": f"file:///{word}/data.tif", "title": word}
+    item = _item(
+        properties={"datetime": _DATETIME, f"almagest:{word}": word, "almagest:canary": word},
+        assets={
             "stored": hidden,
             "bare": {**hidden, "href": f"/{word}/data.tif"},
             "bucket": {**hidden, "href": f"s3://{word}/data.tif"},
             "remote": {"href": "https://example.org/data.tif", "alternate": {"here": hidden}},
         },
-        "links": [
+        links=[
             {"rel": "derived_from", "href": f"file:///{word}/source.json"},
             {"rel": "related", "href": "https://example.org/", "almagest:version": word},
         ],
-    }
+    )
     connection.execute("SELECT almagest.create_items(%s::jsonb)", (json.dumps([item]),))
     search = {"collections": [CANARY], "filter": {"op": "=", "args": [{"property": "id"}, word]}}
     row = connection.execute(
