@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from almagest.core.settings import Settings
 
 EPILOG = "Example: almagest audience verify --requests 5000"
+
+#: A dump empties the search path, but generated columns of pgSTAC call functions by their bare names.
+_EMPTY_PATH = b"SELECT pg_catalog.set_config('search_path', ''"
+_PATH = b"SELECT pg_catalog.set_config('search_path', 'pgstac, public', false);\n"
 
 
 def verify(
@@ -55,7 +61,7 @@ def verify(
     raise typer.Exit(1 if result.returncode else 0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _copies(settings: Settings) -> Iterator[tuple[str, str]]:
     """Names of two databases that hold what the catalogue holds, dropped in the end."""
     from psycopg import sql
@@ -93,21 +99,29 @@ def _copy(settings: Settings, name: str) -> None:
     place = ["--host", settings.db_host, "--port", str(settings.database.port), "--no-password"]
     place += ["--username", settings.database.admin_user]
     with (
+        tempfile.TemporaryFile() as complaints,
         subprocess.Popen(  # noqa: S603
-            [str(programs / "pg_dump"), *place, "--format=custom", "--compress=0", settings.database.name],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [str(programs / "pg_dump"), *place, settings.database.name], stdout=subprocess.PIPE, stderr=complaints
         ) as dump,
         subprocess.Popen(  # noqa: S603
-            [str(programs / "pg_restore"), *place, "--exit-on-error", "--dbname", name],
-            stdin=dump.stdout,
-            stderr=subprocess.PIPE,
+            [str(programs / "psql"), *place, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
         ) as restore,
     ):
-        if dump.stdout is not None:
-            dump.stdout.close()
-        _, complaint = restore.communicate()
-        failed = dump.stderr.read() if dump.stderr is not None else b""
-    if dump.returncode or restore.returncode:
-        lines = (complaint or failed).decode(errors="replace").strip().splitlines() or ["it says nothing"]
-        raise ConfigurationError(f"The database cannot be copied: {'|'.join(lines)}")
+        assert dump.stdout is not None, "it is a pipe"
+        assert restore.stdin is not None, "it is a pipe"
+        with contextlib.suppress(BrokenPipeError), restore.stdin as into:
+            for line in dump.stdout:
+                if line.startswith(_EMPTY_PATH):
+                    into.write(_PATH)
+                    break
+                into.write(line)
+            shutil.copyfileobj(dump.stdout, into, 1 << 20)
+        dump.stdout.close()
+        failed = dump.wait() | restore.wait()
+        complaints.seek(0)
+        lines = complaints.read().decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    if failed:
+        raise ConfigurationError(f"The database cannot be copied: {lines[0]}")
