@@ -220,9 +220,9 @@ def _text(value: Any) -> str:
 
 
 def _is_printable(document: Any) -> bool:
-    """orjson reads deeper documents than it writes."""
+    """orjson reads deeper documents than it writes, and a document stands in a page, which stands in others."""
     try:
-        orjson.dumps(document)
+        orjson.dumps([[[[[[[[document]]]]]]]])
     except TypeError:
         return False
     return True
