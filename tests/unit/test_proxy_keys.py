@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from almagest.services.proxy import policy
 from support.cluster import free_port
 from support.door import INSIDE, OUTSIDE, Door, opened
 
@@ -153,6 +156,22 @@ def test_a_stranger_is_slowed_down_and_a_neighbour_is_not(strict: Door, path: st
     headers, problem = refused[0]
     assert (headers["retry-after"], problem["code"]) == ("1", "too-many-requests")
     assert {strict.ask("GET", path)[0] for _ in range(8)} == {200}
+
+
+def test_a_stranger_searches_few_things_at_a_time_and_reads_files_meanwhile(door: Door) -> None:
+    stranger, slow = "127.0.0.77", []
+    try:
+        for _ in range(policy.SEARCHES_AT_ONCE):
+            slow.append(socket.create_connection((INSIDE, door.port), source_address=(stranger, 0)))
+            # The body never arrives.
+            slow[-1].sendall(b"POST /external/search HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        time.sleep(0.5)
+        assert door.ask("GET", "/external/collections", source=stranger)[0] == 429
+        assert door.ask("GET", "/external/assets/a/b/c", source=stranger)[0] == 200
+        assert door.ask("GET", "/external/collections", source=OUTSIDE)[0] == 200
+    finally:
+        for connection in slow:
+            connection.close()
 
 
 def test_a_stranger_with_a_network_of_addresses_is_one_stranger(strict: Door) -> None:

@@ -97,6 +97,10 @@ MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
 #: What is given to a reader from the internal networks where nobody is asked there for a key.
 FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
 
+#: As many requests of one address outside may look through the catalogue at a time: half of the connections to the
+#: database that its processes have.
+SEARCHES_AT_ONCE = 8
+
 #: What a page of another site may read of an answer, and send with a question.
 EXPOSED_HEADERS: tuple[str, ...] = ("Content-Range", "ETag", "Link", "Retry-After", "X-Request-ID")
 SHARED_HEADERS: tuple[str, ...] = ("Accept", "Content-Type", "If-Match", "If-None-Match", "Prefer", "Range")

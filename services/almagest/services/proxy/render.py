@@ -119,6 +119,7 @@ def configuration(settings: Settings) -> str:
         trusted_proxies=settings.site.trusted_proxies,
         anonymous_rate=settings.site.anonymous_rate,
         anonymous_burst=settings.site.anonymous_burst,
+        searches_at_once=policy.SEARCHES_AT_ONCE,
         exposed_headers=policy.EXPOSED_HEADERS,
         shared_headers=policy.SHARED_HEADERS,
         refusals=policy.REFUSALS,
