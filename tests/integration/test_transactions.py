@@ -182,6 +182,16 @@ def test_item_assets_that_would_break_every_read_are_refused(item_assets: Any, a
     assert "/item_assets" in response.json()["errors"][0]["pointer"]
 
 
+@pytest.mark.parametrize("depth", range(240, 256))
+def test_what_was_accepted_can_be_read_in_a_page(depth: int, scenes: httpx.Client) -> None:
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    if scenes.post("/api/collections/scenes/items", json=item(id="deep", foreign=deep)).status_code == 201:
+        assert scenes.get("/api/search", params={"ids": "deep"}).status_code == 200
+        assert scenes.delete("/api/collections/scenes/items/deep").status_code == 204
+
+
 def test_documents_that_nest_too_deeply_are_refused(scenes: httpx.Client) -> None:
     deep: Any = 1
     for _ in range(300):
