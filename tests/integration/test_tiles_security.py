@@ -111,7 +111,9 @@ def tiler(settings: Settings, store: Path, home: Path, request: pytest.FixtureRe
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     transport = httpx.HTTPTransport(uds=str(socket))
     headers = {"X-Scopes": "catalogue:read"}
-    client = httpx.Client(transport=transport, base_url=f"http://tiles{prefix}", headers=headers, timeout=30, trust_env=False)
+    client = httpx.Client(
+        transport=transport, base_url=f"http://tiles{prefix}", headers=headers, timeout=30, trust_env=False
+    )
     try:
         deadline = time.monotonic() + 60
         while True:

@@ -94,6 +94,15 @@ _EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "what stands inside of visible properties, in filters and sorts",
+        _SEARCH,
+        (
+            ("    RETURN expression;", "    RETURN original;"),
+            ("    path text;\nBEGIN", "    path text;\n    original text := expression;\nBEGIN"),
+        ),
+        ("search", "items"),
+    ),
+    Mutant(
         "assets of items",
         _PROJECTION,
         (("ELSE almagest.public_href(j.href, policy) END AS public_href", "ELSE j.href END AS public_href"),),
@@ -256,8 +265,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _EXTERNAL,
         (
             (
-                "port_mosaic_query(\n        predicate, almagest.port_order_by(narrowed, false)",
-                "port_mosaic_query(\n        almagest.port_where(search), almagest.port_order_by(search, false)",
+                "almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed, suspicion)",
+                "almagest.port_where(search)",
             ),
         ),
         ("searches",),

@@ -105,18 +105,17 @@ class Kind:
 
     Attributes:
         strict: `keywords` are hidden too, and collections are internal unless a rule says not.
-        nested: visible properties have hidden members.
     """
 
     strict: bool = False
-    nested: bool = False
 
     @property
     def keywords(self) -> Any:
         return Hidden(["classified", "umbra"]) if self.strict else ["lake", "shore"]
 
     def inside(self, **members: Any) -> Document:
-        return {f"almagest:{name}": Hidden(value) for name, value in members.items()} if self.nested else {}
+        """Hidden members of a visible property."""
+        return {f"almagest:{name}": Hidden(value) for name, value in members.items()}
 
 
 def script(folder: Path, kind: Kind) -> Iterator[Write]:

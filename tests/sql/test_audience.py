@@ -520,6 +520,25 @@ def test_what_may_be_asked_for(settings: Settings, outside: psycopg.Connection) 
     ]
 
 
+def test_collections_are_found_as_pgstac_finds_them(settings: Settings, admin: psycopg.Connection) -> None:
+    """Outsiders' collections are searched by a query of ours, where it reads more than columns."""
+    made = [collection(f"c{n}", title=f"Title {n % 3}", keywords=["odd" if n % 2 else "even"], gsd=n) for n in range(7)]
+    loading.load_documents(settings, made, [])
+    searches: list[dict[str, Any]] = [
+        {"limit": limit, "offset": offset, "sortby": sortby, **more}
+        for limit in (0, 3, 10)
+        for offset in (0, 2, 6, 20)
+        for sortby in ([], [{"field": "title", "direction": "desc"}, {"field": "id", "direction": "asc"}])
+        for more in ({}, {"q": "odd"}, {"query": {"gsd": {"gt": 2}}}, {"fields": {"include": ["id", "title"]}})
+    ]
+    for search in searches:
+        text = json.dumps(search)
+        stock = one(admin, "SELECT port_collection_search(%s::jsonb)", text)
+        ours = one(admin, "SELECT port_collection_search_in('pgstac.' || 'collections_asitems', %s::jsonb)", text)
+        links = [{"rel": link["rel"], "body": link["body"]} for link in stock["links"]]
+        assert ours == {**stock, "links": links}, search
+
+
 def test_free_text_reads_no_hidden_property(
     settings: Settings, admin: psycopg.Connection, outside: psycopg.Connection
 ) -> None:

@@ -97,6 +97,13 @@ def test_a_function_that_everybody_may_call_is_found(connection: psycopg.Connect
     assert migrate.verify(connection) == ["almagest.port_version() may be executed by everybody"]
 
 
+def test_a_function_for_outsiders_that_is_none_of_ours_is_found(connection: psycopg.Connection) -> None:
+    migrate.migrate(connection)
+    connection.execute("CREATE FUNCTION external.former() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    connection.execute("REVOKE EXECUTE ON FUNCTION external.former() FROM PUBLIC")
+    assert migrate.verify(connection) == ["external.former can be called by outsiders, and is none of ours: drop it"]
+
+
 def test_temporary_tables_for_outsiders_are_found(connection: psycopg.Connection) -> None:
     migrate.migrate(connection)
     name = sql.Identifier(connection.info.dbname)

@@ -7,6 +7,7 @@ keeps a migration from queueing in front of everybody else's reads.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -28,6 +29,8 @@ TESTED_PGSTAC = ("0.10.0",)
 ADVISORY_LOCK = int.from_bytes(b"almagest", "big") >> 1
 
 Kind = Literal["migration", "function"]
+
+_WRAPPER = re.compile(r"CREATE OR REPLACE FUNCTION external\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,15 @@ def verify(connection: psycopg.Connection) -> list[str]:
         """
     ).fetchall()
     problems += [f"{name} may be executed by everybody" for (name,) in granted]
+    known = {name for script in scripts() for name in _WRAPPER.findall(script.text)}
+    wrappers = connection.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('external') ORDER BY 1"
+    ).fetchall()
+    problems += [
+        f"external.{name} can be called by outsiders, and is none of ours: drop it"
+        for (name,) in wrappers
+        if name not in known
+    ]
     # A database restored without its own grants has lost this one.
     row = connection.execute(
         """

@@ -23,9 +23,6 @@ DECLARE
 BEGIN
     FOR wrapper IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'external'::regnamespace LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO almagest_external_definer', wrapper);
-        -- A session could have plans printed to it, with the values in them, or patterns read in another way.
-        EXECUTE format('ALTER FUNCTION %s SET client_min_messages = error', wrapper);
-        EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on', wrapper);
     END LOOP;
 END;
 $$;
@@ -35,6 +32,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_version(),
     almagest.port_marker(),
     almagest.item_text(text, text, text, jsonb),
+    almagest.port_content_path(text[]),
     almagest.port_where(jsonb),
     almagest.port_sort(jsonb),
     almagest.port_order_by(jsonb, boolean),
@@ -87,8 +85,12 @@ GRANT EXECUTE ON FUNCTION
     almagest.search_names(jsonb),
     almagest.check_public_names(jsonb, text, text[], almagest.audience_policy),
     almagest.read_paths(jsonb),
-    almagest.holds_hidden(jsonb, text),
-    almagest.public_where(jsonb, text),
+    almagest.port_has_index_of_numbers(text[]),
+    almagest.port_collection_search_in(text, jsonb),
+    almagest.port_collections_as_items(text[]),
+    almagest.public_property(jsonb, text),
+    almagest.as_outsiders_read(text, jsonb, text),
+    almagest.public_collections(jsonb),
     almagest.public_search(jsonb, almagest.audience_policy),
     almagest.public_collection_search(jsonb, almagest.audience_policy),
     almagest.ledger_hash()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -10,17 +11,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.services.web.problem import problem
 
+_BELIEVED_S = 60.0
+
 
 @dataclass
 class Canary:
-    """Asks before the first request is answered, and again with each one until the answer is yes.
+    """Asks before the first request is answered, with each one until the answer is yes, and then once a minute.
 
     Attributes:
         has_passed: asks the database.
     """
 
     has_passed: Callable[[], Awaitable[bool]]
-    _known: bool = field(default=False, init=False)
+    _known_until: float = field(default=0.0, init=False)
 
     async def check(self) -> None:
         """Raises unless it has passed.
@@ -28,9 +31,13 @@ class Canary:
         Raises:
             DatabaseUnavailableError: it has not, or the database does not answer.
         """
-        if not self._known and not await self.has_passed():
+        now = time.monotonic()
+        if now < self._known_until:
+            return
+        if not await self.has_passed():
             raise DatabaseUnavailableError("Nobody outside is served before `almagest audience canary` has passed.")
-        self._known = True
+        # A process may outlive a migration.
+        self._known_until = now + _BELIEVED_S
 
 
 @dataclass

@@ -21,6 +21,9 @@ AS $$
 DECLARE
     keys text[] := almagest.port_property_path(name, ids);
 BEGIN
+    IF strpos(name, '''') > 0 THEN
+        RAISE EXCEPTION '%: `%` cannot be asked for here: no name holds a quotation mark.', purpose, left(name, 100);
+    END IF;
     -- No keys: a column of its own, that is an id, a time or the geometry.
     IF keys IS NULL OR almagest.is_public_path(keys, policy) AND cardinality(keys) = (CASE
         -- Collections are searched as if all their members were properties.
@@ -112,27 +115,40 @@ COMMENT ON FUNCTION almagest.read_paths(jsonb) IS
     'What a narrowed search reads of the content of stored documents, as keys from the top.';
 
 
-CREATE OR REPLACE FUNCTION almagest.holds_hidden(value jsonb, suspicion text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT jsonb_typeof(value) IN ('array', 'object') AND value::text ~* suspicion $$;
-COMMENT ON FUNCTION almagest.holds_hidden(jsonb, text) IS
-    'Whether something within a value may be hidden. NULL for no value.';
-
-
-CREATE OR REPLACE FUNCTION almagest.public_where(search jsonb, suspicion text, OUT predicate text, OUT reads_content boolean)
+CREATE OR REPLACE FUNCTION almagest.public_property(value jsonb, suspicion text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT format('(%s)', almagest.port_where(search))
-           -- Filters and sorts see a list or an object as text, with all that stands in it.
-           || coalesce(string_agg(format(
-               ' AND almagest.holds_hidden(content->%L->%L, %L) IS NOT TRUE', keys[1], keys[2], suspicion), ''), ''),
-           count(keys) > 0
-    FROM almagest.read_paths(search) AS keys
-    WHERE keys IS NOT NULL
+    SELECT CASE WHEN value::text ~* suspicion
+                THEN almagest.public_value(value, 'entry', NULL, almagest.audience_policy(), suspicion) ELSE value END
 $$;
-COMMENT ON FUNCTION almagest.public_where(jsonb, text) IS
-    'As port_where, for a narrowed search: without items that hold something hidden in what the search reads of them. '
-    'reads_content: whether it reads more than columns.';
+COMMENT ON FUNCTION almagest.public_property(jsonb, text) IS 'What is left of the value of a property for outsiders.';
+
+
+CREATE OR REPLACE FUNCTION almagest.as_outsiders_read(expression text, search jsonb, suspicion text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    keys text[];
+    path text;
+BEGIN
+    FOR keys IN
+        SELECT r.keys FROM almagest.read_paths(search) AS r(keys)
+        -- An index is of use only to the expression that it was made for, and of lists and objects a number says nothing.
+        WHERE r.keys IS NOT NULL AND NOT almagest.port_has_index_of_numbers(r.keys)
+    LOOP
+        path := almagest.port_content_path(keys);
+        -- A literal cannot be mistaken for a path: its quotes are doubled. One path is the beginning of no other, since no
+        -- name with a quote in it gets as far as this.
+        expression := replace(expression, path, format(
+            $case$(CASE WHEN jsonb_typeof(%1$s) IN ('array', 'object') THEN almagest.public_property(%1$s, %2$L) ELSE %1$s END)$case$,
+            path, suspicion));
+    END LOOP;
+    RETURN expression;
+END;
+$$;
+COMMENT ON FUNCTION almagest.as_outsiders_read(text, jsonb, text) IS
+    'An expression over the columns of items, made for a narrowed search, that sees of lists and objects what outsiders see: '
+    'to pgSTAC they are text, with all that stands in them.';
 
 
 CREATE OR REPLACE FUNCTION almagest.public_search(
@@ -172,7 +188,6 @@ CREATE OR REPLACE FUNCTION almagest.public_collection_search(search jsonb, polic
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
-    suspicion text := almagest.suspicion(policy);
     ids text[];
     narrowed jsonb;
 BEGIN
@@ -192,18 +207,24 @@ BEGIN
         ARRAY(SELECT jsonb_path_query(search->'ids', '$[*]') #>> '{}') END);
     -- To pgSTAC, collections are items of a collection called so; with these ids beside it, names mean what they mean for them.
     PERFORM almagest.check_public_names(narrowed, 'collections', ARRAY['collections'] || ids, policy);
-    narrowed := narrowed || jsonb_build_object('collections', ARRAY['collections'] || ids);
-    IF EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL) THEN
-        -- As with items: what holds something hidden in what the search reads of it is not found.
-        ids := ARRAY(
-            SELECT c.id
-            FROM unnest(ids) AS c(id), almagest.collection_document(c.id) AS document
-            WHERE NOT EXISTS (
-                SELECT FROM almagest.read_paths(narrowed) AS keys
-                WHERE almagest.holds_hidden(document #> keys[2:], suspicion)));
-    END IF;
-    RETURN narrowed || jsonb_build_object('ids', ids);
+    RETURN narrowed || jsonb_build_object('ids', ids, 'collections', ARRAY['collections'] || ids);
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_collection_search(jsonb, almagest.audience_policy) IS
     'A collection search narrowed to what outsiders may name and reach. Raises P0001.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_collections(ids jsonb) RETURNS TABLE (
+    id text, geometry geometry, collection text, datetime timestamptz, end_datetime timestamptz, content jsonb,
+    collectionjson jsonb
+)
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+    SELECT c.id, c.geometry, 'collections', c.datetime, c.end_datetime,
+           jsonb_build_object('properties', d.document - '{links,assets,stac_version,stac_extensions}'::text[]), d.document
+    FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s,
+         almagest.port_collections_as_items(ARRAY(SELECT jsonb_array_elements_text(ids))) AS c,
+         LATERAL almagest.public_document(c.document, 'document', s.policy, s.suspicion) AS d(document)
+$$;
+COMMENT ON FUNCTION almagest.public_collections(jsonb) IS
+    'What is left for outsiders of these collections, with the columns by which pgSTAC searches collections.';

@@ -3,7 +3,9 @@
 -- session may set what it likes. Pruning is pinned too: with it, rows of hidden collections are never even looked at.
 
 CREATE OR REPLACE FUNCTION external.port_version() RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$ SELECT almagest.port_version() $$;
 COMMENT ON FUNCTION external.port_version() IS 'Version of the installed pgSTAC.';
 
@@ -13,6 +15,7 @@ CREATE OR REPLACE FUNCTION external.search_page(
 ) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pgstac, almagest, public, pg_temp SET enable_partition_pruning = on
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
@@ -31,16 +34,19 @@ BEGIN
         RETURN;
     END IF;
     whole := coalesce(nullif(narrowed->'fields', 'null'), '{}') = '{}';
-    SELECT w.predicate, w.reads_content INTO predicate, reads_content FROM almagest.public_where(narrowed, suspicion) AS w;
+    reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
+    predicate := format('(%s)', almagest.port_where(narrowed));
     IF anchor IS NOT NULL THEN
-        predicate := format('(%s) AND %s', predicate, almagest.keyset_predicate(narrowed, anchor, backward));
+        predicate := predicate || ' AND ' || almagest.keyset_predicate(narrowed, anchor, backward);
     END IF;
     SELECT 'jsonb_build_array(' || string_agg(format('(%s)::text', k.expression), ', ' ORDER BY k.position) || ')'
     INTO values_of_keys
     FROM almagest.port_sort(narrowed) AS k;
     FOR item, base, sort_values, collection, id IN EXECUTE almagest.port_page_query(
-        predicate, almagest.port_order_by(narrowed, backward), values_of_keys, page_size,
-        nullif(nullif(narrowed->'fields', 'null'), '{}'))
+        almagest.as_outsiders_read(predicate, narrowed, suspicion),
+        almagest.as_outsiders_read(almagest.port_order_by(narrowed, backward), narrowed, suspicion),
+        almagest.as_outsiders_read(values_of_keys, narrowed, suspicion),
+        page_size, nullif(nullif(narrowed->'fields', 'null'), '{}'))
     LOOP
         IF base IS NOT NULL THEN -- stands only where it differs from the row before
             base_of_row := base;
@@ -66,7 +72,9 @@ COMMENT ON FUNCTION external.search_page(jsonb, jsonb, boolean, int) IS
 
 
 CREATE OR REPLACE FUNCTION external.item_row(collection text, id text) RETURNS TABLE (item text, base text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
                 THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, true, s.policy, s.suspicion)
@@ -80,7 +88,9 @@ COMMENT ON FUNCTION external.item_row(text, text) IS 'As almagest.item_row, for 
 
 
 CREATE OR REPLACE FUNCTION external.item_document(collection text, id text) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$ SELECT almagest.port_hydrate(r.item::jsonb, r.base::jsonb) FROM external.item_row($1, $2) AS r $$;
 COMMENT ON FUNCTION external.item_document(text, text) IS 'As almagest.item_document, for outsiders.';
 
@@ -88,7 +98,9 @@ COMMENT ON FUNCTION external.item_document(text, text) IS 'As almagest.item_docu
 CREATE OR REPLACE FUNCTION external.asset_location(
     collection text, item text, key text, OUT location text, OUT media_type text
 ) RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT a.location, a.media_type
     FROM almagest.asset_location($1, $2, $3) AS a
@@ -101,13 +113,17 @@ COMMENT ON FUNCTION external.asset_location(text, text, text) IS
 
 
 CREATE OR REPLACE FUNCTION external.collection_ids() RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$ SELECT unnest(almagest.visible_collections(NULL)) $$;
 COMMENT ON FUNCTION external.collection_ids() IS 'As almagest.collection_ids, for outsiders.';
 
 
 CREATE OR REPLACE FUNCTION external.collection_document(id text) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT almagest.public_document(almagest.collection_document($1), 'document', p, almagest.suspicion(p))
     FROM almagest.audience_policy() AS p
@@ -117,15 +133,22 @@ COMMENT ON FUNCTION external.collection_document(text) IS 'As almagest.collectio
 
 
 CREATE OR REPLACE FUNCTION external.collection_page(search jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
     suspicion text := almagest.suspicion(policy);
     narrowed jsonb := almagest.public_collection_search(search, policy);
-    reads_content boolean := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
+    -- Every search of ours names the type, which is a word.
+    reads_content boolean := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys <> '{properties,type}');
     found jsonb;
 BEGIN
+    IF reads_content THEN
+        -- Filters and sorts must see of a collection what outsiders see.
+        RETURN almagest.port_collection_search_in(format('almagest.public_collections(%L::jsonb)', narrowed->'ids'), narrowed);
+    END IF;
     found := almagest.collection_page(narrowed);
     RETURN jsonb_set(found, '{collections}', (
         SELECT coalesce(jsonb_agg(
@@ -143,7 +166,9 @@ COMMENT ON FUNCTION external.collection_page(jsonb) IS 'As almagest.collection_p
 
 
 CREATE OR REPLACE FUNCTION external.queryables(collection_ids text[]) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT jsonb_set(found, '{properties}', (
         SELECT coalesce(jsonb_object_agg(q.key, q.value), '{}')
@@ -160,7 +185,9 @@ COMMENT ON FUNCTION external.queryables(text[]) IS 'As almagest.queryables, for 
 
 
 CREATE OR REPLACE FUNCTION external.registered_search(search_id text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
 DECLARE
     found jsonb;
@@ -185,6 +212,7 @@ CREATE OR REPLACE FUNCTION external.mosaic_items(
 ) RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pgstac, almagest, public, pg_temp SET enable_partition_pruning = on
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
 DECLARE
     policy almagest.audience_policy := almagest.audience_policy();
@@ -192,7 +220,6 @@ DECLARE
     narrowed jsonb;
     is_empty boolean;
     document jsonb;
-    predicate text;
     reads_content boolean := false;
     base_of_row text;
     base_is_suspect boolean := false;
@@ -201,9 +228,10 @@ BEGIN
     IF is_empty THEN
         RETURN;
     END IF;
-    SELECT w.predicate, w.reads_content INTO predicate, reads_content FROM almagest.public_where(narrowed, suspicion) AS w;
+    reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
     FOR item, base IN EXECUTE almagest.port_mosaic_query(
-        predicate, almagest.port_order_by(narrowed, false),
+        almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed, suspicion),
+        almagest.as_outsiders_read(almagest.port_order_by(narrowed, false), narrowed, suspicion),
         ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326),
         max_items, exit_when_full, skip_covered)
     LOOP

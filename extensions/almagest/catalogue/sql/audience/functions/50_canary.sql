@@ -19,6 +19,8 @@ COMMENT ON FUNCTION almagest.note_canary() IS 'Notes that the canary has passed 
 
 
 CREATE OR REPLACE FUNCTION external.canary_has_passed() RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
 AS $$ SELECT EXISTS (SELECT FROM almagest.canary WHERE ledger = almagest.ledger_hash()) $$;
 COMMENT ON FUNCTION external.canary_has_passed() IS 'Whether the canary has passed with what is applied now.';

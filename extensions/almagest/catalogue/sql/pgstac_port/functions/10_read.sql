@@ -6,6 +6,25 @@ AS $$ SELECT pgstac.get_version() $$;
 COMMENT ON FUNCTION almagest.port_version() IS 'Version of the installed pgSTAC.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_content_path(keys text[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT pgstac.content_path(keys) $$;
+COMMENT ON FUNCTION almagest.port_content_path(text[]) IS
+    'What stands under these keys in stored content, as SQL; written so wherever a search reads it.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_has_index_of_numbers(keys text[]) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgstac.queryables AS q
+        WHERE q.property_index_type IS NOT NULL AND pgstac.queryable_keys(q.name, q.property_path) = keys
+          AND pgstac.queryable_wrapper(q.property_wrapper, q.definition) IN ('to_int', 'to_float', 'to_tstz'))
+$$;
+COMMENT ON FUNCTION almagest.port_has_index_of_numbers(text[]) IS
+    'Whether what stands under these keys is indexed as a number or a time.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
@@ -14,7 +33,8 @@ AS $$
         -- pgSTAC's own predicate is NULL, and so never true, for an item without a description.
         CASE WHEN search ? 'q' THEN format(
             $predicate$to_tsvector('english', concat_ws(' ', NULL%s)) @@ %L$predicate$,
-            (SELECT string_agg(format($property$, content->'properties'->>%L$property$, name), '' ORDER BY n)
+            (SELECT string_agg(format($property$, (%s)#>>'{}'$property$, almagest.port_content_path(ARRAY['properties', name])),
+                               '' ORDER BY n)
              FROM jsonb_array_elements_text(coalesce(search->'q_in', '["title", "description", "keywords"]'))
                   WITH ORDINALITY AS p(name, n)),
             pgstac.q_to_tsquery(search->'q')) END)
