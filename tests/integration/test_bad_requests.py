@@ -112,3 +112,25 @@ def test_a_deep_body_is_refused(real_api: httpx.Client) -> None:
         "/api/search", content=f'{{"filter": {deep}}}', headers={"Content-Type": "application/json"}
     )
     assert response.status_code == 400
+
+
+def test_half_a_character_is_a_bad_request(real_api: httpx.Client) -> None:
+    for body in (b'{"conf": "\\ud800", "limit": 1}', b'{"q": ["\\ud800"]}'):
+        answer = real_api.post("/api/search", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, answer.text
+
+
+def test_a_next_link_repeats_no_more_than_the_search(real_api: httpx.Client) -> None:
+    body = {"limit": 1, "sortby": [{"field": "id", "direction": "asc"}], "href": "file:///x", "conf": {"a": 1}}
+    links = real_api.post("/api/search", json=body).json()["links"]
+    (following,) = [link["body"] for link in links if link["rel"] == "next"]
+    assert following.keys() == {"limit", "sortby", "token"}
+
+
+def test_a_filter_has_so_many_operators(real_api: httpx.Client) -> None:
+    one = {"op": "=", "args": [{"property": "platform"}, "x"]}
+    for count, status in ((150, 200), (250, 400)):
+        answer = real_api.post("/api/search", json={"filter": {"op": "or", "args": [one] * count}, "limit": 1})
+        assert answer.status_code == status, answer.text
+    many = {"op": "in", "args": [{"property": "id"}, [str(n) for n in range(1000)]]}
+    assert real_api.post("/api/search", json={"filter": many}).status_code == 200

@@ -125,6 +125,11 @@ class Database(_Group):
     admin_user: str = Field("postgres", description="Role that migrates, a superuser.")
     pool_max: int = Field(8, ge=1, description="Connections each process opens at most.")
     statement_timeout_s: float = Field(30.0, gt=0, description="Longest statement of a read [s].")
+    external_timeout_s: float = Field(10.0, gt=0, description="Longest statement of a read from outside [s].")
+
+    def timeout_s(self, role: str) -> float:
+        """Longest statement of a role that reads [s]."""
+        return self.external_timeout_s if role == "almagest_external" else self.statement_timeout_s
 
 
 class Store(_Group):

@@ -20,6 +20,7 @@ MAX_FIELDS = 100
 MAX_SORT_KEYS = 16
 #: Names, operators, lists and values of a filter or query. So many cost a second before a single row is read.
 MAX_PARTS = 10_000
+MAX_OPERATORS = 200
 
 _PAGE = "SELECT item, base, sort_values, collection, id FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
 
@@ -124,6 +125,9 @@ def _check_size(search: Mapping[str, Any]) -> None:
     for name in ("filter", "query"):
         if any(number == MAX_PARTS for number, _ in enumerate(_parts(search.get(name)))):
             raise BadRequestError(f"{name}: at most {MAX_PARTS:,} names, operators and values at once.")
+    # Each is asked of every item; a list of values after `in` is one.
+    if sum(isinstance(part, dict) and "op" in part for part in _parts(search.get("filter"))) > MAX_OPERATORS:
+        raise BadRequestError(f"filter: at most {MAX_OPERATORS} operators at once; `in` takes a list of values.")
     fields = search.get("fields") or {}
     if len(fields.get("include") or ()) + len(fields.get("exclude") or ()) > MAX_FIELDS:
         raise BadRequestError(f"fields: at most {MAX_FIELDS} at once.")

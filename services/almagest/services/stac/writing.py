@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from almagest.catalogue import rendering, validation
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
+from almagest.catalogue.audience import CANARY
+from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
 from almagest.services.stac.links import OGC_QUERYABLES
 from almagest.services.web.pool import Pool
@@ -127,6 +128,7 @@ class Writer:
 
     async def replace_collection(self, collection_id: str, document: Any, *, extensions: bool) -> Document:
         """Replaces a collection; its items stay."""
+        _check_changeable(collection_id)
         collection = self.accepted_collection(document, collection_id, extensions=extensions)
         async with self.pool.connection() as connection:
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(collection))
@@ -134,6 +136,7 @@ class Writer:
 
     async def change_collection(self, collection_id: str, change: Change, *, extensions: bool) -> Document:
         """Reads, changes and writes a collection while no other of our writers can touch it."""
+        _check_changeable(collection_id)
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute("SELECT lock_item($1, '')", collection_id)
             text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
@@ -146,6 +149,7 @@ class Writer:
 
     async def delete_collection(self, collection_id: str) -> None:
         """Deletes a collection and all its items."""
+        _check_changeable(collection_id)
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
@@ -213,6 +217,11 @@ class Writer:
             )
 
         return {**document, "links": [link for link in document["links"] if not is_made_here(link)]}
+
+
+def _check_changeable(collection_id: str) -> None:
+    if collection_id == CANARY:
+        raise ConflictError(f"{CANARY} is not anybody's to change: outsiders are served only while it is there.")
 
 
 def _text(value: Any) -> str:

@@ -152,7 +152,7 @@ def _pool(settings: Settings, role: str) -> psycopg_pool.ConnectionPool:
             "password": secrets.require(settings.secrets, role),
             "connect_timeout": 5,
             "application_name": f"almagest tiles {role.removeprefix('almagest_')}",
-            "options": f"-c statement_timeout={int(database.statement_timeout_s * 1000)}",
+            "options": f"-c statement_timeout={int(database.timeout_s(role) * 1000)}",
             # A connection is used for one statement; a failed one must leave nothing behind.
             "autocommit": True,
             # Each search builds its own statement inside; plans kept for ours would only grow.

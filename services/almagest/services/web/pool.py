@@ -21,7 +21,7 @@ class Pool:
 
     def __init__(self, settings: Settings, role: str, *, timeout_s: float | None = None) -> None:
         self._settings = settings
-        self._timeout_s = timeout_s or settings.database.statement_timeout_s
+        self._timeout_s = timeout_s or settings.database.timeout_s(role)
         self._role = role
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
