@@ -51,10 +51,10 @@ def test_expose_list_move_hide(run: Run, settings: Settings, store: Path) -> Non
     )
 
     tried = run("expose", "scenes", "--key", "B*", "--key", "visual", "--dry-run")
-    assert (tried.returncode, tried.stdout) == (0, "2 assets would be exposed, 0 are already\n")
+    assert (tried.returncode, tried.stdout) == (0, "2 assets would be exposed, 0 were already\n")
     assert run("list").stdout == ""
     done = run("expose", "scenes")
-    assert (done.returncode, done.stdout) == (1, "2 assets exposed, 0 are already, 1 refused\n")
+    assert (done.returncode, done.stdout) == (1, "2 assets exposed, 0 were already, 1 refused\n")
     assert f"refused: scenes/one/lost: {href}f is no file below the store" in done.stderr
     assert run("list").stdout == "scenes: 2 assets of 1 items\n"
     assert json.loads(run("list", "--json").stdout) == [

@@ -38,7 +38,7 @@ def expose(collection: Collection, item: Items = None, key: Keys = None, dry_run
             settings, _selection(collection, item, key), dry_run=dry_run, refused=_complain, progress=done
         )
     would = "would be " if dry_run else ""
-    print(f"{outcome.changed:,} assets {would}exposed, {outcome.unchanged:,} are already", end="")
+    print(f"{outcome.changed:,} assets {would}exposed, {outcome.unchanged:,} were already", end="")
     print(f", {outcome.elsewhere:,} lie elsewhere" if outcome.elsewhere else "", end="")
     print(f", {outcome.refused:,} refused" if outcome.refused else "")
     raise typer.Exit(1 if outcome.refused else 0)

@@ -44,7 +44,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         "visible schemes": policy.visible_schemes,
         "visible buckets": policy.visible_buckets,
     }.items():
-        out.print(f"[bold]{title}[/bold]  {', '.join(values) or 'none'}", highlight=False)
+        out.print(f"[bold]{title}[/bold]  {', '.join(values) or 'none'}", highlight=False, soft_wrap=True)
 
 
 @app.command(

@@ -66,12 +66,12 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
     for heading in ("Id", "Name", "Scopes", "From", "State", "Used"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for entry in found:
         from_where = ", ".join(entry.addresses) or "anywhere"
-        table.add_row(entry.id, entry.name, ", ".join(entry.scopes), from_where, state(entry), _day(entry.last_used_at))
+        table.add_row(entry.id, entry.name, "\n".join(entry.scopes), from_where, state(entry), _day(entry.last_used_at))
     Console(highlight=False, markup=False).print(table)
 
 
