@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from almagest.cli import audience_verify
 from almagest.cli.output import console
 from almagest.core.errors import BadRequestError
 
@@ -103,6 +104,9 @@ def canary() -> None:
     if leaks:
         raise typer.Exit(1)
     console.print("outsiders see nothing that is hidden")
+
+
+app.command(epilog=audience_verify.EPILOG)(audience_verify.verify)
 
 
 def _set_search(connection: psycopg.Connection, identifier: str, *, public: bool) -> None:

@@ -34,8 +34,11 @@ def verify(
 
     The catalogue itself is only read. Exit code 1 where the answers differ; the request is printed as a command.
 
-    This is weaker than the leak tests of the project: a copy that was purged has the same sequences and history as the
-    other one, so what these tell is not noticed. It takes twice the space of the database while it runs.
+    What is hidden is deleted by the functions that hide it, and the items that this changes are written anew in both
+    copies; of JSON the content is compared, not the order of members. So this finds hidden things that searches,
+    filters, ids and pictures give away. A hidden member that the projection of documents itself lets through is in both
+    copies and not noticed: that is what `almagest audience canary` looks for. What sequences and history tell is not
+    noticed either. It takes twice the space of the database while it runs.
     """
     from almagest.cli.stack import session, supervisor
 

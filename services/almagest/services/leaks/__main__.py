@@ -34,7 +34,7 @@ def main() -> None:
             replace(settings, database=settings.database.model_copy(update={"name": name}))
             for name in (arguments.first, arguments.second)
         )
-        purge(second)
+        purge(first, second)
         tally = asyncio.run(_compare(first, second, arguments.requests, arguments.seed))
     except AlmagestError as error:
         sys.exit(str(error))
@@ -49,7 +49,7 @@ async def _compare(first: Settings, second: Settings, count: int, seed: int) -> 
     words = gather((first, second))
     tally = Tally()
     async with open_side(first) as one, open_side(second) as other:
-        await Pair(one, other).compare(islice(seeded(words, seed), count), tally, stop_after=_STOP_AFTER)
+        await Pair(one, other, ordered=False).compare(islice(seeded(words, seed), count), tally, stop_after=_STOP_AFTER)
     return tally
 
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.hydration import base_item, join
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]
 Exposed = set[tuple[str, str, str]]
 
 
-def purge(settings: Settings) -> None:
-    """Deletes what is hidden, by the very functions that hide it. Only ever to be done to a copy."""
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        connection.execute("SET search_path = almagest, public")
+def purge(whole: Settings, without: Settings) -> None:
+    """Deletes what is hidden from one of two copies of a catalogue, by the very functions that hide it.
+
+    Writing an item anew is not without traces: it drops nulls that a base item answers for, and may name members in
+    another order. So what is rewritten in one copy is rewritten in the other one as well, with nothing taken out.
+
+    Args:
+        whole: the copy that keeps everything.
+        without: the copy that keeps what outsiders see.
+    """
+    with _opened(whole) as original, _opened(without) as connection:
         connection.execute(
             """
             SELECT delete_collection(c.id) FROM collection_ids() AS c(id)
@@ -33,21 +43,44 @@ def purge(settings: Settings) -> None:
         )
         exposed: Exposed = set(connection.execute("SELECT collection, item, key FROM exposed").fetchall())
         for (collection,) in connection.execute("SELECT collection_ids()").fetchall():
-            connection.execute("SELECT replace_collection(external.collection_document(%s))", (collection,))
+            _rewrite_collection(original, collection, "SELECT collection_document(%s)")
+            _rewrite_collection(connection, collection, "SELECT external.collection_document(%s)")
             for batch in assets.batches(connection, collection):
-                _purge_items(connection, batch, exposed)
+                pairs = [(item, _public(connection, item, exposed)) for item in batch]
+                changed = [(item, public) for item, public in pairs if item != public]
+                _rewrite_items(original, [item for item, _ in changed])
+                _rewrite_items(connection, [public for _, public in changed])
 
 
-def _purge_items(connection: psycopg.Connection, batch: list[Document], exposed: Exposed) -> None:
-    changed = []
-    for item in batch:
-        row = connection.execute("SELECT external.item_document(%s, %s)", (item["collection"], item["id"])).fetchone()
-        public: Document = row[0] if row else {}
-        for key, asset in assets.stored_assets(public):
-            # What outsiders read by our address still has to lie where it was exposed.
-            if (item["collection"], item["id"], key) in exposed:
-                public["assets"][key] = {**asset, "href": item["assets"][key]["href"]}
-        if public and public != item:
-            changed.append(public)
-    if changed:
-        connection.execute("SELECT * FROM upsert_items(%s::jsonb)", (json.dumps(changed),))
+@contextmanager
+def _opened(settings: Settings) -> Iterator[psycopg.Connection]:
+    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
+        connection.execute("SET search_path = almagest, public")
+        yield connection
+
+
+def _public(connection: psycopg.Connection, item: Document, exposed: Exposed) -> Document:
+    # Not external.item_document: of one document, unlike of a page, it drops the nulls.
+    row = connection.execute(
+        "SELECT item, base FROM external.item_row(%s, %s)", (item["collection"], item["id"])
+    ).fetchone()
+    assert row, "collections that are hidden are gone"
+    public = join(json.loads(row[0]), base_item(row[1]))
+    for key, asset in assets.stored_assets(public):
+        # What outsiders read by our address still has to lie where it was exposed.
+        if (item["collection"], item["id"], key) in exposed:
+            public["assets"][key] = {**asset, "href": item["assets"][key]["href"]}
+    return public
+
+
+def _rewrite_collection(connection: psycopg.Connection, collection: str, document: str) -> None:
+    connection.execute(f"SELECT replace_collection(({document}))".encode(), (collection,))
+
+
+def _rewrite_items(connection: psycopg.Connection, items: list[Document]) -> None:
+    # Not upsert_items: it leaves alone what differs by a null, or by nothing.
+    with connection.transaction():
+        for item in items:
+            connection.execute("SELECT port_delete_item(%s, %s)", (item["collection"], item["id"]))
+        if items:
+            connection.execute("SELECT port_insert_items(%s::jsonb)", (json.dumps(items),))
