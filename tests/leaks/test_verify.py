@@ -41,7 +41,7 @@ def databases(cluster: Cluster) -> int:
 def test_a_sound_catalogue_passes_and_one_that_leaks_does_not(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leak = next(mutant for mutant in MUTANTS if mutant.leak == "internal collections in searches")
+    leak = next(mutant for mutant in MUTANTS if mutant.leak == "assets of items")
     with worlds.two(cluster, tmp_path, Kind()) as (live, _):
         environment(monkeypatch, live)
         with pytest.raises(typer.Exit) as passed:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from almagest.catalogue import assets, database
+from almagest.catalogue import assets, database, migrate
 from almagest.catalogue.hydration import base_item, join
 from almagest.core.settings import Settings
 
@@ -18,7 +18,10 @@ Exposed = set[tuple[str, str, str]]
 
 
 def purge(whole: Settings, without: Settings) -> None:
-    """Deletes what is hidden from one of two copies of a catalogue, by the very functions that hide it.
+    """Deletes what is hidden from one of two copies of a catalogue, by the functions that hide it.
+
+    There, these are made anew as this version of Almagest has them: should those of the catalogue have been changed,
+    the two copies do not answer alike.
 
     Writing an item anew is not without traces: it drops nulls that a base item answers for, and may name members in
     another order. So what is rewritten in one copy is rewritten in the other one as well, with nothing taken out.
@@ -28,6 +31,8 @@ def purge(whole: Settings, without: Settings) -> None:
         without: the copy that keeps what outsiders see.
     """
     with _opened(whole) as original, _opened(without) as connection:
+        connection.execute("UPDATE ledger SET sha256 = '' WHERE kind = 'function'")
+        migrate.migrate(connection)
         connection.execute(
             """
             SELECT delete_collection(c.id) FROM collection_ids() AS c(id)
