@@ -36,8 +36,8 @@ def verify(
 
     What is hidden is deleted by the functions that hide it, as this version of Almagest has them; the items that this
     changes are written anew in both copies, and of JSON the content is compared, not the order of members. This is
-    weaker than the tests of Almagest itself, which build both catalogues from nothing: what sequences and history tell is
-    not noticed. It takes twice the space of the database while it runs.
+    weaker than the tests of Almagest itself, which build both catalogues from nothing: what sequences and history tell
+    is not noticed. It takes twice the space of the database while it runs.
     """
     from almagest.cli.stack import session, supervisor
 
