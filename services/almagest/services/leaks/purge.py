@@ -48,8 +48,8 @@ def purge(whole: Settings, without: Settings) -> None:
         )
         exposed: Exposed = set(connection.execute("SELECT collection, item, key FROM exposed").fetchall())
         for (collection,) in connection.execute("SELECT collection_ids()").fetchall():
-            _rewrite_collection(original, collection, "SELECT collection_document(%s)")
-            _rewrite_collection(connection, collection, "SELECT external.collection_document(%s)")
+            _rewrite_collection(original, b"SELECT collection_document(%s)", collection)
+            _rewrite_collection(connection, b"SELECT external.collection_document(%s)", collection)
             for batch in assets.batches(connection, collection):
                 pairs = [(item, _public(connection, item, exposed)) for item in batch]
                 changed = [(item, public) for item, public in pairs if item != public]
@@ -78,8 +78,10 @@ def _public(connection: psycopg.Connection, item: Document, exposed: Exposed) ->
     return public
 
 
-def _rewrite_collection(connection: psycopg.Connection, collection: str, document: str) -> None:
-    connection.execute(f"SELECT replace_collection(({document}))".encode(), (collection,))
+def _rewrite_collection(connection: psycopg.Connection, document: bytes, collection: str) -> None:
+    row = connection.execute(document, (collection,)).fetchone()
+    if row and row[0] is not None:
+        connection.execute("SELECT replace_collection(%s::jsonb)", (json.dumps(row[0]),))
 
 
 def _rewrite_items(connection: psycopg.Connection, items: list[Document]) -> None:
