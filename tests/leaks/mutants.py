@@ -97,8 +97,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "what stands inside of visible properties, in filters and sorts",
         _SEARCH,
         (
-            ("    RETURN expression;", "    RETURN original;"),
-            ("    path text;\nBEGIN", "    path text;\n    original text := expression;\nBEGIN"),
+            ("    RETURN statement;", "    RETURN original;"),
+            ("    path text;\nBEGIN", "    path text;\n    original text := statement;\nBEGIN"),
         ),
         ("search", "items"),
     ),
@@ -265,8 +265,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _EXTERNAL,
         (
             (
-                "almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed, suspicion)",
-                "almagest.port_where(search)",
+                "almagest.mosaic_query(narrowed, ",
+                "almagest.mosaic_query(search, ",
             ),
         ),
         ("searches",),

@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -162,6 +163,19 @@ def test_rotation_replaces_every_password(settings: Settings, connection: psycop
     database.credentials(settings, connection, rotate=True)
     after = connection.execute(stored, (roles,)).fetchall(), [secrets.require(settings.secrets, r) for r in roles]
     assert all(old != new for pair in zip(before, after, strict=True) for old, new in zip(*pair, strict=True))
+
+
+def test_databases_of_one_cluster_are_prepared_at_the_same_moment(cluster: Cluster) -> None:
+    """Roles are rows that they share: without a lock, one of two fails with "tuple concurrently updated"."""
+
+    def prepare(name: str) -> None:
+        settings = cluster.settings(name)
+        for _ in range(20):
+            with database.connect(settings, "postgres") as connection:
+                database.credentials(settings, connection)
+
+    with cluster.clone(None) as one, cluster.clone(None) as other, ThreadPoolExecutor(2) as pool:
+        list(pool.map(prepare, (one, other)))
 
 
 def test_what_the_database_refuses_an_operator_is_one_sentence(cluster: Cluster) -> None:

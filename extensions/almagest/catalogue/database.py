@@ -180,6 +180,7 @@ def credentials(settings: Settings, connection: psycopg.Connection, *, rotate: b
         with connection.transaction():
             # A parameter cannot stand in ALTER ROLE; sql.Literal quotes. The statement must not reach the server's log.
             connection.execute("SET LOCAL log_statement = 'none'")
+            connection.execute(migrate.ONE_AT_A_TIME)
             connection.execute("SET LOCAL log_min_error_statement = 'panic'")
             connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
             for key, value in session.items():

@@ -25,6 +25,9 @@ SETS = ("pgstac_port", "search", "writes", "accounts", "audience", "assets")
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
 TESTED_PGSTAC = ("0.10.0",)
 
+#: Roles belong to the cluster: two of its databases prepared at once would change the same rows, which PostgreSQL
+#: answers with "tuple concurrently updated". An advisory lock holds in one database only.
+ONE_AT_A_TIME = "LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE"
 #: Any number, as long as no other program takes advisory locks by it: "almagest" in ASCII, folded into 63 bits.
 ADVISORY_LOCK = int.from_bytes(b"almagest", "big") >> 1
 
@@ -167,6 +170,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         # Only now: another runner may be waited for as long as it takes, a lock on a table not.
         connection.execute("SELECT set_config('lock_timeout', '4s', false)")
         with connection.transaction():
+            connection.execute(ONE_AT_A_TIME)
             connection.execute(_script_text("bootstrap.sql"))
         state = status(connection)
         if state.problems:

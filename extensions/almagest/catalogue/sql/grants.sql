@@ -46,6 +46,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_collection_search(jsonb),
     almagest.port_queryables(text[]),
     almagest.keyset_predicate(jsonb, jsonb, boolean),
+    almagest.search_query(jsonb, jsonb, boolean, int),
     almagest.search_page(jsonb, jsonb, boolean, int),
     almagest.item_row(text, text),
     almagest.item_document(text, text),
@@ -56,6 +57,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_collection_ids(),
     almagest.collection_ids(),
     almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean),
+    almagest.mosaic_query(jsonb, jsonb, int, boolean, boolean),
     almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean),
     almagest.registered_search(text)
 TO almagest_reader, almagest_writer, almagest_external_definer;

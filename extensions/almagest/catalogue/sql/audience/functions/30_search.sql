@@ -124,7 +124,7 @@ $$;
 COMMENT ON FUNCTION almagest.public_property(jsonb, text) IS 'What is left of the value of a property for outsiders.';
 
 
-CREATE OR REPLACE FUNCTION almagest.as_outsiders_read(expression text, search jsonb, suspicion text) RETURNS text
+CREATE OR REPLACE FUNCTION almagest.as_outsiders_read(statement text, search jsonb, suspicion text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
@@ -139,16 +139,16 @@ BEGIN
         path := almagest.port_content_path(keys);
         -- A literal cannot be mistaken for a path: its quotes are doubled. One path is the beginning of no other, since no
         -- name with a quote in it gets as far as this.
-        expression := replace(expression, path, format(
+        statement := replace(statement, path, format(
             $case$(CASE WHEN jsonb_typeof(%1$s) IN ('array', 'object') THEN almagest.public_property(%1$s, %2$L) ELSE %1$s END)$case$,
             path, suspicion));
     END LOOP;
-    RETURN expression;
+    RETURN statement;
 END;
 $$;
 COMMENT ON FUNCTION almagest.as_outsiders_read(text, jsonb, text) IS
-    'An expression over the columns of items, made for a narrowed search, that sees of lists and objects what outsiders see: '
-    'to pgSTAC they are text, with all that stands in them.';
+    'The statement of a narrowed search, so that it sees of lists and objects what outsiders see: to pgSTAC they are text, '
+    'with all that stands in them.';
 
 
 CREATE OR REPLACE FUNCTION almagest.public_search(

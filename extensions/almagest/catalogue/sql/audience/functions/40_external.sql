@@ -23,8 +23,6 @@ DECLARE
     narrowed jsonb;
     is_empty boolean;
     whole boolean;
-    predicate text;
-    values_of_keys text;
     reads_content boolean := false;
     base_of_row text;
     base_is_suspect boolean := false;
@@ -35,18 +33,8 @@ BEGIN
     END IF;
     whole := coalesce(nullif(narrowed->'fields', 'null'), '{}') = '{}';
     reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
-    predicate := format('(%s)', almagest.port_where(narrowed));
-    IF anchor IS NOT NULL THEN
-        predicate := predicate || ' AND ' || almagest.keyset_predicate(narrowed, anchor, backward);
-    END IF;
-    SELECT 'jsonb_build_array(' || string_agg(format('(%s)::text', k.expression), ', ' ORDER BY k.position) || ')'
-    INTO values_of_keys
-    FROM almagest.port_sort(narrowed) AS k;
-    FOR item, base, sort_values, collection, id IN EXECUTE almagest.port_page_query(
-        almagest.as_outsiders_read(predicate, narrowed, suspicion),
-        almagest.as_outsiders_read(almagest.port_order_by(narrowed, backward), narrowed, suspicion),
-        almagest.as_outsiders_read(values_of_keys, narrowed, suspicion),
-        page_size, nullif(nullif(narrowed->'fields', 'null'), '{}'))
+    FOR item, base, sort_values, collection, id IN EXECUTE almagest.as_outsiders_read(
+        almagest.search_query(narrowed, anchor, backward, page_size), narrowed, suspicion)
     LOOP
         IF base IS NOT NULL THEN -- stands only where it differs from the row before
             base_of_row := base;
@@ -229,11 +217,8 @@ BEGIN
         RETURN;
     END IF;
     reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
-    FOR item, base IN EXECUTE almagest.port_mosaic_query(
-        almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed, suspicion),
-        almagest.as_outsiders_read(almagest.port_order_by(narrowed, false), narrowed, suspicion),
-        ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326),
-        max_items, exit_when_full, skip_covered)
+    FOR item, base IN EXECUTE almagest.as_outsiders_read(
+        almagest.mosaic_query(narrowed, geometry_geojson, max_items, exit_when_full, skip_covered), narrowed, suspicion)
     LOOP
         IF base IS NOT NULL THEN
             base_of_row := base;

@@ -44,24 +44,37 @@ COMMENT ON FUNCTION almagest.keyset_predicate(jsonb, jsonb, boolean) IS
     'null, one for each key. Raises P0001 where their number does not fit.';
 
 
+CREATE OR REPLACE FUNCTION almagest.search_query(
+    search jsonb, anchor jsonb, backward boolean, page_size int
+) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
+AS $$
+DECLARE
+    predicate text := format('(%s)', almagest.port_where(search));
+    values_of_keys text;
+BEGIN
+    IF anchor IS NOT NULL THEN
+        predicate := predicate || ' AND ' || almagest.keyset_predicate(search, anchor, backward);
+    END IF;
+    SELECT 'jsonb_build_array(' || string_agg(format('(%s)::text', k.expression), ', ' ORDER BY k.position) || ')'
+    INTO values_of_keys
+    FROM almagest.port_sort(search) AS k;
+    RETURN almagest.port_page_query(
+        predicate, almagest.port_order_by(search, backward), values_of_keys, page_size,
+        nullif(nullif(search->'fields', 'null'), '{}'));
+END;
+$$;
+COMMENT ON FUNCTION almagest.search_query(jsonb, jsonb, boolean, int) IS
+    'The statement by which search_page finds its rows. Raises P0001 for what pgSTAC refuses.';
+
+
 CREATE OR REPLACE FUNCTION almagest.search_page(
     search jsonb, anchor jsonb, backward boolean, page_size int
 ) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
-DECLARE
-    predicate text := almagest.port_where(search);
-    fields jsonb := nullif(nullif(search->'fields', 'null'), '{}');
-    values_of_keys text;
 BEGIN
-    IF anchor IS NOT NULL THEN
-        predicate := format('(%s) AND %s', predicate, almagest.keyset_predicate(search, anchor, backward));
-    END IF;
-    SELECT 'jsonb_build_array(' || string_agg(format('(%s)::text', k.expression), ', ' ORDER BY k.position) || ')'
-    INTO values_of_keys
-    FROM almagest.port_sort(search) AS k;
-    RETURN QUERY EXECUTE almagest.port_page_query(
-        predicate, almagest.port_order_by(search, backward), values_of_keys, page_size, fields);
+    RETURN QUERY EXECUTE almagest.search_query(search, anchor, backward, page_size);
 END;
 $$;
 COMMENT ON FUNCTION almagest.search_page(jsonb, jsonb, boolean, int) IS

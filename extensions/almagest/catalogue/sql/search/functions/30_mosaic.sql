@@ -1,16 +1,25 @@
 -- Mosaics: which items make a picture of a place, and the searches that have an address for that.
 
+CREATE OR REPLACE FUNCTION almagest.mosaic_query(
+    search jsonb, geometry_geojson jsonb, max_items int, exit_when_full boolean, skip_covered boolean
+) RETURNS text
+LANGUAGE sql STABLE SET search_path = pgstac, almagest, public, pg_temp
+AS $$
+    SELECT almagest.port_mosaic_query(
+        almagest.port_where(search), almagest.port_order_by(search, false),
+        ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326), max_items, exit_when_full, skip_covered)
+$$;
+COMMENT ON FUNCTION almagest.mosaic_query(jsonb, jsonb, int, boolean, boolean) IS
+    'The statement by which mosaic_items finds its rows. Raises P0001 for what pgSTAC refuses.';
+
+
 CREATE OR REPLACE FUNCTION almagest.mosaic_items(
     search jsonb, geometry_geojson jsonb, max_items int, exit_when_full boolean, skip_covered boolean
 ) RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
-DECLARE
-    shape geometry := ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326);
 BEGIN
-    RETURN QUERY EXECUTE almagest.port_mosaic_query(
-        almagest.port_where(search), almagest.port_order_by(search, false),
-        shape, max_items, exit_when_full, skip_covered);
+    RETURN QUERY EXECUTE almagest.mosaic_query(search, geometry_geojson, max_items, exit_when_full, skip_covered);
 END;
 $$;
 COMMENT ON FUNCTION almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean) IS
