@@ -23,8 +23,9 @@ TEMPLATE = "template_almagest"
 REAL_TEMPLATE = "template_real"
 
 # Nothing of the developer's environment leaks into a test.
-for _name in [name for name in os.environ if name.startswith(("ALMAGEST_", "PG")) and name != ROOT_VARIABLE]:
-    del os.environ[_name]
+for _name in list(os.environ):
+    if _name.startswith(("ALMAGEST_", "PG")) and not _name.startswith("ALMAGEST_TEST_"):
+        del os.environ[_name]
 
 
 def pytest_configure(config: pytest.Config) -> None:
