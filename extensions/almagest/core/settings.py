@@ -210,6 +210,12 @@ class Api(_Group):
     schema_mirror: Path | None = Field(
         None, description="Folder of mirrored JSON schemas (`host/path`) for extension validation without a network."
     )
+    stream_max_items: int = Field(
+        10_000_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for those inside."
+    )
+    stream_max_items_external: int = Field(
+        200_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for outsiders."
+    )
 
 
 class Tiles(_Group):
