@@ -20,7 +20,7 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import routes, transactions
+from almagest.services.stac import routes, streaming, transactions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -32,6 +32,7 @@ from almagest.services.web import docs, inventory, problem
 from almagest.services.web.canary import Canary
 from almagest.services.web.layers import layers
 from almagest.services.web.pool import Pool
+from almagest.services.web.tripwire import HiddenHref
 
 PREFIXES: dict[Audience, str] = {"internal": "/api", "external": "/external"}
 STAC_VERSION = "1.1.0"
@@ -84,8 +85,15 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         redoc_url=None,
         lifespan=lifespan,
     )
+    search = ItemSearch(reads, key, tiles)
     client = CatalogueClient(
-        search=ItemSearch(reads, key, tiles),
+        search=search,
+        streams=streaming.Streams(
+            search,
+            most=settings.api.stream_max_items if writes else settings.api.stream_max_items_external,
+            timeout_s=settings.site.request_timeout_s,
+            hidden=None if writes else HiddenHref.of(settings),
+        ),
         catalogue=catalogue,
         public=public,
         search_model=offered.search_post,
@@ -109,6 +117,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         app.include_router(transactions.router(Writer(writes, settings), public))
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
+    streaming.describe(app)
     docs.add_bearer(app, table)
     problem.install(app)
 

@@ -18,6 +18,7 @@ from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
 from almagest.services.stac.search import ItemSearch, Page
+from almagest.services.stac.streaming import Streams, wanted
 
 
 def answer(body: Any, media_type: str = JSON, status: int = 200) -> Response:
@@ -34,12 +35,14 @@ class CatalogueClient(AsyncBaseCoreClient):
 
     Attributes:
         search: the search core of this audience.
+        streams: whole results of searches in one answer.
         catalogue: collections and queryables of this audience.
         public: makes public links.
         search_model: pydantic model of a ``POST /search`` body, to check ``GET`` parameters by the same rules.
     """
 
     search: ItemSearch
+    streams: Streams
     catalogue: CollectionReader
     public: Links
     search_model: Any
@@ -108,10 +111,15 @@ class CatalogueClient(AsyncBaseCoreClient):
                 token=parameters.get("token"),
             )
         )
+        if media_type := wanted(request):
+            first, pages = await self.streams.open(media_type, search, self.public, request.query_params.get("limit"))
+            if not first:
+                await self._require(collection_id)
+            return await self.streams.answer(media_type, request, first, pages)
         page = await self.search.page(search, self.public)
         # An empty page is the one case in which the collection may not exist; a full one proves that it does.
-        if not page.features and not await self.catalogue.exists(collection_id):
-            raise NotFoundError(f"There is no collection {collection_id!r}.")
+        if not page.features:
+            await self._require(collection_id)
         of = self.public.href("collections", collection_id)
         links = [
             {"rel": "self", "type": GEOJSON, "href": f"{of}/items"},
@@ -124,20 +132,31 @@ class CatalogueClient(AsyncBaseCoreClient):
     async def get_search(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /search``."""
         chosen = {name: parameters.get(name) for name in ("collections", "ids", "limit", "token")}
-        page = await self.search.page(self._checked(_parse(parameters, **chosen)), self.public)
+        search = self._checked(_parse(parameters, **chosen))
+        if media_type := wanted(request):
+            opened = await self.streams.open(media_type, search, self.public, request.query_params.get("limit"))
+            return await self.streams.answer(media_type, request, *opened)
+        page = await self.search.page(search, self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
 
     async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``POST /search``."""
         search = orjson.loads(search_request.model_dump_json(exclude_none=True, by_alias=True))
-        page = await self.search.page(search, self.public)
         # As it came, since a link that printed defaults would not be the client's own search; but no more than is one.
         known = set(search)
         try:
             asked = {name: value for name, value in orjson.loads(await request.body()).items() if name in known}
         except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
             raise BadRequestError(f"The body is not JSON: {error}.") from None
+        if media_type := wanted(request):
+            opened = await self.streams.open(media_type, search, self.public, asked.get("limit"))
+            return await self.streams.answer(media_type, request, *opened)
+        page = await self.search.page(search, self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url), asked))
+
+    async def _require(self, collection_id: str) -> None:
+        if not await self.catalogue.exists(collection_id):
+            raise NotFoundError(f"There is no collection {collection_id!r}.")
 
     def _checked(self, search: dict[str, Any]) -> dict[str, Any]:
         model = self.search_model.model_validate(search)
@@ -210,4 +229,6 @@ def _feature_collection(page: Page, links: list[dict[str, Any]]) -> Response:
         "links": links,
         "numberReturned": len(page.features),
     }
-    return answer(body, GEOJSON)
+    response = answer(body, GEOJSON)
+    response.headers["Vary"] = "Accept"
+    return response

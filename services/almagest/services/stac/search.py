@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ MAX_SORT_KEYS = 16
 #: Names, operators, lists and values of a filter or query. So many cost a second before a single row is read.
 MAX_PARTS = 10_000
 MAX_OPERATORS = 200
+#: Of a stream, in one statement.
+_ROWS = 1000
 
 _PAGE = "SELECT item, base, sort_values, collection, id FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
 
@@ -70,14 +73,7 @@ class ItemSearch:
         token = search.get("token")
         anchor = self.key.read(token, search) if token else None
         backward = anchor is not None and anchor.backward
-        async with self.pool.connection() as connection:
-            rows = await connection.fetch(
-                _PAGE,
-                orjson.dumps({k: v for k, v in search.items() if k not in {"limit", "token"}}).decode(),
-                orjson.dumps(anchor.values).decode() if anchor else None,
-                backward,
-                limit + 1,
-            )
+        rows = await self._rows(search, anchor, limit + 1)
         more = len(rows) > limit
         rows = rows[:limit]
         features = [*self._documents(rows, search.get("fields") or {}, links)]
@@ -92,6 +88,33 @@ class ItemSearch:
             prev=self._token(rows[0], search, backward=True) if has_prev else None,
         )
 
+    async def stream(self, search: Mapping[str, Any], links: Links, limit: int) -> AsyncIterator[list[Document]]:
+        """Runs a search to its end, a page at a time, and holds no connection in between.
+
+        Args:
+            search: body of a STAC item search, CQL2 as JSON; its own limit and token count for nothing.
+            links: makes the items' links.
+            limit: ends after so many items.
+
+        Raises:
+            BadRequestError: the search is malformed.
+        """
+        search = _without_empty_fields(search)
+        _check_size(search)
+        anchor = None
+        while limit > 0:
+            asked = min(limit, _ROWS)
+            rows = await self._rows(search, anchor, asked)
+            if not rows:
+                return
+            fields = search.get("fields") or {}
+            # Beside the loop, which others wait for.
+            yield await asyncio.to_thread(self._documents, rows, fields, links)
+            if len(rows) < asked:
+                return
+            limit -= asked
+            anchor = self._anchor(rows[-1], backward=False)
+
     async def item(self, collection: str, item: str, links: Links) -> Document | None:
         """One item, or None."""
         async with self.pool.connection() as connection:
@@ -102,8 +125,24 @@ class ItemSearch:
         document["links"] = links.item(collection, item, document.get("links")) + self.tiles.item(document)
         return document
 
+    async def _rows(self, search: Mapping[str, Any], anchor: Anchor | None, limit: int) -> list[Any]:
+        async with self.pool.connection() as connection:
+            return list(
+                await connection.fetch(
+                    _PAGE,
+                    orjson.dumps({k: v for k, v in search.items() if k not in {"limit", "token"}}).decode(),
+                    orjson.dumps(anchor.values).decode() if anchor else None,
+                    anchor is not None and anchor.backward,
+                    limit,
+                )
+            )
+
+    @staticmethod
+    def _anchor(row: Any, *, backward: bool) -> Anchor:
+        return Anchor(tuple(orjson.loads(row["sort_values"])), backward)
+
     def _token(self, row: Any, search: Mapping[str, Any], *, backward: bool) -> str:
-        return self.key.sign(Anchor(tuple(orjson.loads(row["sort_values"])), backward), search)
+        return self.key.sign(self._anchor(row, backward=backward), search)
 
     def _documents(self, rows: list[Any], fields: Mapping[str, Any], links: Links) -> list[Document]:
         documents = []

@@ -74,9 +74,12 @@ def scopes(scope: Connection) -> frozenset[str]:
 
 
 def _as_get(scope: Connection, route: Route | None) -> Connection:
-    """HEAD as GET, where the app has no answer of its own to it; the server keeps the body to itself."""
+    """HEAD as GET, where the app has no answer of its own to it; the server keeps the body to itself.
+
+    Who would make a long one for nobody finds `almagest.method`.
+    """
     is_needed = scope["method"] == "HEAD" and route is not None and "HEAD" not in route.methods
-    return {**scope, "method": "GET"} if is_needed else scope
+    return {**scope, "method": "GET", "almagest.method": "HEAD"} if is_needed else scope
 
 
 def _path(scope: Connection) -> str:

@@ -15,7 +15,7 @@ from almagest.services.web.problem import internal_problem
 log = structlog.get_logger(__name__)
 
 _TEXT = re.compile(
-    r"(text/|application/([a-z.+-]+\+)?(json|ndjson|xml|yaml|geojson|javascript)|application/json-seq)", re.I
+    r"(text/|application/([a-z.+-]+\+)?(json|(x-)?ndjson|xml|yaml|geojson|javascript)|application/json-seq)", re.I
 )
 _SPACES = 16
 
