@@ -1,0 +1,133 @@
+"""Static catalogues: documents that lead to each other by links, on disk or on a web server.
+
+The links are walked here rather than by pystac, which keeps every object it has seen and stops at the first that is
+broken. What a document says, and what its hrefs mean, is as pystac has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from almagest.catalogue.exchange.reading import UnavailableError, absolute, read
+from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, Reading, Record, Unreadable, kind
+from almagest.catalogue.exchange.relinking import Relinking
+
+_HOLDERS = frozenset({"Catalog", "Collection"})
+_ANY = frozenset({"child", "item"})
+
+
+@dataclass
+class _Level:
+    """A catalogue whose links are being followed; each of them is a share of the whole."""
+
+    links: Iterator[str]
+    share: float
+    collection: str | None
+
+
+def static_root(path: Path) -> Path | None:
+    """The root of the static catalogue that a file or folder is, if it is one.
+
+    A folder with a collection that leads nowhere is a folder like any other.
+    """
+    if path.is_dir():
+        catalog, collection = path / "catalog.json", path / "collection.json"
+        if _is_holder(catalog):
+            return catalog
+        return collection if _is_holder(collection) and _links(json.loads(collection.read_bytes()), _ANY) else None
+    return path if path.suffix == ".json" and _is_holder(path) else None
+
+
+def _is_holder(path: Path) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_DOCUMENT_BYTES:
+            return False
+        return kind(path.read_bytes()) != "item"
+    except OSError:
+        return False
+
+
+class StaticSource:
+    """A `catalog.json` or `collection.json` with everything its links lead to."""
+
+    repeatable = True
+
+    def __init__(self, root: str, *, origin: str = "", assets_base_url: str | None = None) -> None:
+        """`root` is an absolute path or a URL; the others are those of `open_source`."""
+        self.name = root
+        self._folder = root.rpartition("/")[0] + "/"
+        self._relinking = Relinking(self._folder, origin, assets_base_url)
+        self._done: float | None = None
+
+    def collections(self) -> Iterator[Reading]:
+        """The collections; items are not looked at."""
+        for href, document, _ in self._walk({"child"}):
+            if isinstance(document, dict) and document.get("type") == "Collection":
+                yield Record(self._shown(href), self._relinking.collection(document, href))
+
+    def items(self) -> Iterator[Reading]:
+        """The items, each in its own collection or that which leads to it, and all links that lead nowhere."""
+        for href, document, above in self._walk(_ANY):
+            if isinstance(document, UnavailableError):
+                yield Unreadable(self._shown(href), str(document))
+            elif not _holds(document):
+                yield Record(self._shown(href), self._relinking.item(document, href, above))
+
+    def fraction(self) -> float | None:
+        """By links: those of one catalogue count alike."""
+        return None if self._done is None else min(1.0, self._done)
+
+    def _walk(self, rels: Set[str]) -> Iterator[tuple[str, Any, str | None]]:
+        """Each document, or why there is none, with its href and the collection above it."""
+        self._done = 0.0
+        # Links lead to a catalogue more than once where they run in circles.
+        followed: set[str] = set()
+        levels = [_Level(iter([self.name]), 1.0, None)]
+        while levels:
+            level = levels[-1]
+            href = next(level.links, None)
+            if href is None:
+                levels.pop()
+                continue
+            if href in followed:
+                self._done += level.share
+                continue
+            document = _parsed(href)
+            yield href, document, level.collection
+            links = [absolute(link, href) for link in _links(document, rels)]
+            if _holds(document):
+                followed.add(href)
+            if links:
+                collection = document.get("id") if document["type"] == "Collection" else level.collection
+                levels.append(_Level(iter(links), level.share / len(links), collection))
+            else:
+                self._done += level.share
+
+    def _shown(self, href: str) -> str:
+        return href.removeprefix(self._folder)
+
+
+def _parsed(href: str) -> Any:
+    try:
+        return json.loads(read(href))
+    except UnavailableError as error:
+        return error
+    except (ValueError, RecursionError) as error:
+        return UnavailableError(f"is not JSON: {error}")
+
+
+def _holds(document: Any) -> bool:
+    return isinstance(document, dict) and document.get("type") in _HOLDERS
+
+
+def _links(document: Any, rels: Set[str]) -> list[str]:
+    links = document.get("links") if _holds(document) else None
+    return [
+        link["href"]
+        for link in (links if isinstance(links, list) else ())
+        if isinstance(link, dict) and link.get("rel") in rels and isinstance(link.get("href"), str) and link["href"]
+    ]
