@@ -25,6 +25,18 @@ def test_every_process_is_an_upstream(home: Path) -> None:
         assert re.findall(rf"/({name}-\d\.sock)", rendered) == sockets
 
 
+def test_services_elsewhere_are_asked_at_every_address_of_their_host(home: Path) -> None:
+    settings = configured(home, services="stac=localhost:8001,tiles=nowhere.invalid:8002")
+    found = {upstream.name: upstream for upstream in render.upstreams(settings)}
+    assert "127.0.0.1:8001" in found["stac"].servers
+    assert set(found["stac"].servers) <= {"127.0.0.1:8001", "[::1]:8001"}
+    assert (found["tiles"].servers, found["tiles"].sockets) == ((), ())
+    assert len(found["ops"].sockets) == 2
+    assert 'server "127.0.0.1:8001" max_fails=0;' in render.configuration(settings)
+    render.write(settings)
+    render.check(settings)  # one whose name nobody has at the moment keeps nothing from starting
+
+
 def test_links_name_the_configured_host(home: Path) -> None:
     rendered = text(home, public_url="https://stac.example.org:8443")
     assert 'proxy_set_header Host "stac.example.org:8443";' in rendered

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from almagest.core.errors import ConfigurationError
+from almagest.core.processes import services
 from almagest.core.settings import Settings, Site, Store, table
 
 
@@ -26,6 +27,20 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, "")
     assert Settings.load().store_path == Settings.load().site.home / "store"
     assert Settings.load().browser_path == Settings.load().site.home / "browser"
+
+
+def test_services_elsewhere_are_those_behind_nginx() -> None:
+    everywhere = Settings(site=Site(services=tuple(f"{each.name}=there:80" for each in services(Settings()))))
+    assert {everywhere.site.elsewhere(each.name) for each in services(everywhere)} == {("there", 80)}
+    assert Site().elsewhere("stac") is None
+    for wrong in ("stack=there:80", "stac=there", "stac=there:80;", "stac=a b:80"):
+        with pytest.raises(ValidationError, match="is not `service=host:port`"):
+            Site(services=(wrong,))
+
+
+def test_secrets_may_lie_elsewhere() -> None:
+    assert Settings(site=Site(secrets=Path("/run/secrets"))).secrets == Path("/run/secrets")
+    assert Settings(site=Site(home=Path("/srv/a"))).secrets == Path("/srv/a/secrets")
 
 
 def test_settings_do_not_change() -> None:

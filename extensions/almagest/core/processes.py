@@ -1,10 +1,11 @@
-"""The processes behind nginx: who they are, and on which sockets they listen.
+"""The processes behind nginx: who they are, and where they listen.
 
 The supervisor starts them and nginx asks them; both read it here.
 """
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,19 @@ from typing import Literal
 from almagest.core.settings import Settings
 
 Audience = Literal["internal", "external"]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process.
+
+    Attributes:
+        name: its service's, with what tells it from the others.
+        place: its Unix socket, or its address and port.
+    """
+
+    name: str
+    place: Path | str
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,13 @@ class Service:
         """The Unix socket of each process."""
         return tuple(settings.run / f"{self.name}-{number}.sock" for number in range(self.count))
 
+    def processes(self, settings: Settings) -> tuple[Process, ...]:
+        """Every process. Elsewhere there are as many as the service's host has addresses at this moment."""
+        elsewhere = settings.site.elsewhere(self.name)
+        if elsewhere is None:
+            return tuple(Process(path.stem, path) for path in self.sockets(settings))
+        return tuple(Process(f"{self.name} at {place}", place) for place in _places(*elsewhere))
+
 
 def services(settings: Settings) -> tuple[Service, ...]:
     """Every service, in the order of its start."""
@@ -45,3 +66,12 @@ def services(settings: Settings) -> tuple[Service, ...]:
         Service("external-stac", "stac", "external", site.workers),
         Service("external-tiles", "tiles", "external", site.tile_workers),
     )
+
+
+def _places(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:  # nobody has that name while none of them runs
+        return []
+    addresses = {str(address[0]) for *_, address in found}
+    return sorted(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in addresses)

@@ -7,17 +7,21 @@ variables from these values (:mod:`almagest.services.tiles.environment`).
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from almagest.core.errors import ConfigurationError
+
+_ELSEWHERE = re.compile(r"(ops|(?:external-)?(?:stac|tiles))=([A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 class _Group(BaseSettings):
@@ -41,10 +45,16 @@ class Site(_Group):
         pattern=r"^(https?://[^/]+)?$",
     )
     browser: Path | None = Field(None, description="Folder of the built STAC Browser; empty: `{home}/browser`.")
+    secrets: Path | None = Field(None, description="Folder of secrets, one file each; empty: `{home}/secrets`.")
     user: str = Field("almagest", description="Unprivileged user that everything runs as when started by root.")
     workers: int = Field(2, ge=1, le=64, description="STAC API processes per audience.")
     tile_workers: int = Field(2, ge=1, le=64, description="Tile processes per audience.")
     ops_workers: int = Field(2, ge=1, le=64, description="Processes that check keys and tell about health.")
+    services: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Services that answer over TCP elsewhere, as `stac=host:8000` (comma-separated); empty: all on"
+        " Unix sockets here.",
+    )
     max_body_mb: int = Field(100, ge=1, description="Largest request body that nginx lets through [MB].")
     request_timeout_s: int = Field(60, ge=1, description="Longest time that nginx waits for an answer [s].")
     internal_networks: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -66,7 +76,15 @@ class Site(_Group):
     )
     anonymous_burst: int = Field(500, ge=0, description="Requests beyond that rate that are still taken at once.")
 
-    _split_lists = field_validator("internal_networks", "trusted_proxies", mode="before")(_split)
+    _split_lists = field_validator("internal_networks", "trusted_proxies", "services", mode="before")(_split)
+
+    @field_validator("services")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if not _ELSEWHERE.fullmatch(address):
+                raise ValueError(f"{address!r} is not `service=host:port`, with a service behind nginx")
+        return value
 
     @field_validator("internal_networks", "trusted_proxies")
     @classmethod
@@ -77,6 +95,11 @@ class Site(_Group):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()  # sockets are named by it: one place must have one name
+
+    def elsewhere(self, service: str) -> tuple[str, int] | None:
+        """Host and port where a service answers over TCP; None where it runs here."""
+        found = {match[1]: (match[2], int(match[3])) for match in map(_ELSEWHERE.fullmatch, self.services) if match}
+        return found.get(service)
 
     @property
     def origin(self) -> str:
@@ -230,6 +253,16 @@ class Tiles(_Group):
     mosaic_items: int = Field(50, ge=1, description="Items that one mosaic tile reads at most.")
 
 
+class Client(_Group):
+    """How commands reach a catalogue that runs elsewhere. Services know nothing of it."""
+
+    api_url: str = Field(
+        "", description="STAC API that commands talk to, like `https://host/api`.", pattern=r"^(https?://.+)?$"
+    )
+    key_file: Path | None = Field(None, description="File with the key for that API.")
+    key: SecretStr | None = Field(None, description="The key itself; a file is the better place.")
+
+
 @dataclass(frozen=True)
 class Settings:
     """All groups together, and the paths that follow from them."""
@@ -249,17 +282,15 @@ class Settings:
         Raises:
             ConfigurationError: a variable has a value that its setting cannot take; names the variable.
         """
-        from pydantic import ValidationError
-
         try:
             return cls()
         except ValidationError as error:
-            raise ConfigurationError(_explain(error)) from None
+            raise ConfigurationError(explain(error)) from None
 
     @property
     def secrets(self) -> Path:
-        """Folder of secrets, mode 0700; one file each, mode 0600."""
-        return self.site.home / "secrets"
+        """Folder of secrets, one file each; the one that we make ourselves has mode 0700, its files 0600."""
+        return self.site.secrets or self.site.home / "secrets"
 
     @property
     def logs(self) -> Path:
@@ -303,27 +334,39 @@ class Settings:
         return urlsplit(self.site.origin).netloc
 
 
-def _explain(error: object) -> str:
-    from pydantic import ValidationError
+def explain(error: ValidationError, places: Mapping[str, str] | None = None) -> str:
+    """One sentence on what cannot be used, and where it stands: in a variable, unless ``places`` says where."""
+    group = next((group for group in GROUPS if group.__name__ == error.title), _Group)
+    told = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "?"
+        info = group.model_fields.get(name)
+        found = "" if info and "Secret" in str(info.annotation) else f" (it is {problem['input']!r})"
+        told.append(f"{(places or {}).get(name) or variable(group, name)}: {problem['msg']}{found}")
+    return "; ".join(told)
 
-    assert isinstance(error, ValidationError)
-    groups = {group.__name__: group for group in GROUPS}
-    prefix = groups[error.title].model_config.get("env_prefix", "") if error.title in groups else "ALMAGEST_"
-    return "; ".join(
-        f"{prefix}{str(problem['loc'][0]).upper() if problem['loc'] else '?'}: {problem['msg']}"
-        f" (it is {problem['input']!r})"
-        for problem in error.errors()
-    )
+
+def variable(group: type[_Group], name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{group.model_config.get('env_prefix', '')}{name.upper()}"
 
 
-GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, S3, Audience, Api, Tiles)
+def is_set(group: type[_Group], name: str) -> bool:
+    """Whether the environment says something about a setting. Case does not count, and empty is not set."""
+    wanted = variable(group, name)
+    return bool(os.environ.get(wanted)) or any(key.upper() == wanted and value for key, value in os.environ.items())
+
+
+GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, S3, Audience, Api, Tiles, Client)
+
+#: The groups by the names that they have in :class:`Settings` and in configuration files.
+SECTIONS: dict[str, type[_Group]] = {group.__name__.lower(): group for group in GROUPS}
 
 
 def table() -> list[tuple[str, str, str]]:
     """Rows ``(variable, default, meaning)`` of every setting, in order; the README's table is rendered from it."""
     rows = []
     for group in GROUPS:
-        prefix = group.model_config.get("env_prefix", "")
         for name, info in group.model_fields.items():
             default = info.default
             if default is None or default in {"", ()}:
@@ -334,5 +377,5 @@ def table() -> list[tuple[str, str, str]]:
                 shown = ",".join(default)
             else:
                 shown = str(default).lower() if isinstance(default, bool) else str(default)
-            rows.append((f"{prefix}{name.upper()}", shown, info.description or ""))
+            rows.append((variable(group, name), shown, info.description or ""))
     return rows

@@ -97,6 +97,7 @@ def _services(settings: Settings) -> tuple[Program, ...]:
     return tuple(
         _service(settings, service, socket)
         for service in processes.services(settings)
+        if settings.site.elsewhere(service.name) is None
         for socket in service.sockets(settings)
     )
 

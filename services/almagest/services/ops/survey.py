@@ -1,4 +1,4 @@
-"""Asks every process on its socket how it is."""
+"""Asks every process where it listens how it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from almagest.core.processes import services
+from almagest.core.processes import Process, services
 from almagest.core.settings import Settings
 
 _PATIENCE_S = 4.0  # a process gives its own check three seconds
@@ -31,24 +31,37 @@ class Found:
 
 async def survey(settings: Settings) -> list[Found]:
     """How every process is, in the order of their start."""
-    asked = [(service.name, socket) for service in services(settings) for socket in service.sockets(settings)]
-    reasons = await asyncio.gather(*(_why_not_ready(socket) for _, socket in asked))
-    return [Found(name, socket.stem, reason) for (name, socket), reason in zip(asked, reasons, strict=True)]
+    found = await _processes(settings)
+    reasons = await asyncio.gather(*(_why_not_ready(process) for _, process in found))
+    return [
+        Found(name, process.name if process else name, reason)
+        for (name, process), reason in zip(found, reasons, strict=True)
+    ]
 
 
 async def counts(settings: Settings) -> dict[str, dict[str, int]]:
     """What each ops process has counted, by its name; those that do not answer are left out."""
-    sockets = [path for service in services(settings) if service.kind == "ops" for path in service.sockets(settings)]
-    answers = await asyncio.gather(*(_ask(socket, "/counts") for socket in sockets))
+    asked = [process for name, process in await _processes(settings) if name == "ops" and process]
+    answers = await asyncio.gather(*(_ask(process, "/counts") for process in asked))
     return {
-        socket.stem: answer.json()
-        for socket, answer in zip(sockets, answers, strict=True)
+        process.name: answer.json()
+        for process, answer in zip(asked, answers, strict=True)
         if isinstance(answer, httpx.Response) and answer.status_code == 200
     }
 
 
-async def _why_not_ready(socket: Path) -> str | None:
-    answer = await _ask(socket, "/readyz")
+async def _processes(settings: Settings) -> list[tuple[str, Process | None]]:
+    """Service and process; None where a service elsewhere has none. Looking up a name must not hold up others."""
+    listed = await asyncio.to_thread(
+        lambda: [(service.name, service.processes(settings)) for service in services(settings)]
+    )
+    return [(name, process) for name, processes in listed for process in processes or (None,)]
+
+
+async def _why_not_ready(process: Process | None) -> str | None:
+    if process is None:
+        return "does not listen"
+    answer = await _ask(process, "/readyz")
     if isinstance(answer, str):
         return answer
     if answer.status_code == 200:
@@ -59,11 +72,13 @@ async def _why_not_ready(socket: Path) -> str | None:
         return f"answers {answer.status_code}"
 
 
-async def _ask(socket: Path, path: str) -> httpx.Response | str:
+async def _ask(process: Process, path: str) -> httpx.Response | str:
     """The answer, or why there is none."""
-    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    is_here = isinstance(process.place, Path)
+    transport = httpx.AsyncHTTPTransport(uds=str(process.place) if is_here else None)
+    origin = "http://localhost" if is_here else f"http://{process.place}"
     try:
-        async with httpx.AsyncClient(transport=transport, timeout=_PATIENCE_S, base_url="http://localhost") as client:
+        async with httpx.AsyncClient(transport=transport, timeout=_PATIENCE_S, base_url=origin) as client:
             return await client.get(path)
     except httpx.TimeoutException:
         return f"does not answer within {_PATIENCE_S:g} s"

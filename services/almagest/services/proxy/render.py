@@ -23,10 +23,21 @@ _UNQUOTABLE = re.compile(r'["$\\\x00-\x1f\x7f]')
 
 @dataclass(frozen=True)
 class Upstream:
-    """Processes that answer the same requests, each on its own Unix socket."""
+    """Processes that answer the same requests."""
 
     name: str
-    sockets: tuple[Path, ...]
+    processes: tuple[processes.Process, ...]
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """The Unix sockets of those that run here."""
+        return tuple(process.place for process in self.processes if isinstance(process.place, Path))
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """What nginx calls each of them."""
+        places = [process.place for process in self.processes]
+        return tuple(f"unix:{place}" if isinstance(place, Path) else place for place in places)
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ def configuration_path(settings: Settings) -> Path:
 
 
 def upstreams(settings: Settings) -> tuple[Upstream, ...]:
-    """The services behind nginx."""
-    return tuple(Upstream(service.name, service.sockets(settings)) for service in processes.services(settings))
+    """The services behind nginx, as many processes of each as there are now."""
+    return tuple(Upstream(service.name, service.processes(settings)) for service in processes.services(settings))
 
 
 def servers(settings: Settings) -> tuple[Server, ...]:
@@ -150,15 +161,24 @@ def write(settings: Settings) -> Path:
     return target
 
 
+def command(settings: Settings) -> list[str]:
+    """The command line of nginx with what :func:`write` wrote.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    options = ["-p", f"{prefix(settings)}/", "-c", str(configuration_path(settings)), "-e", "stderr"]
+    return [executables.find("nginx", "nginx"), *options]
+
+
 def check(settings: Settings) -> None:
     """Let nginx read what :func:`write` wrote.
 
     Raises:
         ConfigurationError: it would not start with it; quotes nginx.
     """
-    options = ["-p", f"{prefix(settings)}/", "-c", str(configuration_path(settings)), "-e", "stderr"]
     result = subprocess.run(  # noqa: S603
-        [executables.find("nginx", "nginx"), "-t", *options],
+        [*command(settings), "-t"],
         capture_output=True,
         text=True,
         check=False,
