@@ -7,16 +7,18 @@ broken. What a document says, and what its hrefs mean, is as pystac has it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from almagest.catalogue.exchange.reading import UnavailableError, absolute, read
-from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, Reading, Record, Unreadable, kind
+from almagest.catalogue.exchange.records import Reading, Record, Unreadable
 from almagest.catalogue.exchange.relinking import Relinking
 
 _HOLDERS = frozenset({"Catalog", "Collection"})
+_OLD = re.compile(r"0\.|1\.0\.0-")
 _ANY = frozenset({"child", "item"})
 
 
@@ -38,17 +40,12 @@ def static_root(path: Path) -> Path | None:
         catalog, collection = path / "catalog.json", path / "collection.json"
         if _is_holder(catalog):
             return catalog
-        return collection if _is_holder(collection) and _links(json.loads(collection.read_bytes()), _ANY) else None
+        return collection if _is_holder(collection) and _links(_parsed(str(collection)), _ANY) else None
     return path if path.suffix == ".json" and _is_holder(path) else None
 
 
 def _is_holder(path: Path) -> bool:
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_DOCUMENT_BYTES:
-            return False
-        return kind(path.read_bytes()) != "item"
-    except OSError:
-        return False
+    return path.is_file() and _holds(_parsed(str(path)))
 
 
 class StaticSource:
@@ -113,11 +110,25 @@ class StaticSource:
 
 def _parsed(href: str) -> Any:
     try:
-        return json.loads(read(href))
+        return _modern(json.loads(read(href)))
     except UnavailableError as error:
         return error
     except (ValueError, RecursionError) as error:
         return UnavailableError(f"is not JSON: {error}")
+
+
+def _modern(document: Any) -> Any:
+    """A document as STAC 1.1 has it, if it is from before 1.0: those say not even what they are."""
+    version = document.get("stac_version") if isinstance(document, dict) else None
+    if not isinstance(version, str) or not _OLD.match(version):
+        return document
+    import pystac
+    from pystac.serialization import identify_stac_object, migrate_to_latest
+
+    try:
+        return migrate_to_latest(document, identify_stac_object(document))
+    except (pystac.STACError, KeyError, ValueError, TypeError, AttributeError):
+        return document
 
 
 def _holds(document: Any) -> bool:
