@@ -26,6 +26,7 @@ REAL_TEMPLATE = "template_real"
 for _name in list(os.environ):
     if _name.startswith(("ALMAGEST_", "PG")) and not _name.startswith("ALMAGEST_TEST_"):
         del os.environ[_name]
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 
 def pytest_configure(config: pytest.Config) -> None:

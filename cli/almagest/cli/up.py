@@ -40,11 +40,10 @@ def up(
     from rich.console import Console
 
     from almagest.cli.stack import lifecycle, privileges, report, state
-    from almagest.core.settings import Settings
 
     lifecycle.heed_signals()
     progress = report.Progress(console)
-    settings = Settings.load()
+    settings = state.adopt()
     state.check_home(settings)
     folder = _readable_folder(settings, sample, progress)
     privileges.step_down(settings, create=True)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import almagest
+from almagest.core.configuration import Configuration
 from almagest.core.errors import ConfigurationError
-from almagest.core.settings import Settings
+from almagest.core.settings import SECTIONS, Settings, variable
 
 # Characters that some of the configuration files (nginx, supervisor, redis, shells) cannot carry unharmed.
 _UNSAFE = re.compile(r"""["'$;{}#%*?<>|&`\\\x00-\x1f\x7f]""")
@@ -43,11 +44,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _variables(settings: Settings) -> Iterator[tuple[str, str]]:
     for group in (getattr(settings, field.name) for field in dataclasses.fields(settings)):
-        prefix = group.model_config.get("env_prefix", "")
         for name in type(group).model_fields:
             value = getattr(group, name)
             if value is not None:
-                yield f"{prefix}{name.upper()}", _text(value)
+                yield variable(type(group), name), _text(value)
 
 
 def _text(value: object) -> str:
@@ -64,6 +64,21 @@ def pin(settings: Settings) -> None:
     for name, value in _variables(settings):
         if name in os.environ or name == "ALMAGEST_HOME":
             os.environ[name] = value
+
+
+def adopt(configuration: Configuration | None = None) -> Settings:
+    """The settings of files, environment and flags together, said in this shell's own words from here on.
+
+    All that asks later what this shell says, and all children, need to know no files.
+    """
+    configuration = configuration or Configuration.load()
+    settings = configuration.settings()
+    meant = environment(settings)
+    for name in configuration.given():
+        section, _, key = name.partition(".")
+        if (said := variable(SECTIONS[section], key)) in meant:
+            os.environ[said] = meant[said]
+    return settings
 
 
 def load(overrides: Mapping[str, str] | None = None) -> Settings:
