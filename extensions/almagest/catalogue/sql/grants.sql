@@ -7,7 +7,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_write
 
 GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops, almagest_external_definer;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed TO almagest_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
     almagest.canary, almagest.ledger
@@ -102,11 +102,29 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_item_exists(text, text),
     almagest.port_collection_exists(text),
     almagest.port_insert_items(jsonb),
+    almagest.port_count_present(text, text[]),
+    almagest.port_current_base(text),
+    almagest.port_is_same_joined(jsonb, jsonb, jsonb, jsonb),
+    almagest.port_is_same_item(text, jsonb, jsonb),
+    almagest.port_put_items(text, text[], text[], text[], bytea[], text[]),
+    almagest.port_ensure_partitions(text, text[], text[]),
+    almagest.port_refresh_partition(text),
     almagest.port_delete_item(text, text),
     almagest.port_create_collection(jsonb),
     almagest.port_update_collection(jsonb),
     almagest.port_delete_collection(text),
+    almagest.lock_collection(text),
     almagest.lock_item(text, text),
+    almagest.put_items(text, bigint, int, text[], text[], text[], bytea[], text[], text),
+    almagest.ensure_partitions(text, text[], text[]),
+    almagest.refresh_partition(text),
+    almagest.put_collection(jsonb),
+    almagest.begin_ingest(text, text, jsonb),
+    almagest.ingest_batches(bigint),
+    almagest.record_batch(bigint, bytea, int, int, int, int),
+    almagest.finish_ingest(bigint),
+    almagest.count_present(text, text[]),
+    almagest.clock(),
     almagest.create_items(jsonb),
     almagest.upsert_items(jsonb),
     almagest.replace_item(jsonb),

@@ -1,86 +1,91 @@
-CREATE OR REPLACE FUNCTION almagest.lock_item(collection text, id text) RETURNS void
+-- Locks are taken in one order: the collection, then the item, then rows. Who writes many items takes the collection for
+-- itself; who writes few shares it and takes each item: the number of locks of a transaction is bounded.
+
+CREATE OR REPLACE FUNCTION almagest.lock_collection(collection text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = almagest, pg_temp
-AS $$ SELECT pg_advisory_xact_lock(hashtextextended(jsonb_build_array(collection, id)::text, 0)) $$;
+AS $$ SELECT pg_advisory_xact_lock(hashtextextended(jsonb_build_array(collection)::text, 0)) $$;
+COMMENT ON FUNCTION almagest.lock_collection(text) IS
+    'Waits until no other of our writers works on this collection or its items; held to the end of the transaction. '
+    'To be taken before lock_item, never after it.';
+
+
+CREATE OR REPLACE FUNCTION almagest.lock_item(collection text, id text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(jsonb_build_array(collection)::text, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(jsonb_build_array(collection, id)::text, 0));
+END;
+$$;
 COMMENT ON FUNCTION almagest.lock_item(text, text) IS
     'Waits until no other of our writers works on this item; held to the end of the transaction.';
 
 
-CREATE OR REPLACE FUNCTION almagest.create_items(documents jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.put_items(
+    of_collection text, base_key bigint, base_item_id int,
+    ids text[], starts text[], ends text[], geometries bytea[], contents text[], mode text,
+    OUT created int, OUT updated int, OUT unchanged int
+)
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
-    key record;
+    few CONSTANT int := 32;
+    base record;
+    done record;
+    item_id text;
 BEGIN
-    -- In order, so that two overlapping batches cannot wait for each other.
-    FOR key IN
-        SELECT d->>'collection' AS collection, d->>'id' AS id, count(*) AS times
-        FROM jsonb_array_elements(documents) AS d GROUP BY 1, 2 ORDER BY 1, 2
-    LOOP
-        PERFORM almagest.lock_item(key.collection, key.id);
-        IF key.times > 1 OR almagest.port_item_exists(key.collection, key.id) THEN
-            RAISE unique_violation USING MESSAGE = format(
-                CASE WHEN key.times > 1 THEN 'Item %s occurs more than once for collection %s.'
-                     ELSE 'Item %s already exists in collection %s.' END, key.id, key.collection);
-        END IF;
-    END LOOP;
-    PERFORM almagest.port_insert_items(documents);
-END;
-$$;
-COMMENT ON FUNCTION almagest.create_items(jsonb) IS
-    'Stores new items, an array, all or none. Raises 23505 naming the first id that is taken or occurs twice.';
-
-
-CREATE OR REPLACE FUNCTION almagest.upsert_items(documents jsonb) RETURNS TABLE (created int, updated int, unchanged int)
-LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
-AS $$
-DECLARE
-    document jsonb;
-    present jsonb;
-    changed jsonb[] := '{}';
-BEGIN
-    created := 0; updated := 0; unchanged := 0;
-    FOR document IN
-        SELECT DISTINCT ON (d.doc->>'collection', d.doc->>'id') d.doc
-        FROM jsonb_array_elements(documents) WITH ORDINALITY AS d(doc, n)
-        -- Of one id twice in a batch the last counts, as if they had come one after the other.
-        ORDER BY d.doc->>'collection', d.doc->>'id', d.n DESC
-    LOOP
-        PERFORM almagest.lock_item(document->>'collection', document->>'id');
-        present := almagest.item_document(document->>'collection', document->>'id');
-        IF present IS NULL THEN
-            created := created + 1;
-        ELSIF jsonb_strip_nulls(present) = jsonb_strip_nulls(document) THEN
-            unchanged := unchanged + 1;
-            CONTINUE;
-        ELSE
-            PERFORM almagest.port_delete_item(document->>'collection', document->>'id');
-            updated := updated + 1;
-        END IF;
-        changed := changed || document;
-    END LOOP;
-    IF cardinality(changed) > 0 THEN
-        PERFORM almagest.port_insert_items(to_jsonb(changed));
+    IF cardinality(ids) > few THEN
+        PERFORM almagest.lock_collection(of_collection);
+    ELSE
+        FOR item_id IN SELECT DISTINCT i.id FROM unnest(ids) AS i(id) ORDER BY i.id LOOP
+            PERFORM almagest.lock_item(of_collection, item_id);
+        END LOOP;
     END IF;
-    RETURN NEXT;
+    SELECT b.key, b.item_id INTO base FROM almagest.port_current_base(of_collection) AS b;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING MESSAGE = format('There is no collection %s.', of_collection);
+    ELSIF base.key <> base_key OR base.item_id IS DISTINCT FROM base_item_id THEN
+        RAISE serialization_failure USING MESSAGE = format('The collection %s has changed.', of_collection);
+    END IF;
+    SELECT i.id INTO item_id FROM unnest(ids) AS i(id) GROUP BY i.id HAVING count(*) > 1 ORDER BY i.id LIMIT 1;
+    IF FOUND THEN
+        RAISE unique_violation USING MESSAGE = format('Item %s occurs more than once for collection %s.', item_id, of_collection);
+    END IF;
+    SELECT * INTO done FROM almagest.port_put_items(of_collection, ids, starts, ends, geometries, contents);
+    IF mode = 'create' AND done.first_old IS NOT NULL THEN
+        RAISE unique_violation USING MESSAGE = format('Item %s already exists in collection %s.', done.first_old, of_collection);
+    ELSIF mode = 'replace' AND done.first_new IS NOT NULL THEN
+        RAISE no_data_found USING MESSAGE = format('Item %s does not exist in collection %s.', done.first_new, of_collection);
+    END IF;
+    created := done.created; updated := done.updated; unchanged := done.unchanged;
 END;
 $$;
-COMMENT ON FUNCTION almagest.upsert_items(jsonb) IS
-    'Stores items, an array, new or not, all or none; what is equal already is not touched.';
+COMMENT ON FUNCTION almagest.put_items(text, bigint, int, text[], text[], text[], bytea[], text[], text) IS
+    'Stores items of a collection, all or none, given as rows that were stripped against its present base item (see '
+    'port_current_base and port_put_items). mode: create, replace or upsert. Raises 23505 naming an id that is taken or '
+    'occurs twice, P0002 naming one that is missing, 23503 without the collection, 40001 where the collection has changed, 23514 '
+    'where ensure_partitions is to be called first.';
 
 
-CREATE OR REPLACE FUNCTION almagest.replace_item(document jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.ensure_partitions(of_collection text, starts text[], ends text[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 BEGIN
-    PERFORM almagest.lock_item(document->>'collection', document->>'id');
-    IF NOT almagest.port_item_exists(document->>'collection', document->>'id') THEN
-        RAISE no_data_found USING MESSAGE = format(
-            'Item %s does not exist in collection %s.', document->>'id', document->>'collection');
-    END IF;
-    PERFORM almagest.upsert_items(jsonb_build_array(document));
+    -- Before any lock on tables, as every writer does.
+    PERFORM almagest.lock_collection(of_collection);
+    RETURN almagest.port_ensure_partitions(of_collection, starts, ends);
 END;
 $$;
-COMMENT ON FUNCTION almagest.replace_item(jsonb) IS 'Replaces an item. Raises P0002 where there is none.';
+COMMENT ON FUNCTION almagest.ensure_partitions(text, text[], text[]) IS
+    'Makes room for items of these times, and answers the names of their partitions. In a transaction of its own: it keeps '
+    'readers waiting.';
+
+
+CREATE OR REPLACE FUNCTION almagest.refresh_partition(partition_name text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$ SELECT almagest.port_refresh_partition(partition_name) $$;
+COMMENT ON FUNCTION almagest.refresh_partition(text) IS
+    'Notes what times a partition really holds; once after much was loaded, in a transaction of its own.';
 
 
 CREATE OR REPLACE FUNCTION almagest.delete_item(collection text, id text) RETURNS void

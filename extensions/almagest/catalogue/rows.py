@@ -1,0 +1,221 @@
+"""Making rows of pgSTAC's table of items out of documents, here rather than in the database.
+
+What an item shares with its collection's base item is not stored with it. pgSTAC's own writers lose nulls and empty
+arrays where the base item has something else; what is made here, :func:`almagest.catalogue.hydration.join` gives back
+as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from struct import pack
+from typing import Any, NamedTuple
+
+import orjson
+from hydraters import DO_NOT_MERGE_MARKER
+
+from almagest.catalogue.hydration import base_item
+from almagest.core.errors import InvalidDocumentError, NotFoundError, Violation
+
+Document = dict[str, Any]
+
+#: Where a stored item says which of its collection's base items it was stripped against.
+TAG = "pgstac:base_item"
+#: Members with a column of their own, and the one that only stored items have.
+_NOT_CONTENT = ("id", "collection", "geometry", TAG)
+
+_SHAPES = {
+    "Point": 1,
+    "LineString": 2,
+    "Polygon": 3,
+    "MultiPoint": 4,
+    "MultiLineString": 5,
+    "MultiPolygon": 6,
+    "GeometryCollection": 7,
+}
+_PARTS = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
+_HAS_Z, _HAS_SRID, _SRID = 0x80000000, 0x20000000, 4326
+
+
+class Base(NamedTuple):
+    """What items of a collection are stripped against at present.
+
+    Attributes:
+        key: of the collection: another one after it was deleted and made again.
+        item_id: the tag of items stripped against it; None as long as the collection never changed.
+        item: the base item itself.
+    """
+
+    key: int
+    item_id: int | None
+    item: Document
+
+    @classmethod
+    def of(cls, key: int, item_id: int | None, text: str | None) -> Base:
+        """As the database tells it."""
+        return cls(key, item_id, base_item(text))
+
+
+class Row(NamedTuple):
+    """An item as it is stored.
+
+    Attributes:
+        start: begin of its time, as written in the document: PostgreSQL reads it.
+        end: end of its time.
+        geometry: as EWKB.
+        content: the rest, stripped, as JSON text.
+        base_key: see :class:`Base`.
+        base_item_id: see :class:`Base`.
+    """
+
+    collection: str
+    id: str
+    start: str
+    end: str
+    geometry: bytes
+    content: str
+    base_key: int
+    base_item_id: int | None
+
+
+class RowMaker:
+    """Makes rows of items whose collections are known."""
+
+    def __init__(self, bases: Mapping[str, Base]) -> None:
+        self._bases = bases
+
+    def row(self, document: Document) -> Row:
+        """The row of an accepted item, which is not changed.
+
+        Raises:
+            InvalidDocumentError: it has no time or geometry that can be stored.
+            NotFoundError: its collection is not known.
+        """
+        base = self._bases.get(document["collection"])
+        if base is None:
+            raise NotFoundError(f"There is no collection {document['collection']!r}: create it first.")
+        start, end = times(document)
+        content = stripped(base.item, document)
+        for member in _NOT_CONTENT:
+            content.pop(member, None)
+        if base.item_id is not None:
+            content[TAG] = base.item_id
+        return Row(
+            document["collection"],
+            document["id"],
+            start,
+            end,
+            _geometry(document),
+            orjson.dumps(content).decode(),
+            base.key,
+            base.item_id,
+        )
+
+
+def times(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Begin and end of an item's time, as pgSTAC chooses them.
+
+    Raises:
+        InvalidDocumentError: it has none.
+    """
+    properties = document["properties"]
+    start, end = properties.get("start_datetime"), properties.get("end_datetime")
+    if start is None or end is None:
+        start = end = properties.get("datetime")
+    if start is None:
+        raise InvalidDocumentError([Violation("/properties/datetime", "is missing")], f"The item {document['id']!r}")
+    return start, end
+
+
+def stripped(base: Document, item: Document) -> Document:
+    """An item, or a part of one, without what its base has as well.
+
+    What the base has and the item has not is marked, so that it is not put back.
+    """
+    rest = {}
+    for key, value in item.items():
+        if key not in base:
+            rest[key] = value
+        elif not _is_same(base[key], value):
+            rest[key] = _rest(base[key], value)
+    for key in base:
+        if key not in item:
+            rest[key] = DO_NOT_MERGE_MARKER
+    return rest
+
+
+def _rest(base: Any, value: Any) -> Any:
+    if isinstance(base, dict) and isinstance(value, dict):
+        return stripped(base, value)
+    # Arrays of equal length are put together place by place, so they are taken apart in the same way.
+    if isinstance(base, list) and isinstance(value, list) and len(base) == len(value):
+        return [_rest(there, here) for there, here in zip(base, value, strict=True)]
+    return value
+
+
+def _is_same(base: Any, value: Any) -> bool:
+    """To Python 1, 1.0 and True are one; in a document they are not."""
+    if type(base) is not type(value) or base != value:
+        return False
+    if isinstance(value, dict):
+        return all(_is_same(base[key], here) for key, here in value.items())
+    if isinstance(value, list):
+        return all(_is_same(there, here) for there, here in zip(base, value, strict=True))
+    return True
+
+
+def _geometry(document: Document) -> bytes:
+    try:
+        return ewkb(document["geometry"])
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+        subject = f"The item {document['id']!r}"
+        raise InvalidDocumentError([Violation("/geometry", "cannot be stored")], subject) from error
+
+
+def ewkb(geometry: Document) -> bytes:
+    """A GeoJSON geometry as PostGIS reads it from GeoJSON: in degrees, heights kept, none is 0 beside others."""
+    has_z = _has_z(geometry)
+    code = _SHAPES[geometry["type"]] | _HAS_SRID | (_HAS_Z if has_z else 0)
+    return pack("<BII", 1, code, _SRID) + _body(geometry, 3 if has_z else 2)
+
+
+def _body(geometry: Document, width: int) -> bytes:
+    kind = geometry["type"]
+    if kind == "GeometryCollection":
+        parts = geometry["geometries"]
+    elif kind in _PARTS:
+        parts = [{"type": _PARTS[kind], "coordinates": part} for part in geometry["coordinates"]]
+    else:
+        coordinates = geometry["coordinates"]
+        if kind == "Point":
+            return _positions([coordinates], width)
+        if kind == "LineString":
+            return _counted(coordinates, width)
+        return pack("<I", len(coordinates)) + b"".join(_counted(ring, width) for ring in coordinates)
+    flags = _HAS_Z if width == 3 else 0
+    return pack("<I", len(parts)) + b"".join(
+        pack("<BI", 1, _SHAPES[part["type"]] | flags) + _body(part, width) for part in parts
+    )
+
+
+def _counted(positions: list[list[float]], width: int) -> bytes:
+    return pack("<I", len(positions)) + _positions(positions, width)
+
+
+def _positions(positions: list[list[float]], width: int) -> bytes:
+    if any(len(position) != width for position in positions):
+        positions = [[*position, 0.0][:width] for position in positions]
+    return pack(f"<{len(positions) * width}d", *chain.from_iterable(positions))
+
+
+def _has_z(geometry: Document) -> bool:
+    if geometry["type"] == "GeometryCollection":
+        return any(map(_has_z, geometry["geometries"]))
+
+    def deep(coordinates: Any) -> bool:
+        if coordinates and isinstance(coordinates[0], list):
+            return any(map(deep, coordinates))
+        return len(coordinates) > 2
+
+    return deep(geometry["coordinates"])
