@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from json_merge_patch import merge
 from starlette.responses import Response
 
+from almagest.catalogue.acceptance import Accepted
 from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
 from almagest.services.stac.client import answer
 from almagest.services.stac.links import GEOJSON, Links
@@ -84,8 +85,8 @@ def router(writer: Writer, public: Links) -> APIRouter:
         features = document.get("features")
         if not isinstance(features, list):
             raise BadRequestError("/features: a feature collection needs an array of items.")
-        count = await writer.create_items(collection_id, features, extensions=extensions)
-        return answer({"created": count}, status=201)
+        report = await writer.create_items(collection_id, features, extensions=extensions)
+        return answer({"created": report.success, "mended": report.mended}, status=201)
 
     @routes.put("/collections/{collection_id}/items/{item_id}", openapi_extra=_BODY)
     async def replace_item(
@@ -150,15 +151,23 @@ async def _change(request: Request) -> Change:
     return apply
 
 
-def _item(item: dict[str, Any], public: Links, status: int = 200) -> Response:
+def _item(accepted: Accepted, public: Links, status: int = 200) -> Response:
+    item = accepted.document
     links = public.item(item["collection"], item["id"], item["links"])
     response = answer({**item, "links": links}, GEOJSON, status)
-    response.headers["Location"] = links[0]["href"]
-    return response
+    return _told(response, links[0]["href"], accepted)
 
 
-def _collection(collection: dict[str, Any], public: Links, status: int = 200) -> Response:
+def _collection(accepted: Accepted, public: Links, status: int = 200) -> Response:
+    collection = accepted.document
     links = public.collection(collection["id"], collection["links"])
     response = answer({**collection, "links": links}, status=status)
-    response.headers["Location"] = links[0]["href"]
+    return _told(response, links[0]["href"], accepted)
+
+
+def _told(response: Response, location: str, accepted: Accepted) -> Response:
+    """The answer with where the document lies, and what was mended in it."""
+    response.headers["Location"] = location
+    if accepted.remarks:
+        response.headers["Almagest-Mended"] = "; ".join(accepted.remarks)
     return response

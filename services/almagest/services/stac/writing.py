@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from almagest.catalogue import rendering, validation
+from almagest.catalogue import acceptance
+from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.audience import CANARY
 from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
-from almagest.services.stac.links import OGC_QUERYABLES
 from almagest.services.web.pool import Pool
 
 Document = dict[str, Any]
@@ -20,9 +21,6 @@ Document = dict[str, Any]
 MAX_ITEMS = 5000
 #: Turns a stored document into the changed one.
 Change = Callable[[Document], Any]
-
-#: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
-_MADE_HERE = rendering.RELS | {"queryables", OGC_QUERYABLES}
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,13 @@ class Report:
         received: items in the request.
         success: items stored.
         errors: id and reason of each item that was not.
+        mended: id and remarks of each item that was stored in another way than it came.
     """
 
     received: int
     success: int
     errors: list[dict[str, str]]
+    mended: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Writer:
     pool: Pool
     settings: Settings
 
-    async def create_item(self, collection: str, document: Any, *, extensions: bool) -> Document:
+    async def create_item(self, collection: str, document: Any, *, extensions: bool) -> Accepted:
         """Stores a new item.
 
         Raises:
@@ -60,55 +60,70 @@ class Writer:
             ConflictError: the id is taken.
             NotFoundError: there is no such collection.
         """
-        item = self.accepted(collection, document, extensions=extensions)
-        await self._create(collection, [item])
-        return item
+        accepted = self._accept(collection, document, extensions=extensions)
+        await self._create(collection, [accepted.document])
+        return accepted
 
-    async def create_items(self, collection: str, documents: list[Any], *, extensions: bool) -> int:
-        """Stores new items, all or none; errors as for one."""
+    async def create_items(self, collection: str, documents: list[Any], *, extensions: bool) -> Report:
+        """Stores new items, all or none; errors as for one.
+
+        Raises:
+            BadRequestError: two of them have the same id.
+        """
         self._check_count(documents)
-        items = [self.accepted(collection, document, extensions=extensions) for document in documents]
-        await self._create(collection, items)
-        return len(items)
+
+        def accept() -> list[Accepted]:
+            return [self._accept(collection, document, extensions=extensions) for document in documents]
+
+        accepted = await asyncio.to_thread(accept)
+        _check_distinct(accepted)
+        await self._create(collection, [each.document for each in accepted])
+        return Report(len(documents), len(accepted), [], _mended(accepted))
 
     async def bulk(self, collection: str, documents: Mapping[str, Any], *, upsert: bool, extensions: bool) -> Report:
         """Stores the valid ones of many items in one transaction and reports the others."""
         self._check_count(documents)
-        items, errors = [], []
-        for identifier, document in documents.items():
-            try:
-                items.append(self.accepted(collection, document, identifier, extensions=extensions))
-            except AlmagestError as error:
-                errors.append({"id": identifier, "msg": str(error)})
+        accepted: list[Accepted] = []
+        errors: list[dict[str, str]] = []
+
+        def accept() -> None:
+            for identifier, document in documents.items():
+                try:
+                    accepted.append(self._accept(collection, document, identifier, extensions=extensions))
+                except AlmagestError as error:
+                    errors.append({"id": identifier, "msg": str(error)})
+
+        await asyncio.to_thread(accept)
+        items = [each.document for each in accepted]
         if upsert:
             async with self.pool.connection() as connection:
                 await self._require_collection(connection, collection)
                 await connection.execute("SELECT upsert_items($1::jsonb)", _text(items))
         else:
             await self._create(collection, items)
-        return Report(len(documents), len(items), errors)
+        return Report(len(documents), len(items), errors, _mended(accepted))
 
-    async def replace_item(self, collection: str, item_id: str, document: Any, *, extensions: bool) -> Document:
+    async def replace_item(self, collection: str, item_id: str, document: Any, *, extensions: bool) -> Accepted:
         """Replaces an item.
 
         Raises:
             NotFoundError: there is none of this id.
         """
-        item = self.accepted(collection, document, item_id, extensions=extensions)
+        accepted = self._accept(collection, document, item_id, extensions=extensions)
         async with self.pool.connection() as connection:
-            await connection.execute("SELECT replace_item($1::jsonb)", _text(item))
-        return item
+            await connection.execute("SELECT replace_item($1::jsonb)", _text(accepted.document))
+        return accepted
 
-    async def change_item(self, collection: str, item_id: str, change: Change, *, extensions: bool) -> Document:
+    async def change_item(self, collection: str, item_id: str, change: Change, *, extensions: bool) -> Accepted:
         """Reads, changes and writes an item while no other of our writers can touch it."""
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute("SELECT lock_item($1, $2)", collection, item_id)
             text = await connection.fetchval("SELECT item_document($1, $2)::text", collection, item_id)
             if text is None:
                 raise NotFoundError(f"There is no item {item_id!r} in the collection {collection!r}.")
-            item = self.accepted(collection, change(orjson.loads(text)), item_id, extensions=extensions)
-            await connection.execute("SELECT replace_item($1::jsonb)", _text(item))
-        return item
+            accepted = self._accept(collection, change(orjson.loads(text)), item_id, extensions=extensions)
+            await connection.execute("SELECT replace_item($1::jsonb)", _text(accepted.document))
+        return accepted
 
     async def delete_item(self, collection: str, item_id: str) -> None:
         """Deletes an item.
@@ -119,22 +134,22 @@ class Writer:
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_item($1, $2)", collection, item_id)
 
-    async def create_collection(self, document: Any, *, extensions: bool) -> Document:
+    async def create_collection(self, document: Any, *, extensions: bool) -> Accepted:
         """Stores a new collection; errors as for an item."""
-        collection = self.accepted_collection(document, extensions=extensions)
+        accepted = self._accept_collection(document, extensions=extensions)
         async with self.pool.connection() as connection:
-            await connection.execute("SELECT create_collection($1::jsonb)", _text(collection))
-        return collection
+            await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
+        return accepted
 
-    async def replace_collection(self, collection_id: str, document: Any, *, extensions: bool) -> Document:
+    async def replace_collection(self, collection_id: str, document: Any, *, extensions: bool) -> Accepted:
         """Replaces a collection; its items stay."""
         _check_changeable(collection_id)
-        collection = self.accepted_collection(document, collection_id, extensions=extensions)
+        accepted = self._accept_collection(document, collection_id, extensions=extensions)
         async with self.pool.connection() as connection:
-            await connection.execute("SELECT replace_collection($1::jsonb)", _text(collection))
-        return collection
+            await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
+        return accepted
 
-    async def change_collection(self, collection_id: str, change: Change, *, extensions: bool) -> Document:
+    async def change_collection(self, collection_id: str, change: Change, *, extensions: bool) -> Accepted:
         """Reads, changes and writes a collection while no other of our writers can touch it."""
         _check_changeable(collection_id)
         async with self.pool.connection() as connection, connection.transaction():
@@ -143,9 +158,9 @@ class Writer:
             if text is None:
                 raise NotFoundError(f"There is no collection {collection_id!r}.")
             changed = change(orjson.loads(text))
-            collection = self.accepted_collection(changed, collection_id, extensions=extensions)
-            await connection.execute("SELECT replace_collection($1::jsonb)", _text(collection))
-        return collection
+            accepted = self._accept_collection(changed, collection_id, extensions=extensions)
+            await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
+        return accepted
 
     async def delete_collection(self, collection_id: str) -> None:
         """Deletes a collection and all its items."""
@@ -153,36 +168,17 @@ class Writer:
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
-    def accepted(self, collection: str, document: Any, item_id: str | None = None, *, extensions: bool) -> Document:
-        """An item as it will be stored: in its collection, valid, without the links that are made on the way out.
+    def _accept(self, collection: str, document: Any, item_id: str | None = None, *, extensions: bool) -> Accepted:
+        return acceptance.accept_item(document, self._rules(extensions), collection=collection, item_id=item_id)
 
-        Raises:
-            BadRequestError: it names another collection or id than the address.
-            InvalidDocumentError: it is not valid STAC.
-        """
-        item = document
-        if not _is_printable(document):
-            raise BadRequestError("The item nests too deeply.")
-        if isinstance(document, dict):
-            if document.get("collection", collection) != collection:
-                raise BadRequestError(
-                    f"/collection: the item says {document['collection']!r}, the address {collection!r}."
-                )
-            item = {**document, "collection": collection}
-            item.pop("pgstac:base_item", None)  # pgSTAC's own bookkeeping, never a client's
-        validation.check_item(item, mirror=self.settings.api.schema_mirror, extensions=self._judge(extensions))
-        self._same_id(item, item_id)
-        return self._without_own_links(item)
+    def _accept_collection(self, document: Any, collection_id: str | None = None, *, extensions: bool) -> Accepted:
+        return acceptance.accept_collection(document, self._rules(extensions), collection_id=collection_id)
 
-    def accepted_collection(self, document: Any, collection_id: str | None = None, *, extensions: bool) -> Document:
-        """A collection as it will be stored; errors as for an item."""
-        if not _is_printable(document):
-            raise BadRequestError("The collection nests too deeply.")
-        validation.check_collection(
-            document, mirror=self.settings.api.schema_mirror, extensions=self._judge(extensions)
+    def _rules(self, extensions: bool) -> acceptance.Rules:
+        api = self.settings.api
+        return acceptance.Rules(
+            self.settings.site.origin, api.schema_mirror, extensions=extensions or api.validate_extensions
         )
-        self._same_id(document, collection_id)
-        return self._without_own_links({"links": [], **document})
 
     @staticmethod
     def _check_count(documents: Collection[Any]) -> None:
@@ -200,24 +196,6 @@ class Writer:
         if not await connection.fetchval("SELECT port_collection_exists($1)", collection):
             raise NotFoundError(f"There is no collection {collection!r}: create it first.")
 
-    def _judge(self, extensions: bool) -> bool:
-        return extensions or self.settings.api.validate_extensions
-
-    @staticmethod
-    def _same_id(document: Document, expected: str | None) -> None:
-        if expected is not None and document["id"] != expected:
-            raise BadRequestError(f"/id: the document says {document['id']!r}, the address {expected!r}.")
-
-    def _without_own_links(self, document: Document) -> Document:
-        own = f"{self.settings.site.origin}/"
-
-        def is_made_here(link: Document) -> bool:
-            return link["rel"] in validation.INFERRED_LINKS or (
-                link["rel"] in _MADE_HERE and str(link["href"]).startswith(own)
-            )
-
-        return {**document, "links": [link for link in document["links"] if not is_made_here(link)]}
-
 
 def _check_changeable(collection_id: str) -> None:
     if collection_id == CANARY:
@@ -228,10 +206,13 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _is_printable(document: Any) -> bool:
-    """orjson reads deeper documents than it writes, and a document stands in a page, which stands in others."""
-    try:
-        orjson.dumps([[[[[[[[document]]]]]]]])
-    except TypeError:
-        return False
-    return True
+def _check_distinct(accepted: list[Accepted]) -> None:
+    seen: dict[str, int] = {}
+    for index, each in enumerate(accepted):
+        first = seen.setdefault(each.document["id"], index)
+        if first != index:
+            raise BadRequestError(f"/features/{index}/id: {each.document['id']!r} is the id of /features/{first} too.")
+
+
+def _mended(accepted: list[Accepted]) -> list[dict[str, Any]]:
+    return [{"id": each.document["id"], "remarks": list(each.remarks)} for each in accepted if each.remarks]

@@ -1,0 +1,207 @@
+"""The one door for documents: what is checked, what is mended and what is refused, whoever brings them.
+
+What is accepted is stored: nothing in it makes the database or a later answer fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from almagest.catalogue import mending, rendering, validation
+from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation
+
+Document = dict[str, Any]
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+MAX_STRING = 1024 * 1024
+
+#: By which pgSTAC marks, in what it stores, that an item lacks what its base item has.
+MARKER = "𒍟※"
+
+#: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
+_MADE_HERE = rendering.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
+#: Stands for a bbox that is still to be made, so that the schema judges the rest.
+_ANY_BBOX = [0, 0, 0, 0]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A document as it will be stored.
+
+    Attributes:
+        document: valid, in its collection, without the links that are made on the way out.
+        remarks: what was mended, a sentence each; none if it came as it should.
+    """
+
+    document: Document
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What documents are judged by.
+
+    Attributes:
+        origin: public address of this catalogue, by which its own links are known.
+        mirror: folder of mirrored schemas, for extensions.
+        extensions: also judge by the schemas of ``stac_extensions``.
+    """
+
+    origin: str
+    mirror: Path | None = None
+    extensions: bool = False
+
+
+def accept_item(document: Any, rules: Rules, *, collection: str | None = None, item_id: str | None = None) -> Accepted:
+    """An item as it will be stored.
+
+    Args:
+        document: as parsed from JSON; not changed.
+        rules: what it is judged by.
+        collection: where it goes; where nobody says, the item itself must.
+        item_id: the id that it must have.
+
+    Raises:
+        BadRequestError: it names another collection or id than it should.
+        InvalidDocumentError: it is not valid STAC, or holds what cannot be stored.
+        TooLargeError: it is larger than any document has reason to be.
+    """
+    _check_values(document, "item")
+    remarks: tuple[str, ...] = ()
+    item = document
+    if isinstance(document, dict):
+        item = _in_collection(document, collection)
+        item, of_version = mending.mend_version(item, "item")
+        item, of_times = mending.mend_times(item)
+        remarks = (*of_version, *of_times)
+        boxless = item.get("bbox") is None and isinstance(item.get("geometry"), dict)
+        judged = {**item, "bbox": _ANY_BBOX} if boxless else item
+    else:
+        boxless, judged = False, document
+    validation.check_item(judged, mirror=rules.mirror, extensions=rules.extensions)
+    _check_id(item, item_id)
+    if violations := list(mending.time_violations(item["properties"])):
+        raise InvalidDocumentError(violations, f"The item {item['id']!r}")
+    item, of_place = mending.mend_place(item)
+    return Accepted(_without_own_links(item, rules.origin), (*remarks, *of_place))
+
+
+def accept_collection(document: Any, rules: Rules, *, collection_id: str | None = None) -> Accepted:
+    """A collection as it will be stored; arguments and errors as for :func:`accept_item`."""
+    _check_values(document, "collection")
+    collection = document
+    remarks: tuple[str, ...] = ()
+    if isinstance(document, dict):
+        collection, remarks = mending.mend_version({"links": [], **document}, "collection")
+    validation.check_collection(collection, mirror=rules.mirror, extensions=rules.extensions)
+    _check_id(collection, collection_id)
+    if violations := list(_interval_violations(collection["extent"]["temporal"]["interval"])):
+        raise InvalidDocumentError(violations, f"The collection {collection['id']!r}")
+    return Accepted(_without_own_links(collection, rules.origin), remarks)
+
+
+def _in_collection(document: Document, collection: str | None) -> Document:
+    named = document.get("collection", collection)
+    if collection is None and not isinstance(named, str):
+        raise BadRequestError("/collection: the item does not say in which collection it is.")
+    if collection is not None and named != collection:
+        raise BadRequestError(f"/collection: the item says {named!r}, the address {collection!r}.")
+    item = {**document, "collection": named}
+    item.pop("pgstac:base_item", None)  # pgSTAC's own bookkeeping, never a client's
+    return item
+
+
+def _check_id(document: Document, expected: str | None) -> None:
+    if expected is not None and document["id"] != expected:
+        raise BadRequestError(f"/id: the document says {document['id']!r}, the address {expected!r}.")
+
+
+def _without_own_links(document: Document, origin: str) -> Document:
+    own = f"{origin}/"
+
+    def is_made_here(link: Document) -> bool:
+        rel = link["rel"]
+        return rel in validation.INFERRED_LINKS or (rel in _MADE_HERE and link["href"].startswith(own))
+
+    return {**document, "links": [link for link in document["links"] if not is_made_here(link)]}
+
+
+def _interval_violations(intervals: list[list[str | None]]) -> Iterator[Violation]:
+    for index, (start, end) in enumerate(intervals):
+        where = f"/extent/temporal/interval/{index}"
+        for side, text in enumerate((start, end)):
+            yield from mending.year_violations(f"{where}/{side}", text)
+        if start is not None and end is not None and not mending.is_in_order(start, end):
+            yield Violation(where, f"ends, {end}, before it starts, {start}")
+
+
+def _check_values(document: Any, kind: str) -> None:
+    """Refuses what no JSON text, no page of answers or no row of the database can hold.
+
+    The text of the document tells nearly all of it at the speed of C; only where it raises a doubt is every value seen.
+    """
+    try:
+        # orjson reads deeper documents than it writes, and a document stands in a page, which stands in others.
+        text = orjson.dumps([[[[[[[[document]]]]]]]])
+    except TypeError as error:
+        if "ecursion" in str(error):
+            raise BadRequestError(f"The {kind} nests too deeply.") from None
+        _refuse_values(document, kind)
+        raise BadRequestError(f"The {kind} cannot be written as JSON: {error}.") from None
+    if len(text) > MAX_DOCUMENT:
+        raise TooLargeError(
+            f"The {kind} has {len(text):,} bytes; at most {MAX_DOCUMENT:,} are taken. Put large things into assets."
+        )
+    # A number that is not finite is written as null.
+    if len(text) > MAX_STRING or b"\\u0000" in text or MARKER.encode() in text or b"null" in text:
+        _refuse_values(document, kind)
+
+
+def _refuse_values(document: Any, kind: str) -> None:
+    if violations := list(_value_violations(document, "")):
+        raise InvalidDocumentError(violations[:20], f"The {kind}")
+
+
+def _value_violations(value: Any, pointer: str) -> Iterator[Violation]:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if isinstance(key, str):
+                if fault := _text_fault(key):
+                    yield Violation(pointer, f"has a key that {fault}")
+                    continue
+                if type(member) in _PLAIN:
+                    continue
+                key = key.replace("~", "~0").replace("/", "~1")
+            yield from _value_violations(member, f"{pointer}/{key}")
+    elif isinstance(value, list | tuple):
+        for index, member in enumerate(value):
+            yield from _value_violations(member, f"{pointer}/{index}")
+    elif isinstance(value, str):
+        if fault := _text_fault(value):
+            yield Violation(pointer, fault)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Violation(pointer, f"{value} is not a number that JSON can hold")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        yield Violation(pointer, "is an integer of more than 64 bits")
+
+
+_PLAIN = frozenset({bool, type(None)})
+
+
+def _text_fault(text: str) -> str | None:
+    if len(text) > MAX_STRING:
+        return f"has {len(text):,} characters; at most {MAX_STRING:,} are taken in one text"
+    if "\0" in text:
+        return "holds a NUL character, which the database cannot store"
+    if MARKER in text:
+        return f"holds {MARKER}, by which the database marks what is missing"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "holds half a character (a lone surrogate)"
+    return None
