@@ -1,0 +1,101 @@
+"""Reading the catalogue out of its database: everything that a search finds, as it was at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import psycopg
+
+from almagest.catalogue import database
+from almagest.catalogue.audience import CANARY
+from almagest.catalogue.hydration import Document, base_item, join
+from almagest.core.errors import NotFoundError
+from almagest.core.settings import Settings
+
+_ROWS = 1000
+#: The order of members that people are used to; those of the same document are in the same order in every database.
+_MEMBERS = (
+    "type", "stac_version", "stac_extensions", "id", "collection", "title", "description", "geometry", "bbox",
+    "properties",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The catalogue as it was when the first question was asked.
+
+    Attributes:
+        connection: within a transaction that sees nothing that others write meanwhile.
+    """
+
+    connection: psycopg.Connection
+
+    def ids(self, chosen: Sequence[str] = ()) -> list[str]:
+        """The chosen collections (none: all of them), in order.
+
+        Raises:
+            NotFoundError: one of them is not there.
+        """
+        present = {identifier for (identifier,) in self.connection.execute("SELECT collection_ids()")}
+        for identifier in chosen:
+            if identifier not in present:
+                raise NotFoundError(f"There is no collection {identifier!r}.")
+        return sorted(set(chosen) or present - {CANARY})
+
+    def collection(self, identifier: str) -> Document:
+        """A collection as it is stored."""
+        row = self.connection.execute("SELECT collection_document(%s)::text", (identifier,)).fetchone()
+        if row is None or row[0] is None:
+            raise NotFoundError(f"There is no collection {identifier!r}.")
+        return ordered(orjson.loads(row[0]))
+
+    def items(self, collection: str, search: Mapping[str, Any]) -> Iterator[Document]:
+        """Items of a collection as they are stored, by id.
+
+        Args:
+            collection: its id.
+            search: what else is asked of them: members of a STAC item search, CQL2 as JSON.
+
+        Raises:
+            ConfigurationError: the database refuses the search; says why.
+        """
+        # By id alone within one collection: so every partition is read along its own index.
+        body = {**search, "collections": [collection], "sortby": [{"field": "id", "direction": "asc"}]}
+        asked = orjson.dumps(body).decode()
+        anchor = None
+        base: Document = {}
+        while True:
+            rows = self.connection.execute(
+                "SELECT item, base, sort_values::text FROM search_page(%s::jsonb, %s::jsonb, false, %s)",
+                (asked, anchor, _ROWS),
+            ).fetchall()
+            for item, base_text, anchor in rows:  # noqa: B007 (the last one is where the next page begins)
+                if base_text is not None:  # stands only where it differs from the row before
+                    base = base_item(base_text)
+                yield ordered(join(orjson.loads(item), base))
+            if len(rows) < _ROWS:
+                return
+
+
+@contextmanager
+def snapshot(settings: Settings) -> Iterator[Snapshot]:
+    """The catalogue as it is now.
+
+    Raises:
+        DatabaseUnavailableError: it does not answer.
+        ConfigurationError: it refuses a question; says why.
+    """
+    with database.translated(), database.connect(settings, "almagest_reader", autocommit=False) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield Snapshot(connection)
+
+
+def ordered(document: Document) -> Document:
+    """A document with its members in an order that depends on nothing but their names."""
+    members: Document = orjson.loads(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+    first = {name: members.pop(name) for name in _MEMBERS if name in members}
+    return {**first, **members}
