@@ -26,12 +26,13 @@ REAL_TEMPLATE = "template_real"
 for _name in list(os.environ):
     if _name.startswith(("ALMAGEST_", "PG")) and not _name.startswith("ALMAGEST_TEST_"):
         del os.environ[_name]
-os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[ROOT_VARIABLE] = tempfile.mkdtemp(prefix="almagest-test-")
+        # Nor does what stands in the developer's own configuration files.
+        os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="config-", dir=os.environ[ROOT_VARIABLE])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

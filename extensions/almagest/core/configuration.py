@@ -111,7 +111,7 @@ class Configuration:
         paths = [path for path in [user_file()] if _is_there(path)]
         if named:
             paths.append(_expanded(named))
-        return cls(tuple(map(_read, paths)), ()).over(overrides or {})
+        return cls(tuple(_Layer(str(path), read(path)) for path in paths), ()).over(overrides or {})
 
     def over(self, overrides: Mapping[str, Any], source: str = FLAGS) -> Configuration:
         """The same, with more over it; names and None as :meth:`load` takes them."""
@@ -207,7 +207,12 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> _Layer:
+def read(path: Path) -> dict[str, Any]:
+    """What one file says, section by section.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds what there is not; names the file and the key.
+    """
     values = yamlfiles.read_mapping(path, once=SECTIONS)
     for name, below in values.items():
         if name in SECTIONS or name in EOMATCH_SECTIONS:
@@ -217,7 +222,7 @@ def _read(path: Path) -> _Layer:
                 _refuse_unknown(path, name, below or {})
         elif name not in FINDER_KEYS:
             raise ConfigurationError(f"{path}: there is no section `{name}`.{_advice(name)}")
-    return _Layer(str(path), values)
+    return values
 
 
 def _refuse_unknown(path: Path, section: str, below: Mapping[Any, Any]) -> None:
@@ -263,7 +268,13 @@ def _foreign(values: Mapping[str, Any]) -> dict[str, Any]:
         section: {key: value for key, value in (values.get(section) or {}).items() if key in keys}
         for section, keys in _SHARED.items()
     }
-    return {**{name: value for name, value in values.items() if name not in SECTIONS}, **shared}
+    # A section with nothing below it says nothing; it does not empty the one of a file below.
+    others = {
+        name: value
+        for name, value in values.items()
+        if name not in SECTIONS and (value is not None or name not in EOMATCH_SECTIONS)
+    }
+    return {**others, **shared}
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
