@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from almagest.catalogue.ingest.extents import around, bare_collection
 from almagest.catalogue.sample import Progress, Sample
 from almagest.catalogue.sample._rasters import Raster, describe, geometry
 from almagest.catalogue.sample._sources import SOURCES, File, Source, Thing
@@ -51,7 +52,7 @@ def load(data: Path, thumbnails: Path | None, progress: Progress | None) -> Samp
     files = [data / "stac" / "colorado" / f"{name}.ndjson.gz" for name in _COLORADO]
     collections = []
     for name, file in zip(_COLORADO, files, strict=True):
-        collections.append(known[name] if name in known else _bare_collection(name, _lines(file)))
+        collections.append(known[name] if name in known else bare_collection(name, around(_lines(file))))
         tell(_LABEL, len(collections), total)
     documents: list[Document] = []
     for part in parts:
@@ -81,32 +82,6 @@ def _known_collections(data: Path) -> dict[str, Document]:
     return found
 
 
-def _bare_collection(name: str, items: Iterable[Document]) -> Document:
-    """The least that a collection must say, from its items."""
-    listed = list(items)
-    return {
-        "type": "Collection",
-        "stac_version": "1.1.0",
-        "id": name,
-        "description": f"Items of {name}; no document of the collection came with them.",
-        "license": "other",
-        "extent": _extent(listed),
-        "links": [],
-    }
-
-
-def _extent(items: list[Document]) -> Document:
-    boxes = [item["bbox"] for item in items]
-    # A bbox whose west is greater than its east goes around the back of the map: so does the union of any with it.
-    crossing = any(box[0] > box[2] for box in boxes)
-    around = [-180.0 if crossing else min(box[0] for box in boxes), min(box[1] for box in boxes)]
-    around += [180.0 if crossing else max(box[2] for box in boxes), max(box[3] for box in boxes)]
-    moments = [item["properties"] for item in items]
-    starts = [moment.get("start_datetime") or moment["datetime"] for moment in moments]
-    ends = [moment.get("end_datetime") or moment["datetime"] for moment in moments]
-    return {"spatial": {"bbox": [around]}, "temporal": {"interval": [[min(starts), max(ends)]]}}
-
-
 def _source(source: Source, rasters: Path, thumbnails: Path | None) -> tuple[Document, list[Document]]:
     items = [_item(source.id, thing, rasters, thumbnails) for thing in source.things]
     collection = {
@@ -118,7 +93,7 @@ def _source(source: Source, rasters: Path, thumbnails: Path | None) -> tuple[Doc
         "keywords": list(source.keywords),
         "license": source.license,
         "providers": [dict(provider) for provider in source.providers],
-        "extent": _extent(items),
+        "extent": around(items).as_json(),
         "links": [dict(link) for link in source.links],
     }
     return collection, items

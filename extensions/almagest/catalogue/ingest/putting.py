@@ -1,0 +1,136 @@
+"""Storing a batch: its items and the note that it is stored, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import orjson
+import psycopg
+
+from almagest.catalogue.ingest import manifest
+from almagest.catalogue.ingest.checking import Checked, Finding
+from almagest.catalogue.ingest.collecting import refused_by_database
+from almagest.catalogue.ingest.line import Line
+from almagest.catalogue.ingest.messages import Done, Verdict
+from almagest.catalogue.rows import Row
+from almagest.catalogue.storing import Batch, Outcome, Store
+from almagest.core.errors import AlmagestError
+
+#: So many documents are parsed at the same time: parsed, they take ten times the memory of their text.
+_PORTION = 500
+
+#: Why an item is not stored, by its place.
+Refused = dict[int, str]
+
+
+class _Documents(Sequence[dict[str, Any]]):
+    """Documents that are parsed each time they are asked for."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(orjson.loads, self._texts)
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> _Documents: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | _Documents:
+        if isinstance(place, slice):
+            return _Documents(self._texts[place])
+        document: dict[str, Any] = orjson.loads(self._texts[place])
+        return document
+
+
+def put_batch(line: Line, run: int, checked: Checked, verdict: Verdict, findings: list[Finding]) -> Done:
+    """Stores what is good in a batch and was not met before.
+
+    Args:
+        line: to the database.
+        run: under which the batch is remembered.
+        checked: the batch.
+        verdict: what of it was met before, and whether an earlier run has stored it.
+        findings: what is known so far of those that stay out; taken over into the answer.
+    """
+    # By name, as all our writers go, so that none waits for another that waits for it.
+    kept = sorted(set(range(len(checked.names))) - verdict.repeated.keys(), key=checked.names.__getitem__)
+    names = [checked.names[n] for n in kept]
+    texts = [checked.texts[n] for n in kept]
+
+    def work(connection: psycopg.Connection) -> tuple[Outcome | None, Refused, set[str]]:
+        store = Store(connection)
+        batch, places, refused = _prepared(store, texts)
+        if verdict.recorded and manifest.are_present(connection, names):
+            return None, {}, store.partitions
+        with connection.transaction():
+            outcome = _put(connection, store, batch, places, refused)
+            manifest.record(connection, run, verdict.digest, outcome)
+        return outcome, refused, store.partitions
+
+    outcome, refused, partitions = line.run(work)
+    found = [Finding(checked.positions[kept[n]], "refused", *names[n], reason) for n, reason in refused.items()]
+    numbers = outcome or Outcome()
+    return Done(
+        numbers.created,
+        numbers.updated,
+        numbers.unchanged,
+        sent=outcome is not None,
+        findings=(*findings, *found),
+        partitions=frozenset(partitions),
+    )
+
+
+def _prepared(store: Store, texts: list[bytes]) -> tuple[Batch, list[int], Refused]:
+    """Rows of the documents, the place of each, and the documents that none can be made of."""
+    rows: list[Row] = []
+    places: list[int] = []
+    refused: Refused = {}
+
+    def add(first: int, last: int) -> None:
+        try:
+            rows.extend(store.prepare(_Documents(texts[first:last])).rows)
+            places.extend(range(first, last))
+        except (AlmagestError, psycopg.Error) as error:
+            reason = refused_by_database(error)
+            if reason is None:
+                raise
+            if last - first == 1:
+                refused[first] = reason
+                return
+            for each in range(first, last):
+                add(each, each + 1)
+
+    for first in range(0, len(texts), _PORTION):
+        add(first, min(first + _PORTION, len(texts)))
+    documents: Any = _Documents([texts[place] for place in places])
+    return Batch(documents, tuple(rows)), places, refused
+
+
+def _put(connection: psycopg.Connection, store: Store, batch: Batch, places: list[int], refused: Refused) -> Outcome:
+    """Stores what the database takes; where it refuses some, halves find out which."""
+    if not batch.rows:
+        return Outcome()
+    try:
+        with connection.transaction():
+            return store.put(batch)
+    except (AlmagestError, psycopg.Error) as error:
+        reason = refused_by_database(error)
+        if reason is None:
+            raise
+    if len(places) == 1:
+        refused[places[0]] = reason
+        return Outcome()
+    middle = len(places) // 2
+    halves = [slice(None, middle), slice(middle, None)]
+    return sum(
+        (
+            _put(connection, store, Batch(batch.documents[half], batch.rows[half]), places[half], refused)
+            for half in halves
+        ),
+        start=Outcome(),
+    )
