@@ -34,10 +34,14 @@ def settings(
     if markdown:
         print(as_markdown(), end="")
         return
-    shown = Table("variable", "value", "from", "meaning", box=None, header_style="bold")
+    shown = Table(box=None, header_style="bold")
+    shown.add_column("variable", no_wrap=True)
+    for heading in ("value", "from"):
+        shown.add_column(heading, overflow="fold")
+    shown.add_column("meaning")
     for name, value, place, meaning in _rows(Configuration.load(config)):
         said = Text(value, style="green" if place else "")
-        shown.add_row(name, said, Text(place, overflow="fold"), meaning)
+        shown.add_row(name, said, Text(place), Text(meaning))
     Console().print(shown)
 
 
