@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from almagest.catalogue.exchange.records import Kind, Reading, Unreadable, kind
+from almagest.catalogue.exchange.records import Kind, Reading, Record
 from almagest.catalogue.exchange.streams import Stream
 from almagest.core.errors import BadRequestError
 
@@ -23,7 +23,7 @@ class _File(Protocol):
 
     def position(self) -> int: ...
 
-    def readings(self) -> Iterator[Reading]: ...
+    def readings(self, wanted: Kind) -> Iterator[Reading]: ...
 
 
 def _open(path: Path, shown: str) -> _File:
@@ -65,11 +65,9 @@ class _Files:
         self._done, self._current = 0, None
         for file in self._files:
             self._current = file
-            for reading in file.readings():
-                if isinstance(reading, Unreadable):
-                    if wanted == "item":
-                        yield reading
-                elif kind(reading.data) == wanted:
+            for reading in file.readings(wanted):
+                # What cannot be read is told once.
+                if isinstance(reading, Record) or wanted == "item":
                     yield reading
             self._done, self._current = self._done + file.size, None
 

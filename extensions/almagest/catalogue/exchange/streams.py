@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, Reading, Record, Unreadable
+from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, Kind, Reading, Record, Unreadable, kind
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 256 * 1024
@@ -36,8 +36,11 @@ class Stream:
         """How many bytes of the file have been read, compressed ones if it is."""
         return self._raw.tell() if self._raw and not self._raw.closed else 0
 
-    def readings(self) -> Iterator[Reading]:
-        """The documents in order. Where a file breaks off, the last one is unreadable."""
+    def readings(self, wanted: Kind) -> Iterator[Reading]:
+        """The documents of one kind in order, and what is unreadable: where a file breaks off, the last one."""
+        return (found for found in self._all() if isinstance(found, Unreadable) or kind(found.data) == wanted)
+
+    def _all(self) -> Iterator[Reading]:
         try:
             with self.path.open("rb") as raw:
                 self._raw = raw
