@@ -1,0 +1,158 @@
+"""Requests to a catalogue that runs elsewhere: with the key, and again where it only takes patience."""
+
+from __future__ import annotations
+
+import email.utils
+import json as jsonlib
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from almagest.core.errors import (
+    AlmagestError,
+    BadRequestError,
+    ConflictError,
+    DatabaseUnavailableError,
+    NotFoundError,
+    TooLargeError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+
+Document = dict[str, Any]
+
+#: How long a service that does not answer, or has too much to do, is asked again [s].
+PATIENCE_S = 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+#: What passes: too many requests, and what proxies say while a service starts.
+_PASSING = frozenset({429, 502, 503, 504})
+#: A large batch takes a while on the other side.
+_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_MEANING: dict[int, type[AlmagestError]] = {
+    kind.status: kind
+    for kind in (BadRequestError, NotFoundError, ConflictError, TooLargeError, UnsupportedMediaTypeError)
+}
+
+
+class Http:
+    """Asks one catalogue, from any number of threads.
+
+    A request may be sent twice, where the answer to the first was lost: ask for what may be done again.
+
+    Args:
+        url: address of the API. Only what has the same scheme, host and port is sent the key.
+        key: for whatever is protected.
+        say: is told what is waited for.
+        patience_s: how long.
+        rest: waits; what it raises ends the waiting.
+        transport: how requests travel, where not over the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        patience_s: float = PATIENCE_S,
+        rest: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._url, self._key, self._say = url, key, say
+        self._patience_s, self._rest = patience_s, rest
+        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, transport=transport)
+
+    def __call__(self, method: str, url: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Document:
+        """Sends a request; returns the JSON object that is answered.
+
+        Args:
+            method: of HTTP.
+            url: absolute, or below that of the API.
+            params: what the address ends with.
+            json: the body.
+
+        Raises:
+            AlmagestError: the service refuses, or does not answer in time; the class says which.
+        """
+        content = None if json is None else jsonlib.dumps(json).encode()
+        response = self.send(method, url, params=params, content=content)
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise AlmagestError(f"{response.url} does not answer with a JSON object: is it a STAC API?")
+        return document
+
+    def send(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None, content: bytes | None = None
+    ) -> httpx.Response:
+        """Sends a request whose body, if there is one, is JSON; arguments and errors as for calling."""
+        absolute = urljoin(f"{self._url.rstrip('/')}/", url)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key and self._is_ours(absolute) else {}
+        headers |= {"Content-Type": "application/json"} if content is not None else {}
+        since, pause = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            try:
+                response = self._client.request(method, absolute, params=params, content=content, headers=headers)
+            except httpx.InvalidURL as error:
+                raise AlmagestError(f"{absolute} is no address: {error}.") from None
+            except httpx.HTTPError as error:
+                trouble, asked_for = f"{urlsplit(absolute).netloc} does not answer ({_reason(error)})", None
+            else:
+                if response.is_success:
+                    return response
+                if response.status_code not in _PASSING:
+                    raise refusal(response)
+                trouble, asked_for = str(refusal(response)), _retry_after(response)
+            left = self._patience_s - (time.monotonic() - since)
+            if left <= 0:
+                raise DatabaseUnavailableError(f"For {self._patience_s:.0f} s: {trouble}")
+            self._say(f"{trouble}; trying again for {left:.0f} s")
+            self._rest(min(max(pause, asked_for or 0), left))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _is_ours(self, url: str) -> bool:
+        ours, theirs = urlsplit(self._url), urlsplit(url)
+        return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+
+def refusal(response: httpx.Response) -> AlmagestError:
+    """The error that an answer stands for, in the words of the service."""
+    status = response.status_code
+    try:
+        said = response.json()
+        detail = said.get("detail") or said.get("description") or said.get("message") or said.get("title")
+    except (ValueError, AttributeError):
+        detail = None
+    sentence = detail if isinstance(detail, str) else f"{response.url} answers {status} {response.reason_phrase}"
+    if status in {401, 403}:
+        return UnauthorizedError(f"{sentence.rstrip('.')}. Name a key with --key-file or ALMAGEST_KEY.")
+    return _MEANING.get(status, AlmagestError)(sentence)
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the service asks to wait, as a number or a date."""
+    said = response.headers.get("Retry-After", "")
+    if said.isdigit():
+        return float(said)
+    try:
+        return email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+    except ValueError:
+        return None
