@@ -40,6 +40,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         clusters.stop(Path(os.environ[ROOT_VARIABLE]))
 
 
+@pytest.fixture(autouse=True)
+def _same_environment() -> Iterator[None]:
+    """What a command called in this process says to its children is gone after the test."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("ALMAGEST_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("ALMAGEST_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> clusters.Cluster:
     """A private PostgreSQL cluster with a migrated template database."""

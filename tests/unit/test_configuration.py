@@ -167,7 +167,7 @@ def test_an_empty_value_is_one_that_is_not_set(own: Path, file: Path) -> None:
         ("start_time: 2023-02-31", "is not YAML: day is out of range for month."),
         ("a: \x01", "is not YAML: unacceptable character"),
         ("a: !!python/object/apply:os.getcwd []", "this is not YAML: could not determine a constructor"),
-        ("[" * 20_000, "is nested too deeply."),
+        ("[" * 2_000, "is nested too deeply."),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_file_and_the_key(file: Path, text: str, sentence: str) -> None:

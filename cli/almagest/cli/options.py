@@ -129,9 +129,11 @@ def api(
     Raises:
         ConfigurationError: the configuration cannot be used, or no address is one.
     """
+    from almagest.cli.stack import session
+
     client = configuration.client
-    own = f"{configuration.settings().site.origin}/api"
-    url = api_url or client.api_url or configuration.section("query").get("api_url") or own
+    url = api_url or client.api_url or configuration.section("query").get("api_url")
+    url = url or f"{session.look(configuration).site.origin}/api"
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"{url} is not the address of an API: it begins with http:// or https://.")
     if not key and not key_file and configuration.rank("client.key") >= configuration.rank("client.key_file"):

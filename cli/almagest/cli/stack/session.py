@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from almagest.cli.stack import privileges, state
@@ -31,5 +32,17 @@ def attach(configuration: Configuration | None = None) -> Settings:
     if not state.folder(settings).exists():
         return settings
     privileges.step_down(settings)
+    return _completed(settings)
+
+
+def look(configuration: Configuration | None = None) -> Settings:
+    """The same for a command that only asks, as anybody."""
+    settings = state.adopt(configuration)
+    with contextlib.suppress(PermissionError):  # it is another user's: what it was started with is not ours to know
+        return _completed(settings)
+    return settings
+
+
+def _completed(settings: Settings) -> Settings:
     remembered = state.recall(settings).get("settings", {})
     return state.load({name: value for name, value in remembered.items() if name not in os.environ})
