@@ -102,11 +102,11 @@ def export(
 @contextlib.contextmanager
 def _reader(target: options.Database | options.Api, search: dict[str, Any]) -> Iterator[Reader]:
     if isinstance(target, options.Api):
-        from almagest.client import http
         from almagest.client.api import StacApi
+        from almagest.client.http import Http
 
-        with http.Client(target.url, target.key) as client:
-            yield _Remote(StacApi.open(client.json, target.url))
+        with Http(target.url, target.key, say=searching.say) as ask:
+            yield _Remote(StacApi.open(ask, target.url))
         return
     from almagest.catalogue import exporting, filters
 

@@ -62,9 +62,9 @@ def query(
     written, `almagest ingest` reads back.
     """
     from almagest.catalogue import exchange
-    from almagest.client import http
     from almagest.client.api import StacApi
     from almagest.client.copying import copy
+    from almagest.client.http import Http
     from almagest.core.configuration import Configuration
 
     search = searching.body(
@@ -79,8 +79,8 @@ def query(
         sortby=sortby,
     )
     target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
-    with http.Client(target.url, target.key) as client:
-        api = StacApi.open(client.json, target.url)
+    with Http(target.url, target.key, say=searching.say) as ask:
+        api = StacApi.open(ask, target.url)
         if verbose:
             console.print(f"searching {api.search_url}: {search}", markup=False, soft_wrap=True)
         with (

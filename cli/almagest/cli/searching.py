@@ -145,6 +145,11 @@ def _fields(text: str) -> dict[str, list[str]]:
     }
 
 
+def say(sentence: str) -> None:
+    """Tells what is waited for."""
+    console.print(sentence, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def counted() -> Iterator[Callable[[int], None]]:
     """A line that counts items, and how many a second, as long as somebody looks at it."""
