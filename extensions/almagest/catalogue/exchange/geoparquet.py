@@ -30,11 +30,11 @@ from almagest.catalogue.exchange.writing import complete, partial
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: A row group has at most so many rows, and so many cells.
-_ROWS = 8192
-_CELLS = 4_000_000
-#: So many documents are held at least.
-_TOGETHER = 1000
+#: So many documents are held at once: fewer, the more columns there are.
+_ROWS = 1000
+_CELLS = 1_000_000
+#: So many batches make a row group.
+_GROUPED = 8
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|\+00:00)")
 _RESERVED = frozenset({*MEMBERS, "geometry", "bbox", "properties", EXACT})
 #: Columns that every reader expects, whatever the items have.
@@ -95,9 +95,12 @@ class ParquetWriter:
         with self._partial.open("wb") as file:
             with pa.memory_map(str(rows)) as source:
                 table = pa.ipc.open_file(source)
+                names = [field.name for field in kept]
                 with pq.ParquetWriter(file, pa.schema(kept, metadata), compression="zstd") as out:
-                    for at in range(table.num_record_batches):
-                        out.write_batch(table.get_batch(at).select([field.name for field in kept]))
+                    for first in range(0, table.num_record_batches, _GROUPED):
+                        last = min(first + _GROUPED, table.num_record_batches)
+                        group = [table.get_batch(at).select(names) for at in range(first, last)]
+                        out.write_table(pa.Table.from_batches(group))
             complete(file)
 
 
@@ -111,7 +114,7 @@ class _Aside:
 
     def add(self, item: Document) -> None:
         self._waiting.append(item)
-        if len(self._waiting) == _TOGETHER:
+        if len(self._waiting) == _ROWS:
             import pyarrow as pa
 
             self._file = self._file or pa.output_stream(str(self._path), compression="lz4")

@@ -13,7 +13,7 @@ from almagest.catalogue.exchange.reading import UnavailableError, absolute, has_
 from almagest.catalogue.exchange.records import Document, dump
 
 #: These follow from where a document is stored, and are written anew there.
-_STRUCTURE = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
+STRUCTURE = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
 _TARGETS_KEPT = 10_000
 
 
@@ -45,7 +45,7 @@ class Relinking:
         """A collection that stands at `href`, without the links to what is in it, which may be millions."""
         links = document.get("links")
         if isinstance(links, list):
-            document["links"] = [link for link in links if _rel(link) not in _STRUCTURE]
+            document["links"] = [link for link in links if _rel(link) not in STRUCTURE]
         self._rewrite(document, href)
         return dump(document)
 
@@ -54,7 +54,7 @@ class Relinking:
             place["href"] = self._file(place["href"], base)
         links = document.get("links")
         for link in links if isinstance(links, list) else ():
-            if isinstance(link, dict) and isinstance(link.get("href"), str) and _rel(link) not in _STRUCTURE:
+            if isinstance(link, dict) and isinstance(link.get("href"), str) and _rel(link) not in STRUCTURE:
                 link["href"] = self._link(link["href"], base)
 
     def _link(self, href: str, base: str) -> str:

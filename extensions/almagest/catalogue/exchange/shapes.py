@@ -30,38 +30,56 @@ class Budget:
 class Shape:
     """What was seen at one place of the documents."""
 
-    __slots__ = ("_budget", "_depth", "_element", "_is_float", "_is_large", "_is_uniform", "counts", "fields")
+    __slots__ = (
+        "_budget", "_depth", "_element", "_is_float", "_is_large", "_is_uniform",
+        "fields", "kind", "lists", "numbers", "objects", "texts", "truths",
+    )  # fmt: skip
 
     def __init__(self, budget: Budget, depth: int = 0) -> None:
         self._budget = budget
         self._depth = depth
-        self._is_float = False
-        self._is_large = False
-        self._is_uniform = True
         self._element: Shape | None = None
-        self.counts: dict[str, int] = {}
+        self._is_float = self._is_large = False
+        self._is_uniform = True
+        #: What occurred most often, once that is settled; None if nothing but null did.
+        self.kind: str | None = None
         self.fields: dict[str, Shape] = {}
+        self.lists = self.numbers = self.objects = self.texts = self.truths = 0
 
     def learn(self, value: Any) -> None:
-        """Takes note of a value."""
-        if value is None:
-            return
-        kind = _KINDS[type(value)]
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        if kind == "object":
+        """Takes note of a value. Called for every value there is, so it is written for speed."""
+        kind = type(value)
+        if kind is str:
+            self.texts += 1
+        elif kind is dict:
+            self.objects += 1
+            fields = self.fields
             for key, inner in value.items():
-                field = self.fields.get(key) or self._added(key)
-                if field:
+                field = fields.get(key) or self._added(key)
+                if field is None:
+                    continue
+                if type(inner) is str:
+                    field.texts += 1
+                else:
                     field.learn(inner)
-        elif kind == "list":
+        elif kind is list:
+            self.lists += 1
             if self._element is None:
                 self._element = Shape(self._budget, self._depth + 1)
             if self._depth < _MAX_DEPTH:
+                learn = self._element.learn
                 for inner in value:
-                    self._element.learn(inner)
-        elif kind == "number":
-            self._is_float |= type(value) is float or not -_INT64 <= value < _INT64
-            self._is_large |= _is_inexact(value)
+                    learn(inner)
+        elif kind is float:
+            self.numbers += 1
+            self._is_float = True
+        elif kind is bool:
+            self.truths += 1
+        elif kind is int:
+            self.numbers += 1
+            if not -_FLOAT_INTEGER <= value <= _FLOAT_INTEGER:
+                self._is_large = True
+                self._is_float |= not -_INT64 <= value < _INT64
 
     def _added(self, key: str) -> Shape | None:
         if self._budget.left <= 0 or self._depth >= _MAX_DEPTH or not _is_name(key):
@@ -71,9 +89,16 @@ class Shape:
         return self.fields[key]
 
     @property
-    def kind(self) -> str | None:
-        """What occurred most often; None if nothing but null did."""
-        return max(self.counts, key=lambda kind: self.counts[kind], default=None)
+    def counts(self) -> dict[str, int]:
+        """How often each kind of value occurred that did."""
+        counts = {
+            "text": self.texts,
+            "number": self.numbers,
+            "object": self.objects,
+            "list": self.lists,
+            "truth": self.truths,
+        }
+        return {kind: count for kind, count in counts.items() if count}
 
     @property
     def holds_objects(self) -> bool:
@@ -84,7 +109,9 @@ class Shape:
         """Once all is learned: whether every value that was seen fits the column."""
         # All parts have to settle, whatever the first says.
         parts = [part.settle() for part in (*self.fields.values(), *([self._element] if self._element else []))]
-        self._is_uniform = len(self.counts) <= 1 and all(parts) and not (self._is_float and self._is_large)
+        counts = self.counts
+        self.kind = max(counts, key=lambda kind: counts[kind], default=None)
+        self._is_uniform = len(counts) <= 1 and all(parts) and not (self._is_float and self._is_large)
         return self._is_uniform
 
     def type(self) -> pa.DataType | None:
