@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from almagest.cli import assets, audience, db, export, init, keys, query, sample, searching, settings, up
+from almagest.cli import assets, audience, db, export, ingest, init, keys, query, sample, searching, settings, up
 from almagest.cli.output import console
 from almagest.core.errors import AlmagestError
 
@@ -27,6 +27,7 @@ app.command(epilog="Example: almagest status --json")(up.status)
 app.command(epilog="Example: almagest logs stac --follow")(up.logs)
 app.command(epilog="Example: ALMAGEST_PORT=9000 almagest settings")(settings.settings)
 app.command(epilog="Example: almagest init --from ~/.config/eomatch/user_config.yaml")(init.init)
+app.command(epilog=ingest.EPILOG)(ingest.ingest)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
