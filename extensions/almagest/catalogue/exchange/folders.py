@@ -37,11 +37,13 @@ class StacWriter:
 
     def __init__(self, target: Path, *, identifier: str, origin: str) -> None:
         self._target = target = target.absolute()
-        self._origin = origin
+        self._origins = (f"{origin.rstrip('/')}/", "/") if origin else ("",)
         if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / _CATALOG).is_file())):
             raise BadRequestError(f"{target} is there already and no static catalogue.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent))
+        # Where files can be renamed to what is there, which may be a file system of its own.
+        beside = target if target.exists() else target.parent
+        self._folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=beside))
         self._register = Register()
         self._root: Document = {
             "type": "Catalog",
@@ -147,7 +149,7 @@ class StacWriter:
         """The collection and id of the item that a link leads to by the address that a service gave it."""
         href = link.get("href") if isinstance(link, dict) else None
         found = _ITEM_ADDRESS.fullmatch(href) if isinstance(href, str) else None
-        if found is None or not found[1].startswith(self._origin):
+        if found is None or not found[1].startswith(self._origins):
             return None
         return unquote(found[2]), unquote(found[3])
 
@@ -198,7 +200,7 @@ class StacWriter:
         umask = os.umask(0)
         os.umask(umask)
         self._folder.chmod(0o777 & ~umask)
-        if not self._target.exists() or not any(self._target.iterdir()):
+        if not self._target.exists():
             self._folder.rename(self._target)
             return
         for path in _leaders_last(self._folder):
