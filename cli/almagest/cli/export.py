@@ -188,7 +188,7 @@ class _Files:
             for identifier, count in self._counts.items():
                 say(f"{self._path(identifier)}: {count:,} items")
         total = sum(self._counts.values())
-        say(f"{total:,} items of {len(self._counts):,} collections: {self._output}")
+        say(f"{searching.counts(total, len(self._counts))}: {self._output}")
 
     @contextlib.contextmanager
     def _writer(self, identifier: str) -> Iterator[Writer]:

@@ -100,10 +100,10 @@ def form_of(output: str) -> Format:
 
 
 def _conclude(tally: Tally, output: str) -> None:
-    followed = f", and {tally.followed:,} that they lead to" if tally.followed else ""
-    sentence = f"{tally.found:,} items{followed}, of {tally.collections:,} collections"
+    followed = f", {tally.followed:,} that they lead to" if tally.followed else ""
+    sentence = f"{searching.counts(tally.found, tally.collections)}{followed}"
     if tally.lost:
-        console.print(f"{tally.lost:,} items that they lead to are not in this catalogue: those links stay as they are")
+        console.print(f"{tally.lost:,} links lead to items that are not in this catalogue: they stay as they are")
     if output == "-":
         console.print(sentence)
     else:

@@ -145,6 +145,14 @@ def _fields(text: str) -> dict[str, list[str]]:
     }
 
 
+def counts(items: int, collections: int) -> str:
+    """So many items of so many collections, in words."""
+    return (
+        f"{items:,} {'item' if items == 1 else 'items'}"
+        f" of {collections:,} {'collection' if collections == 1 else 'collections'}"
+    )
+
+
 def say(sentence: str) -> None:
     """Tells what is waited for."""
     console.print(sentence, markup=False, soft_wrap=True)
