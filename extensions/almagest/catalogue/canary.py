@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from almagest.catalogue.audience import CANARY
+from almagest.catalogue.storing import Store
 
 _EXTENT = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
 _COLLECTION = {
@@ -76,9 +77,8 @@ def _ensure_collection(connection: psycopg.Connection) -> None:
         return
     with connection.transaction():
         connection.execute("SELECT almagest.create_collection(%s::jsonb)", (json.dumps(_COLLECTION),))
-        # Its first item makes a partition, which waits for every reader of the catalogue. The item goes, that stays.
-        connection.execute("SELECT almagest.create_items(%s::jsonb)", (json.dumps([_item()]),))
-        connection.execute("SELECT almagest.delete_item(%s, %s)", (CANARY, _ITEM))
+        # To make a partition means to wait for every reader of the catalogue: it is made once, and stays.
+        Store(connection).prepare([_item()])
 
 
 def _item(**more: object) -> dict[str, object]:
@@ -112,7 +112,7 @@ def _plant(connection: psycopg.Connection, word: str) -> str:
             {"rel": "related", "href": "https://example.org/", "almagest:version": word},
         ],
     )
-    connection.execute("SELECT almagest.create_items(%s::jsonb)", (json.dumps([item]),))
+    Store(connection).put([item], mode="create")
     search = {"collections": [CANARY], "filter": {"op": "=", "args": [{"property": "id"}, word]}}
     row = connection.execute(
         "SELECT almagest.register_search(%s::jsonb, %s::jsonb)", (json.dumps(search), json.dumps({"name": word}))

@@ -1,17 +1,22 @@
-"""Putting documents into the catalogue in bulk, by pgSTAC's own loader."""
+"""Putting documents that are known to be good into the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from almagest.catalogue import assets, database
 from almagest.catalogue.audience import CANARY
+from almagest.catalogue.storing import Store
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 
 Document = Mapping[str, Any]
+
+#: Items of one transaction.
+_BATCH = 5000
 
 
 def load_documents(
@@ -25,26 +30,22 @@ def load_documents(
     Returns:
         How many collections and items were sent.
     """
-    from pypgstac.load import Loader
-
-    collection_list = [dict(collection) for collection in collections]
-    # The loader works partition by partition: sorted input spares it going back and forth between them.
-    item_list = sorted((dict(item) for item in items), key=lambda item: (item["collection"], _when(item)))
-    options = {"options": "-c search_path=pgstac,public"}
-    with database.translated(), database.pgstac(settings, "almagest_writer", **options) as handle:
-        _load(Loader(db=handle), collection_list, item_list, report)
-    return len(collection_list), len(item_list)
-
-
-def _load(loader: Any, collections: list[Any], items: list[Any], report: Callable[[str], None]) -> None:
-    from pypgstac.load import Methods
-
-    if collections:
-        report(f"loading {len(collections)} collections")
-        loader.load_collections(iter(collections), Methods.upsert)
-    if items:
-        report(f"loading {len(items):,} items")
-        loader.load_items(iter(items), Methods.upsert)
+    numbers = []
+    with database.translated(), database.connect(settings, "almagest_writer") as connection:
+        store = Store(connection)
+        with connection.transaction():
+            numbers.append(store.collections(dict(collection) for collection in collections).total)
+        report(f"stored {numbers[0]} collections")
+        remaining = (dict(item) for item in items)
+        sent = 0
+        while batch := list(islice(remaining, _BATCH)):
+            prepared = store.prepare(batch)
+            with connection.transaction():
+                store.put(prepared)
+            sent += len(batch)
+            report(f"stored {sent:,} items")
+        store.refresh()
+    return numbers[0], sent
 
 
 def load_sample(settings: Settings, choice: str, report: Callable[[str], None] = lambda _: None) -> None:
@@ -95,8 +96,3 @@ def _collections(settings: Settings) -> set[str]:
     with database.connect(settings, "almagest_reader") as connection:
         rows = connection.execute("SELECT collection_ids()").fetchall()
     return {identifier for (identifier,) in rows} - {CANARY}
-
-
-def _when(item: Mapping[str, Any]) -> str:
-    properties = item.get("properties") or {}
-    return str(properties.get("datetime") or properties.get("start_datetime") or "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from almagest.catalogue import database
+from almagest.catalogue import database, storing
 from almagest.catalogue.assets import Refusal, Store, batches, stored_assets
 from almagest.core.errors import BadRequestError
 from almagest.core.hrefs import candidates
@@ -60,6 +60,7 @@ def migrate_prefix(
             )
     moved, store = Moved(), Store(settings)
     with database.translated(), database.connect(settings, "almagest_writer") as connection:
+        items = storing.Store(connection)
         for (collection,) in connection.execute("SELECT collection_ids()").fetchall():
             for batch in batches(connection, collection):
                 ids = [item["id"] for item in batch if _is_below(item, old)]
@@ -69,12 +70,42 @@ def migrate_prefix(
                     refused(refusal)
                 ids = sorted(set(ids) - {refusal.item for refusal in refusals})
                 with connection.transaction(force_rollback=dry_run):
-                    for items, exposed in connection.execute(
-                        "SELECT items, exposed FROM migrate_prefix(%s, %s, %s, %s)", (collection, ids, old, new)
-                    ):
-                        moved.items += items
-                        moved.exposed += exposed
+                    moved.items += _rewrite(connection, items, collection, ids, (old, new))
+                    row = connection.execute(
+                        "SELECT move_exposed(%s, %s, %s, %s)", (collection, ids, old, new)
+                    ).fetchone()
+                    moved.exposed += row[0] if row else 0
                 progress(len(batch))
+    return moved
+
+
+def _rewrite(
+    connection: psycopg.Connection,
+    store: storing.Store,
+    collection: str,
+    ids: list[str],
+    prefixes: tuple[str, str],
+) -> int:
+    # Before they are read, or what somebody else writes in between would be lost.
+    connection.execute("SELECT lock_collection(%s)", (collection,))
+    present = [item for batch in batches(connection, collection, ids) for item in batch] if ids else []
+    return store.put(
+        {**item, "assets": {key: _moved(asset, *prefixes) for key, asset in item["assets"].items()}}
+        for item in present
+        if isinstance(item.get("assets"), dict)
+    ).updated
+
+
+def _moved(asset: Any, old: str, new: str) -> Any:
+    """An asset whose hrefs, those of its alternates included, begin with ``new`` where they began with ``old``."""
+    if not isinstance(asset, dict):
+        return asset
+    moved = dict(asset)
+    href, alternates = asset.get("href"), asset.get("alternate")
+    if isinstance(href, str) and href.startswith(old):
+        moved["href"] = new + href.removeprefix(old)
+    if isinstance(alternates, dict):
+        moved["alternate"] = {name: _moved(place, old, new) for name, place in alternates.items()}
     return moved
 
 

@@ -7,7 +7,7 @@ as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from struct import pack
 from typing import Any, NamedTuple
@@ -52,8 +52,15 @@ class Base(NamedTuple):
     item: Document
 
     @classmethod
-    def of(cls, key: int, item_id: int | None, text: str | None) -> Base:
-        """As the database tells it."""
+    def of(cls, collection: str, told: Sequence[Any] | None) -> Base:
+        """As ``port_current_base`` tells it.
+
+        Raises:
+            NotFoundError: it tells nothing: there is no such collection.
+        """
+        if told is None:
+            raise NotFoundError(f"There is no collection {collection!r}: create it first.")
+        key, item_id, text = told
         return cls(key, item_id, base_item(text))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal, Self
@@ -11,7 +11,6 @@ import orjson
 import psycopg
 
 from almagest.catalogue.rows import Base, Document, Row, RowMaker
-from almagest.core.errors import NotFoundError
 
 #: ``create``: none may be there; ``replace``: all must be; ``upsert``: either.
 Mode = Literal["create", "replace", "upsert"]
@@ -19,7 +18,7 @@ Mode = Literal["create", "replace", "upsert"]
 #: What one statement carries at most: the database holds it several times over while it compares.
 _MAX_ROWS, _MAX_BYTES = 5000, 32 << 20
 #: As many as this are locked one by one, as put_items does; more lock the collection.
-_FEW = 32
+FEW = 32
 
 _PUT = (
     "SELECT created, updated, unchanged FROM almagest.put_items("
@@ -51,8 +50,8 @@ class Outcome:
 class Batch:
     """Items that are ready to be put."""
 
-    documents: tuple[Document, ...]
-    rows: tuple[Row, ...]
+    documents: Sequence[Document]
+    rows: Sequence[Row]
 
 
 class Store:
@@ -86,7 +85,7 @@ class Store:
             NotFoundError: there is no such collection.
         """
         batch = self._batch(documents)
-        for part in _parts(batch.rows):
+        for part in parts(batch.rows):
             self._ensure(part)
         return batch
 
@@ -109,7 +108,7 @@ class Store:
                 if not tries_left:
                     raise
                 # Another process narrowed what a partition takes, after this was prepared.
-                for part in _parts(batch.rows):
+                for part in parts(batch.rows):
                     self._ensure(part)
             except (
                 psycopg.errors.SerializationFailure,
@@ -143,23 +142,21 @@ class Store:
     def _base(self, collection: str) -> Base:
         with self._connection.transaction():
             found = self._connection.execute(_BASE, (collection,)).fetchone()
-        if found is None:
-            raise NotFoundError(f"There is no collection {collection!r}: create it first.")
-        return Base.of(*found)
+        return Base.of(collection, found)
 
     def _ensure(self, part: list[Row]) -> None:
         with self._connection.transaction():
             (names,) = _one(self._connection.execute(_ENSURE, arguments(part)))
         self.partitions.update(names)
 
-    def _put(self, rows: tuple[Row, ...], mode: Mode) -> Outcome:
+    def _put(self, rows: Sequence[Row], mode: Mode) -> Outcome:
         outcome = Outcome()
         for collection, group in groupby(rows, lambda row: row.collection):
             members = list(group)
-            if len(members) > _FEW:
+            if len(members) > FEW:
                 # At once: a part of few rows would share the lock that a larger one after it wants alone.
                 self._connection.execute("SELECT almagest.lock_collection(%s)", (collection,))
-            for part in _parts(members):
+            for part in parts(members):
                 given = {**arguments(part), "mode": mode}
                 outcome += Outcome(*_one(self._connection.execute(_PUT, given)))
         return outcome
@@ -181,7 +178,7 @@ def arguments(rows: list[Row]) -> Mapping[str, Any]:
     }
 
 
-def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Rows of one collection each, few enough for one statement."""
     for _, group in groupby(rows, lambda row: row.collection):
         part: list[Row] = []

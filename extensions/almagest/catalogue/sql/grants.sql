@@ -99,9 +99,7 @@ GRANT EXECUTE ON FUNCTION
 TO almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
-    almagest.port_item_exists(text, text),
     almagest.port_collection_exists(text),
-    almagest.port_insert_items(jsonb),
     almagest.port_count_present(text, text[]),
     almagest.port_current_base(text),
     almagest.port_is_same_joined(jsonb, jsonb, jsonb, jsonb),
@@ -125,9 +123,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.finish_ingest(bigint),
     almagest.count_present(text, text[]),
     almagest.clock(),
-    almagest.create_items(jsonb),
-    almagest.upsert_items(jsonb),
-    almagest.replace_item(jsonb),
     almagest.delete_item(text, text),
     almagest.create_collection(jsonb),
     almagest.replace_collection(jsonb),
@@ -135,8 +130,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.register_search(jsonb, jsonb),
     almagest.expose_assets(text, text[], text[], text[]),
     almagest.hide_assets(text, text[], text[]),
-    almagest.moved_asset(jsonb, text, text),
-    almagest.migrate_prefix(text, text[], text, text)
+    almagest.move_exposed(text, text[], text, text)
 TO almagest_writer;
 
 -- Who checks keys cannot read them.

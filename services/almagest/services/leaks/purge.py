@@ -11,6 +11,7 @@ import psycopg
 
 from almagest.catalogue import assets, database, migrate
 from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.storing import Store
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]
@@ -23,8 +24,8 @@ def purge(whole: Settings, without: Settings) -> None:
     There, these are made anew as this version of Almagest has them: should those of the catalogue have been changed,
     the two copies do not answer alike.
 
-    Writing an item anew is not without traces: it drops nulls that a base item answers for, and may name members in
-    another order. So what is rewritten in one copy is rewritten in the other one as well, with nothing taken out.
+    Writing an item anew is not without traces: what other writers lost stays lost, and members may come in another
+    order. So what is rewritten in one copy is rewritten in the other one as well, with nothing taken out.
 
     Args:
         whole: the copy that keeps everything.
@@ -85,9 +86,8 @@ def _rewrite_collection(connection: psycopg.Connection, document: bytes, collect
 
 
 def _rewrite_items(connection: psycopg.Connection, items: list[Document]) -> None:
-    # Not upsert_items: it leaves alone what differs by a null, or by nothing.
+    # Deleted first: what is only stored in another way would be left alone.
     with connection.transaction():
         for item in items:
             connection.execute("SELECT port_delete_item(%s, %s)", (item["collection"], item["id"]))
-        if items:
-            connection.execute("SELECT port_insert_items(%s::jsonb)", (json.dumps(items),))
+        Store(connection).put(items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -12,12 +13,15 @@ import orjson
 from almagest.catalogue import acceptance
 from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.audience import CANARY
+from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.storing import Mode, Outcome
 from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
+from almagest.services.stac.storing import Store
 from almagest.services.web.pool import Pool
 
 Document = dict[str, Any]
-#: Each takes a lock until the transaction ends, and a few milliseconds.
+#: Parsed, they take ten times the memory of their text.
 MAX_ITEMS = 5000
 #: Turns a stored document into the changed one.
 Change = Callable[[Document], Any]
@@ -29,13 +33,19 @@ class Report:
 
     Attributes:
         received: items in the request.
-        success: items stored.
+        success: items stored, among them those that were stored already.
+        created: items that are new.
+        updated: items that replaced another.
+        unchanged: items that were stored already.
         errors: id and reason of each item that was not.
         mended: id and remarks of each item that was stored in another way than it came.
     """
 
     received: int
     success: int
+    created: int
+    updated: int
+    unchanged: int
     errors: list[dict[str, str]]
     mended: list[dict[str, Any]]
 
@@ -52,6 +62,10 @@ class Writer:
     pool: Pool
     settings: Settings
 
+    @cached_property
+    def _store(self) -> Store:
+        return Store(self.pool)
+
     async def create_item(self, collection: str, document: Any, *, extensions: bool) -> Accepted:
         """Stores a new item.
 
@@ -61,7 +75,7 @@ class Writer:
             NotFoundError: there is no such collection.
         """
         accepted = self._accept(collection, document, extensions=extensions)
-        await self._create(collection, [accepted.document])
+        await self._put(collection, [accepted.document], "create")
         return accepted
 
     async def create_items(self, collection: str, documents: list[Any], *, extensions: bool) -> Report:
@@ -77,8 +91,8 @@ class Writer:
 
         accepted = await asyncio.to_thread(accept)
         _check_distinct(accepted)
-        await self._create(collection, [each.document for each in accepted])
-        return Report(len(documents), len(accepted), [], _mended(accepted))
+        done = await self._put(collection, [each.document for each in accepted], "create")
+        return Report(len(documents), len(accepted), done.created, 0, 0, [], _mended(accepted))
 
     async def bulk(self, collection: str, documents: Mapping[str, Any], *, upsert: bool, extensions: bool) -> Report:
         """Stores the valid ones of many items in one transaction and reports the others."""
@@ -95,13 +109,8 @@ class Writer:
 
         await asyncio.to_thread(accept)
         items = [each.document for each in accepted]
-        if upsert:
-            async with self.pool.connection() as connection:
-                await self._require_collection(connection, collection)
-                await connection.execute("SELECT upsert_items($1::jsonb)", _text(items))
-        else:
-            await self._create(collection, items)
-        return Report(len(documents), len(items), errors, _mended(accepted))
+        done = await self._put(collection, items, "upsert" if upsert else "create")
+        return Report(len(documents), len(items), done.created, done.updated, done.unchanged, errors, _mended(accepted))
 
     async def replace_item(self, collection: str, item_id: str, document: Any, *, extensions: bool) -> Accepted:
         """Replaces an item.
@@ -110,20 +119,23 @@ class Writer:
             NotFoundError: there is none of this id.
         """
         accepted = self._accept(collection, document, item_id, extensions=extensions)
-        async with self.pool.connection() as connection:
-            await connection.execute("SELECT replace_item($1::jsonb)", _text(accepted.document))
+        await self._put(collection, [accepted.document], "replace")
         return accepted
 
     async def change_item(self, collection: str, item_id: str, change: Change, *, extensions: bool) -> Accepted:
         """Reads, changes and writes an item while no other of our writers can touch it."""
-        async with self.pool.connection() as connection, connection.transaction():
+
+        async def work(connection: Any) -> Accepted:
             await connection.execute("SELECT lock_item($1, $2)", collection, item_id)
-            text = await connection.fetchval("SELECT item_document($1, $2)::text", collection, item_id)
-            if text is None:
+            row = await connection.fetchrow("SELECT item, base FROM item_row($1, $2)", collection, item_id)
+            if row is None:
                 raise NotFoundError(f"There is no item {item_id!r} in the collection {collection!r}.")
-            accepted = self._accept(collection, change(orjson.loads(text)), item_id, extensions=extensions)
-            await connection.execute("SELECT replace_item($1::jsonb)", _text(accepted.document))
-        return accepted
+            changed = change(join(orjson.loads(row["item"]), base_item(row["base"])))
+            accepted = self._accept(collection, changed, item_id, extensions=extensions)
+            await self._store.put(connection, collection, [accepted.document], "replace")
+            return accepted
+
+        return await self._store.within(work)
 
     async def delete_item(self, collection: str, item_id: str) -> None:
         """Deletes an item.
@@ -153,7 +165,7 @@ class Writer:
         """Reads, changes and writes a collection while no other of our writers can touch it."""
         _check_changeable(collection_id)
         async with self.pool.connection() as connection, connection.transaction():
-            await connection.execute("SELECT lock_item($1, '')", collection_id)
+            await connection.execute("SELECT lock_collection($1)", collection_id)
             text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
             if text is None:
                 raise NotFoundError(f"There is no collection {collection_id!r}.")
@@ -185,16 +197,13 @@ class Writer:
         if len(documents) > MAX_ITEMS:
             raise TooLargeError(f"{len(documents):,} items at once: send at most {MAX_ITEMS:,}, in several requests.")
 
-    async def _create(self, collection: str, items: list[Document]) -> None:
-        async with self.pool.connection() as connection:
-            await self._require_collection(connection, collection)
-            if items:
-                await connection.execute("SELECT create_items($1::jsonb)", _text(items))
+    async def _put(self, collection: str, items: list[Document], mode: Mode) -> Outcome:
+        async def work(connection: Any) -> Outcome:
+            if not items and not await connection.fetchval("SELECT port_collection_exists($1)", collection):
+                raise NotFoundError(f"There is no collection {collection!r}: create it first.")
+            return await self._store.put(connection, collection, items, mode)
 
-    @staticmethod
-    async def _require_collection(connection: Any, collection: str) -> None:
-        if not await connection.fetchval("SELECT port_collection_exists($1)", collection):
-            raise NotFoundError(f"There is no collection {collection!r}: create it first.")
+        return await self._store.within(work)
 
 
 def _check_changeable(collection_id: str) -> None:

@@ -54,7 +54,8 @@ BEGIN
         other_base := CASE jsonb_typeof(other_base) WHEN 'object' THEN other_base ELSE '{}' END;
         RETURN NOT EXISTS (
             SELECT FROM jsonb_object_keys(one || one_base || other || other_base) AS k(key)
-            WHERE NOT almagest.port_is_same_joined(one->k.key, one_base->k.key, other->k.key, other_base->k.key));
+            WHERE (one->k.key IS DISTINCT FROM other->k.key OR one_base->k.key IS DISTINCT FROM other_base->k.key)
+              AND NOT almagest.port_is_same_joined(one->k.key, one_base->k.key, other->k.key, other_base->k.key));
     ELSIF kind = 'array' THEN
         IF jsonb_array_length(one) <> jsonb_array_length(other) THEN
             RETURN false;
@@ -81,14 +82,21 @@ LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     tag CONSTANT text := 'pgstac:base_item';
-    properties jsonb := present->'properties';
+    properties jsonb;
 BEGIN
     IF present = given THEN
         RETURN true;
     END IF;
+    present := present || '{}'; -- uncompressed once for all that follows
+    properties := present->'properties';
     -- Some writers of pgSTAC lose this one; readers put it back.
     IF properties ? 'start_datetime' AND properties ? 'end_datetime' AND NOT properties ? 'datetime' THEN
-        present := jsonb_set(present, '{properties,datetime}', 'null');
+        properties := properties || '{"datetime": null}';
+        present := present || jsonb_build_object('properties', properties);
+    END IF;
+    -- Base items have none: most changes need no closer look.
+    IF properties IS DISTINCT FROM given->'properties' THEN
+        RETURN false;
     END IF;
     RETURN almagest.port_is_same_joined(
         present - tag, almagest.port_base_item(collection_id, present->>tag),
