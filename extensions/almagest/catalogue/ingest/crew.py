@@ -52,22 +52,26 @@ class Worker:
 
 @dataclass
 class Crew:
-    """Starts workers and listens to them; leaving it ends them, and no transaction of theirs stays half done."""
+    """Starts workers, as they are needed, and listens to them.
+
+    Leaving it ends them, and no transaction of theirs stays half done.
+    """
 
     size: int
     orders: Orders
     workers: list[Worker] = field(default_factory=list)
 
     def __enter__(self) -> Crew:
-        try:
-            for _ in range(self.size):
-                self.workers.append(_started())
-            for worker in self.workers:
-                worker.send(self.orders)
-        except BaseException:
-            self._end(grace=0)
-            raise
         return self
+
+    def one_more(self) -> Worker | None:
+        """A new worker, as long as there are not enough of them: a small ingest needs no more than one."""
+        if len(self.workers) >= self.size:
+            return None
+        worker = _started()
+        self.workers.append(worker)
+        worker.send(self.orders)
+        return worker
 
     def heard(self, timeout: float | None) -> Iterator[tuple[Worker, Message]]:
         """What workers have said, at once or within ``timeout`` seconds.
@@ -89,12 +93,9 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(GRACE_S)
-
-    def _end(self, grace: float) -> None:
         for worker in self.workers:
             worker.line.close()  # they notice, and end after the transaction they are in
-        until = time.monotonic() + grace
+        until = time.monotonic() + GRACE_S
         for worker in self.workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(until - time.monotonic(), 0))

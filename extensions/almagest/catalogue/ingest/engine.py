@@ -79,15 +79,18 @@ class _Engine:
         waiting = batches.cut(self.sources.items(), self.options.batch_size)
         ready = next(waiting, None)
         while ready is not None or self.busy:
-            idle = [worker for worker in self.crew.workers if worker not in self.busy]
-            if ready is not None and idle:
-                self._hand(idle[0], ready)
+            worker = self._free() if ready is not None else None
+            if ready is not None and worker is not None:
+                self._hand(worker, ready)
                 # Read while they work, unless one of them has something to say.
                 self._listen(0)
                 ready = next(waiting, None)
             else:
                 self._listen(None)
             self.tally.show(self.sources.fraction())
+
+    def _free(self) -> Worker | None:
+        return next((worker for worker in self.crew.workers if worker not in self.busy), None) or self.crew.one_more()
 
     def _hand(self, worker: Worker, batch: batches.Batch) -> None:
         worker.send(batch.data)
