@@ -149,7 +149,7 @@ class StacWriter:
         """The collection and id of the item that a link leads to by the address that a service gave it."""
         href = link.get("href") if isinstance(link, dict) else None
         found = _ITEM_ADDRESS.fullmatch(href) if isinstance(href, str) else None
-        if found is None or not found[1].startswith(self._origins):
+        if found is None or not href.startswith(self._origins):
             return None
         return unquote(found[2]), unquote(found[3])
 
