@@ -148,8 +148,10 @@ class StacWriter:
     def _reference(self, link: Any) -> tuple[str, str] | None:
         """The collection and id of the item that a link leads to by the address that a service gave it."""
         href = link.get("href") if isinstance(link, dict) else None
-        found = _ITEM_ADDRESS.fullmatch(href) if isinstance(href, str) else None
-        if found is None or not href.startswith(self._origins):
+        if not isinstance(href, str) or not href.startswith(self._origins):
+            return None
+        found = _ITEM_ADDRESS.fullmatch(href)
+        if found is None:
             return None
         return unquote(found[2]), unquote(found[3])
 
