@@ -160,8 +160,9 @@ def _pool(settings: Settings, role: str) -> psycopg_pool.ConnectionPool:
         },
         min_size=0,
         max_size=database.pool_max,
+        # No `max_waiting`: it counts those too who gave up, so a pool that was asked often enough without its database
+        # would refuse everybody for ever. The threads of the tiler are few anyway.
         timeout=5,
-        max_waiting=200,
         # A pool that lost its database asks again with the next request, not after ever longer waits.
         reconnect_timeout=2,
         check=psycopg_pool.ConnectionPool.check_connection,
