@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from almagest.catalogue.exchange import Record, open_source
 from almagest.services.leaks.requests import Request
 from almagest.services.leaks.sides import Answer, Side
+from almagest.services.stac.streaming import NDJSON, PARQUET
 
 _SIGNED = b"X-Amz-Signature="
 #: What a presigned link says of the moment at which it was signed.
@@ -143,14 +146,29 @@ def timeless(answer: Answer) -> Answer:
 
 def unordered(answer: Answer) -> Answer:
     """The answer without the order of the members of JSON objects, and without what is made of the bytes of a body."""
-    if b"json" not in dict(answer.headers).get(b"content-type", b""):
-        return answer
+    media_type = answer.header(b"content-type") or ""
     try:
-        body = json.dumps(json.loads(answer.body), sort_keys=True).encode()
+        if media_type == PARQUET:
+            documents = _rows(answer.body)
+        elif media_type == NDJSON:
+            documents = [json.loads(line) for line in answer.body.splitlines()]
+        elif "json" in media_type:
+            documents = [json.loads(answer.body)]
+        else:
+            return answer
     except ValueError:
         return answer
     headers = tuple((name, value) for name, value in answer.headers if name not in _OF_BYTES)
-    return Answer(answer.status, headers, body)
+    return Answer(answer.status, headers, json.dumps(documents, sort_keys=True).encode())
+
+
+def _rows(table: bytes) -> list[object]:
+    """The items in a file of stac-geoparquet, which are columns in an order of their own."""
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(table)
+        file.flush()
+        readings = open_source(file.name).items()
+        return [json.loads(reading.data) if isinstance(reading, Record) else reading.reason for reading in readings]
 
 
 def _unsigned(match: re.Match[bytes]) -> bytes:

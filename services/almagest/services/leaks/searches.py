@@ -11,6 +11,7 @@ from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.filters import JUNK, Filters
 from almagest.services.leaks.requests import Request, Token
 from almagest.services.leaks.vocabulary import Words
+from almagest.services.stac.streaming import NDJSON, PARQUET
 
 Body = dict[str, Any]
 
@@ -153,7 +154,8 @@ class Searches:
     def _tokens(self, request: Request, other: Callable[[], Request]) -> Request:
         match self.dice.weighed({"": 62, "walk": 16, "internal": 10, "tamper": 6, "elsewhere": 6}):
             case "":
-                return request
+                accepted = self.dice.weighed({"": 70, NDJSON: 20, PARQUET: 10})
+                return replace(request, headers=(("accept", accepted),)) if accepted else request
             case "elsewhere":
                 return replace(request, token=Token("elsewhere", other=other()))
             case "tamper":

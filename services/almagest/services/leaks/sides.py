@@ -128,7 +128,7 @@ async def _call(app: FastAPI, scope: dict[str, Any], body: bytes) -> Answer:
     async def receive() -> dict[str, Any]:
         nonlocal received
         if received:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # nobody hangs up before the answer has come
         received = True
         return {"type": "http.request", "body": body, "more_body": False}
 
