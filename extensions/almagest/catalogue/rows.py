@@ -7,9 +7,9 @@ as it was.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from struct import pack
 from typing import Any, NamedTuple
 
 import orjson
@@ -175,7 +175,7 @@ def _is_same(base: Any, value: Any) -> bool:
 def _geometry(document: Document) -> bytes:
     try:
         return ewkb(document["geometry"])
-    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError, struct.error) as error:
         subject = f"The item {document['id']!r}"
         raise InvalidDocumentError([Violation("/geometry", "cannot be stored")], subject) from error
 
@@ -184,7 +184,7 @@ def ewkb(geometry: Document) -> bytes:
     """A GeoJSON geometry as PostGIS reads it from GeoJSON: in degrees, heights kept, none is 0 beside others."""
     has_z = _has_z(geometry)
     code = _SHAPES[geometry["type"]] | _HAS_SRID | (_HAS_Z if has_z else 0)
-    return pack("<BII", 1, code, _SRID) + _body(geometry, 3 if has_z else 2)
+    return struct.pack("<BII", 1, code, _SRID) + _body(geometry, 3 if has_z else 2)
 
 
 def _body(geometry: Document, width: int) -> bytes:
@@ -199,21 +199,21 @@ def _body(geometry: Document, width: int) -> bytes:
             return _positions([coordinates], width)
         if kind == "LineString":
             return _counted(coordinates, width)
-        return pack("<I", len(coordinates)) + b"".join(_counted(ring, width) for ring in coordinates)
+        return struct.pack("<I", len(coordinates)) + b"".join(_counted(ring, width) for ring in coordinates)
     flags = _HAS_Z if width == 3 else 0
-    return pack("<I", len(parts)) + b"".join(
-        pack("<BI", 1, _SHAPES[part["type"]] | flags) + _body(part, width) for part in parts
+    return struct.pack("<I", len(parts)) + b"".join(
+        struct.pack("<BI", 1, _SHAPES[part["type"]] | flags) + _body(part, width) for part in parts
     )
 
 
 def _counted(positions: list[list[float]], width: int) -> bytes:
-    return pack("<I", len(positions)) + _positions(positions, width)
+    return struct.pack("<I", len(positions)) + _positions(positions, width)
 
 
 def _positions(positions: list[list[float]], width: int) -> bytes:
     if any(len(position) != width for position in positions):
         positions = [[*position, 0.0][:width] for position in positions]
-    return pack(f"<{len(positions) * width}d", *chain.from_iterable(positions))
+    return struct.pack(f"<{len(positions) * width}d", *chain.from_iterable(positions))
 
 
 def _has_z(geometry: Document) -> bool:
