@@ -15,26 +15,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import Any
 
+from almagest.catalogue import meridians
+from almagest.catalogue.meridians import Position, Ring
+
 Geometry = dict[str, Any]
-Position = Sequence[float]
-Ring = list[Position]
 
 SPLIT = "The geometry crosses the antimeridian: it is split at 180 degrees."
 POLES = {
     1: "The geometry encloses the north pole: it is closed along it.",
     -1: "The geometry encloses the south pole: it is closed along it.",
 }
-WRAPPED = "Longitudes beyond 180 degrees are written from -180 to 180."
+WRAPPED = "Longitudes are written from -180 to 180, on the side where the geometry lies."
 UNTANGLED = "The rings of the geometry cross or overlap: the area that they enclose is kept."
 
 #: Pieces below this many square degrees (a square metre) are what rounding leaves on the far side of a cut.
 _SLIVER = 1e-10
-#: Undoes what adding and taking 360 does to the last digits.
-_DIGITS = 12
-
-
-class UnmendableError(ValueError):
-    """Why there is no valid geometry that this one could mean."""
+#: A hundredth of a millimetre: what is mended lies on this grid, or adding and taking 360 would leave gaps and knots.
+_DIGITS = 10
+_GRID = 1e-10
 
 
 def mend(geometry: Geometry, bbox: Sequence[float] | None) -> tuple[Geometry, tuple[str, ...]]:
@@ -45,11 +43,16 @@ def mend(geometry: Geometry, bbox: Sequence[float] | None) -> tuple[Geometry, tu
         bbox: what the producer says; tells a footprint across the antimeridian from one round the globe.
 
     Raises:
-        UnmendableError: it has no area, or winds round the globe more than once.
+        meridians.UnmendableError: it has no area, or winds round the globe more than once.
     """
     kind, coordinates = geometry["type"], geometry["coordinates"]
     if kind in {"Polygon", "MultiPolygon"}:
-        return _mend_polygons(geometry, [coordinates] if kind == "Polygon" else coordinates, bbox)
+        from shapely.errors import GEOSException
+
+        try:
+            return _mend_polygons(geometry, [coordinates] if kind == "Polygon" else coordinates, bbox)
+        except GEOSException as error:
+            raise meridians.UnmendableError(f"cannot be made valid: {error}") from None
     if kind in {"Point", "MultiPoint"}:
         return _mend_points(geometry, [coordinates] if kind == "Point" else coordinates)
     return _mend_lines(geometry, [coordinates] if kind == "LineString" else coordinates)
@@ -63,9 +66,9 @@ def _mend_points(geometry: Geometry, points: list[Position]) -> tuple[Geometry, 
 
 
 def _mend_lines(geometry: Geometry, lines: list[Ring]) -> tuple[Geometry, tuple[str, ...]]:
-    if not any(_jumps(line) or _is_beyond(line) for line in lines):
+    if not any(meridians.jumps(line) or meridians.is_beyond(line) for line in lines):
         return geometry, ()
-    parts = [part for line in lines for part in _cut_line(_unrolled(line) if _jumps(line) else line)]
+    parts = [part for line in lines for part in _cut_line(meridians.unrolled(line) if meridians.jumps(line) else line)]
     remark = SPLIT if len(parts) > len(lines) else WRAPPED
     if len(parts) == 1:
         return {**geometry, "type": "LineString", "coordinates": parts[0]}, (remark,)
@@ -121,7 +124,9 @@ def _mend_polygons(
     parts: list[Any] = []
     remarks: list[str] = []
     for rings in polygons:
-        if any(map(_is_beyond, rings)) or not all(map(_is_round, rings, [bbox, *repeat(None, len(rings) - 1)])):
+        if any(map(meridians.is_beyond, rings)) or not all(
+            map(meridians.is_round, rings, [bbox, *repeat(None, len(rings) - 1)])
+        ):
             parts.extend(_folded(rings, bbox, remarks))
         else:
             parts.append(_polygon(rings))
@@ -129,15 +134,15 @@ def _mend_polygons(
         shape = parts[0] if geometry["type"] == "Polygon" else shapely.MultiPolygon(parts)
         if shape.is_valid:
             if not shape.area:
-                raise UnmendableError("encloses no area")
+                raise meridians.UnmendableError("encloses no area")
             return geometry, ()
     shape = shapely.MultiPolygon([part for piece in parts for part in _areas(piece)])
     if not shape.is_valid:
-        shape = shapely.union_all([_valid(part) for part in parts])
+        shape = shapely.union_all([_valid(_rounded(part)) for part in parts], grid_size=_GRID)
         remarks.append(UNTANGLED)
     pieces = [piece for piece in _areas(shape) if piece.area > _SLIVER] or _areas(shape)
     if not sum(piece.area for piece in pieces):
-        raise UnmendableError("encloses no area")
+        raise meridians.UnmendableError("encloses no area")
     return _written(geometry, pieces), tuple(dict.fromkeys(remarks))
 
 
@@ -149,13 +154,29 @@ def _written(geometry: Geometry, pieces: list[Any]) -> Geometry:
     shape = pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
     if shape.has_z and np.isnan(shapely.get_coordinates(shape, include_z=True)).any():
         shape = shapely.force_2d(shape)
-    rounded = shapely.transform(shape, lambda xyz: np.round(xyz, _DIGITS), include_z=bool(shape.has_z))
-    if rounded.is_valid:
+    if (rounded := _rounded(shape)).is_valid:
         shape = rounded
-    shape = shapely.orient_polygons(shape)
+    shape = _with_short_steps(shapely.orient_polygons(shape))
     made = shapely.geometry.mapping(shape)
     kept = {name: value for name, value in geometry.items() if name != "bbox"}
     return {**kept, "type": made["type"], "coordinates": _lists(made["coordinates"])}
+
+
+def _with_short_steps(shape: Any) -> Any:
+    """The same area without a step of more than 180 degrees, which others, and we, might take the other way round."""
+    import shapely
+
+    def shortened(ring: Any) -> Ring:
+        points = list(ring.coords)
+        halves = [[tuple((x + y) / 2 for x, y in zip(a, b, strict=True))] if meridians.jumps([a, b]) else []
+                  for a, b in pairwise(points)]  # fmt: skip
+        return [place for point, half in zip(points, [*halves, []], strict=True) for place in (point, *half)]
+
+    if not any(meridians.jumps(ring.coords) for part in _areas(shape) for ring in (part.exterior, *part.interiors)):
+        return shape
+    return shapely.MultiPolygon(
+        [(shortened(part.exterior), [*map(shortened, part.interiors)]) for part in _areas(shape)]
+    )
 
 
 def _lists(value: Any) -> Any:
@@ -166,128 +187,60 @@ def _folded(rings: list[Ring], bbox: Sequence[float] | None, remarks: list[str])
     """The areas of a polygon on the globe; says what was done to it."""
     import shapely
 
-    as_written = _is_round(rings[0], bbox)
+    as_written = meridians.is_round(rings[0], bbox)
     areas = []
     poles = set()
     for ring in rings:
-        laid_out = ring if as_written and _is_round(ring) else _unrolled(ring)
-        if pole := _pole_within(laid_out):
+        laid_out = ring if as_written and meridians.is_round(ring) else meridians.unrolled(ring)
+        laid_out = [[round(point[0], _DIGITS), round(point[1], _DIGITS), *point[2:]] for point in laid_out]
+        if pole := meridians.pole_within(laid_out):
             poles.add(pole)
             laid_out = [*laid_out, *([laid_out[i][0], 90.0 * pole, *laid_out[i][2:]] for i in (-1, 0)), laid_out[0]]
         area = _valid(_polygon([laid_out]), remarks)
         if not area.is_empty:
             areas.append(_on_one_globe(area))
         elif ring is rings[0]:
-            raise UnmendableError("encloses no area")
+            raise meridians.UnmendableError("encloses no area")
     shell, *holes = areas
-    area = shapely.difference(shell, shapely.union_all(holes)) if holes else shell
+    area = shapely.difference(shell, shapely.union_all(holes, grid_size=_GRID), grid_size=_GRID) if holes else shell
     pieces = [piece for piece in _areas(area) if piece.area > _SLIVER]
     if not pieces:
-        raise UnmendableError("encloses no area")
-    bounds = [piece.bounds for piece in pieces]
+        raise meridians.UnmendableError("encloses no area")
+    spans = [(piece.bounds[0], piece.bounds[2]) for piece in pieces]
     if poles:
         remarks.extend(POLES[pole] for pole in sorted(poles, reverse=True))
-    elif any(west == -180 for west, *_ in bounds) and any(east == 180 for _, _, east, _ in bounds) and not as_written:
+    elif (
+        min(west for west, _ in spans) == -180
+        and max(east for _, east in spans) == 180
+        and ((-180, 180) not in spans or not any(map(meridians.is_beyond, rings)))
+    ):
         remarks.append(SPLIT)
     else:
         remarks.append(WRAPPED)
     return pieces
 
 
-def _is_round(ring: Ring, bbox: Sequence[float] | None = None) -> bool:
-    """Whether steps of more than 180 degrees are meant as they are written: a footprint round the globe.
-
-    It is, where all long steps lead from one side of the globe to the very same meridian; and where the other reading,
-    across the antimeridian, is the less likely one: the bbox does not ask for it, and it makes a strip where this one
-    makes a shape nearer to a square, or they are alike in that and the ring is wound for this one.
-    """
-    if not _jumps(ring):
-        return True
-    if bbox is not None:
-        west, east = bbox[0], bbox[len(bbox) // 2]
-        if west > east or east - west < 180:
-            return False
-    import shapely
-
-    polygon = shapely.Polygon([point[:2] for point in ring])
-    if not polygon.is_valid:
-        return False
-    rolled_out = _unrolled(ring)
-    if _pole_within(rolled_out):
-        # A ring round a pole stays on its side of the equator.
-        return bool(polygon.bounds[1] < 0 < polygon.bounds[3])
-    written, crossing = _oblongness(ring), _oblongness(rolled_out)
-    if max(written, crossing) > 4 * min(written, crossing):
-        return written < crossing
-    return bool(shapely.is_ccw(polygon.exterior))
-
-
-def _oblongness(ring: Ring) -> float:
-    longitudes, latitudes = zip(*(point[:2] for point in ring), strict=True)
-    width, height = max(longitudes) - min(longitudes), max(latitudes) - min(latitudes)
-    return float(max(width, height) / (min(width, height) or 1e-9))
-
-
-def _unrolled(ring: Ring) -> Ring:
-    """The line on the endless map: every step goes the shorter way, none but those by a pole turns at a pole."""
-    if any(abs(point[1]) == 90 for point in ring):
-        ring = _with_meridians_at_poles(ring)
-    laid_out = [ring[0]]
-    turns = 0
-    for before, point in pairwise(ring):
-        step = point[0] - before[0]
-        turns += (step < -180) - (step > 180)
-        laid_out.append([point[0] + 360 * turns, *point[1:]] if turns else point)
-    return laid_out
-
-
-def _with_meridians_at_poles(line: Ring) -> Ring:
-    """The line with each vertex on a pole, where longitude means nothing, on the meridians by which it is reached and
-    left. A ring starts and ends there: how far it turned on the way is how far it turns back along the pole."""
-    closed = line[0] == line[-1]
-    if closed:
-        start = next(i for i, point in enumerate(line) if abs(point[1]) == 90)
-        line = [*line[start:-1], *line[: start + 1]]
-    turned: Ring = []
-    for before, point, after in zip([None, *line[:-1]], line, [*line[1:], None], strict=True):
-        if abs(point[1]) != 90:
-            turned.append(point)
-            continue
-        for neighbour in (before, after):
-            if neighbour is not None:
-                turned.append(point if abs(neighbour[1]) == 90 else [neighbour[0], *point[1:]])
-    return turned
-
-
-def _pole_within(ring: Ring) -> int:
-    """1 or -1 for the pole that an unrolled ring goes round, the nearer one; 0 if it does not.
-
-    Raises:
-        UnmendableError: it goes round more than once.
-    """
-    turns = round((ring[-1][0] - ring[0][0]) / 360)
-    if turns == 0 or abs(ring[0][1]) == abs(ring[-1][1]) == 90:
-        return 0
-    if abs(turns) > 1:
-        raise UnmendableError("winds round the globe more than once")
-    mean = sum((b[0] - a[0]) * (a[1] + b[1]) for a, b in pairwise(ring)) * turns
-    return 1 if mean > 0 else -1
-
-
 def _on_one_globe(area: Any) -> Any:
     """An area of the endless map, folded onto the one globe from -180 to 180."""
-    import numpy as np
     import shapely
 
     west, _, east, _ = area.bounds
     folded = []
     for globe in range(math.ceil((west - 180) / 360), math.floor((east + 180) / 360) + 1):
         strip = shapely.box(360 * globe - 180, -90, 360 * globe + 180, 90)
-        part = area if strip.contains(area) else shapely.intersection(area, strip)
-        shift = np.array([360.0 * globe, 0, 0][: 3 if part.has_z else 2])
-        folded.append(shapely.transform(part, lambda xyz, by=shift: xyz - by, include_z=bool(part.has_z)))
+        part = area if strip.contains(area) else shapely.intersection(area, strip, grid_size=_GRID)
+        folded.append(_valid(_rounded(part, shift=360.0 * globe)))
     pieces = [piece for part in folded for piece in _areas(part)]
-    return shapely.union_all(pieces) if len(pieces) > 1 else pieces[0]
+    return pieces[0] if len(pieces) == 1 else shapely.union_all(pieces, grid_size=_GRID)
+
+
+def _rounded(shape: Any, shift: float = 0.0) -> Any:
+    """The shape on the grid, moved so far to the west."""
+    import numpy as np
+    import shapely
+
+    by = [shift, 0.0, 0.0][: 3 if shape.has_z else 2]
+    return shapely.transform(shape, lambda xyz: np.round(xyz - by, _DIGITS), include_z=bool(shape.has_z))
 
 
 def _polygon(rings: Iterable[Ring]) -> Any:
@@ -317,15 +270,6 @@ def _areas(shape: Any) -> list[Any]:
     if shape.geom_type == "Polygon":
         return [] if shape.is_empty else [shape]
     return [area for part in getattr(shape, "geoms", ()) for area in _areas(part)]
-
-
-def _jumps(line: Ring) -> bool:
-    """Whether a step is longer than half the globe; from -180 to 180 it stays on the same meridian."""
-    return any(180 < abs(b[0] - a[0]) != 360 for a, b in pairwise(line))
-
-
-def _is_beyond(line: Ring) -> bool:
-    return any(not -180 <= point[0] <= 180 for point in line)
 
 
 def _wrap(longitude: float) -> float:

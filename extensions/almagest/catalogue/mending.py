@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from almagest.catalogue import footprints
+from almagest.catalogue import footprints, meridians
 from almagest.core.errors import InvalidDocumentError, Violation
 
 Document = dict[str, Any]
@@ -23,11 +23,13 @@ END_MADE = "end_datetime was missing: it is taken from datetime."
 DATETIME_NULL = "datetime was missing beside start_datetime and end_datetime: it is null."
 
 #: Versions that pystac knows how to migrate.
-_OLD = re.compile(r"0\.[89]\.\d+(-.*)?|1\.0\.0-.+")
+_OLD = re.compile(r"0\.[89]\.\d+(-.+)?|1\.[01]\.0-.+")
+#: Those in which collections had no type; some were given one all the same.
+_TYPELESS = re.compile(r"0\..*|1\.0\.0-beta.*")
 
 
 def mend_version(document: Document, kind: str) -> tuple[Document, tuple[str, ...]]:
-    """A document of STAC 0.8, 0.9 or a beta of 1.0 as today's, by pystac.
+    """A document of STAC 0.8, 0.9 or a beta of a later one as today's, by pystac.
 
     Raises:
         InvalidDocumentError: pystac cannot make sense of it.
@@ -39,8 +41,10 @@ def mend_version(document: Document, kind: str) -> tuple[Document, tuple[str, ..
     from pystac.serialization import identify_stac_object, migrate_to_latest
 
     try:
-        info = identify_stac_object({"type": "Feature" if kind == "item" else "Collection", **document})
-        migrated = migrate_to_latest(document, info)
+        described = document
+        if kind == "collection" and _TYPELESS.fullmatch(version):
+            described = {name: value for name, value in document.items() if name != "type"}
+        migrated = migrate_to_latest(document, identify_stac_object(described))
     except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{version} cannot be migrated: {type(error).__name__}: {error}"[:300]
         raise InvalidDocumentError([Violation("/stac_version", reason)], f"The {kind}") from None
@@ -114,7 +118,7 @@ def mend_place(document: Document) -> tuple[Document, tuple[str, ...]]:
     geometry, bbox = document["geometry"], document.get("bbox")
     try:
         mended, remarks = footprints.mend(geometry, bbox)
-    except footprints.UnmendableError as error:
+    except meridians.UnmendableError as error:
         subject = f"The item {document.get('id')!r}"
         raise InvalidDocumentError([Violation("/geometry", str(error))], subject) from None
     if bbox is None:

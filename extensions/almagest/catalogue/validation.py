@@ -68,16 +68,23 @@ def _violations(kind: Kind, document: Any) -> Iterator[Violation]:
     version = document.get("stac_version")
     if not isinstance(version, str) or not _SUPPORTED.fullmatch(version):
         yield Violation(
-            "/stac_version", f"{version!r} is not supported: write STAC 1.0 or 1.1 (pystac migrates older ones)"
+            "/stac_version", f"{version!r} is not supported: write STAC 1.0 or 1.1 (from 0.8 on it is migrated)"
         )
         return
     yield from _id_violations(document)
+    geometry = document.get("geometry")
+    if kind == "item" and isinstance(geometry, dict) and geometry.get("type") == "GeometryCollection":
+        yield Violation("/geometry", "is a GeometryCollection, which STAC does not allow: write a multi-geometry")
+        return
     judged = _as_1_1(kind, document)
-    faults = [fault for error in _validator(kind).iter_errors(judged) for fault in _explain(error)]
-    # The same place fails several branches of the GeoJSON schema: one sentence each is enough.
-    yield from dict.fromkeys(faults)
-    if kind == "item" and not faults:
-        yield from _geometry_violations(document.get("geometry"))
+    validator = _validator(kind)
+    # Nearly all are valid, and that is sooner said than what is wrong.
+    if not validator.is_valid(judged):
+        faults = (fault for error in validator.iter_errors(judged) for fault in _explain(error))
+        # The same place fails several branches of the GeoJSON schema: one sentence each is enough.
+        yield from dict.fromkeys(faults)
+    elif kind == "item":
+        yield from _geometry_violations(geometry)
     if kind == "collection":
         yield from _item_assets_violations(document.get("item_assets", {}))
 
@@ -130,8 +137,8 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
         yield Violation("/geometry", "is null; the catalogue needs one (the polygon of the bbox, if nothing else)")
         return
     coordinates = geometry["coordinates"]
-    if not coordinates:
-        yield Violation("/geometry/coordinates", "is empty")
+    if not coordinates or not all(part or part == 0 for part in coordinates):
+        yield Violation("/geometry/coordinates", "is empty" if not coordinates else "has an empty part")
         return
     for position in _positions(coordinates):
         if len(position) > 3 or abs(position[0]) > 360 or abs(position[1]) > 90:
