@@ -94,8 +94,9 @@ class StaticSource:
                 self._done += level.share
                 continue
             document = _parsed(href)
-            yield href, document, level.collection
+            # Before the document is given away, and perhaps changed.
             links = [absolute(link, href) for link in _links(document, rels)]
+            yield href, document, level.collection
             if _holds(document):
                 followed.add(href)
             if links:

@@ -1,0 +1,40 @@
+"""Reading from a STAC API, ours, over a real port."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from almagest.catalogue.exchange import Record, Unreadable, open_source
+from almagest.core.errors import NotFoundError
+from almagest.core.settings import Settings
+from support import data
+from support.serving import served
+
+
+def ids(readings: Any) -> list[str]:
+    found = list(readings)
+    assert not [reading for reading in found if isinstance(reading, Unreadable)]
+    return sorted(json.loads(reading.data)["id"] for reading in found if isinstance(reading, Record))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_all_items_of_an_api_are_read_by_its_pages(real_settings: Settings) -> None:
+    wanted = sorted(item["id"] for item in data.items("colorado/sentinel-2-l2a"))
+    assert len(wanted) > 1000, "more than one page"
+    with served(real_settings) as settings:
+        root = f"http://127.0.0.1:{settings.site.port}"
+        one = open_source(f"{root}/collections/sentinel-2-l2a")
+        assert ids(one.items()) == wanted
+        assert ids(one.collections()) == ["sentinel-2-l2a"]
+        assert one.fraction() in {None, 1.0}
+        assert not one.repeatable
+        assert ids(open_source(f"{root}/collections/sentinel-2-l2a/items?limit=400").items()) == wanted
+        assert ids(open_source(f"{root}/search?collections=sentinel-2-l2a&limit=900").items()) == wanted
+        everything = open_source(root)
+        assert set(ids(everything.collections())) >= set(data.COLORADO)
+        assert len(ids(everything.items())) == sum(len(data.items(f"colorado/{name}")) for name in data.COLORADO)
+        with pytest.raises(NotFoundError):
+            open_source(f"{root}/collections/nothing")
