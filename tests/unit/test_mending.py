@@ -231,6 +231,8 @@ def test_half_a_range_is_completed(given: dict[str, str], mended: dict[str, Any]
         ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z", True),
         ("2017-01-01T00:00:01Z", "2016-12-31T23:59:60Z", False),
         ("2024-01-01T11:59:59.9999999Z", NOON, True),
+        (NOON, "9999-12-31T23:59:59.999999999Z", True),
+        ("9999-12-31T23:59:60Z", NOON, False),
     ],
 )
 def test_times_are_compared_as_postgresql_does(start: str, end: str, in_order: bool) -> None:

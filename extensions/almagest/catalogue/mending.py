@@ -98,7 +98,11 @@ def is_in_order(start: str, end: str) -> bool:
 def _instant(text: str) -> datetime.datetime:
     second = min(int(text[17:19]), 59)
     carried = datetime.timedelta(seconds=int(text[17:19]) - second, microseconds=round(_fraction(text) * 1e6))
-    return datetime.datetime.strptime(f"{text[:10]} {text[11:17]}{second}", "%Y-%m-%d %H:%M:%S") + carried  # noqa: DTZ007
+    whole = datetime.datetime.strptime(f"{text[:10]} {text[11:17]}{second}", "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+    try:
+        return whole + carried
+    except OverflowError:  # rounded into the year 10000, which PostgreSQL has and Python has not
+        return datetime.datetime.max  # noqa: DTZ901
 
 
 def _fraction(text: str) -> float:

@@ -29,7 +29,16 @@ CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
     SELECT concat_ws(' AND ',
-        pgstac.stac_search_to_where(search - '{conf,token,limit,fields,sortby,q,q_in}'::text[]),
+        pgstac.stac_search_to_where(
+            search - '{conf,token,limit,fields,sortby,q,q_in}'::text[]
+            -- pgSTAC takes a bbox across the antimeridian for the one round the rest of the globe.
+            || coalesce((
+                SELECT jsonb_build_object('intersects', public.ST_AsGeoJSON(public.ST_Collect(
+                    public.ST_MakeEnvelope(west, south, 180, north), public.ST_MakeEnvelope(-180, south, east, north)), 15))
+                FROM (SELECT (box->>0)::float8, (box->>1)::float8, (box->>(size / 2))::float8, (box->>(size / 2 + 1))::float8
+                      FROM (SELECT search->'bbox' AS box, jsonb_array_length(search->'bbox') AS size) AS given
+                      WHERE size IN (4, 6)) AS corners (west, south, east, north)
+                WHERE west > east AND NOT search ? 'intersects'), '{}')),
         -- pgSTAC's own predicate is NULL, and so never true, for an item without a description.
         CASE WHEN search ? 'q' THEN format(
             $predicate$to_tsvector('english', concat_ws(' ', NULL%s)) @@ %L$predicate$,
