@@ -11,6 +11,7 @@ import orjson
 import psycopg
 
 from almagest.catalogue.rows import Base, Document, Row, RowMaker
+from almagest.core.errors import NotFoundError
 
 #: ``create``: none may be there; ``replace``: all must be; ``upsert``: either.
 Mode = Literal["create", "replace", "upsert"]
@@ -96,6 +97,7 @@ class Store:
         did in between is met by trying again.
 
         Raises:
+            NotFoundError: a collection was deleted.
             psycopg.Error: the database refuses: 23505 where an id is taken (``create``), P0002 where one is missing
                 (``replace``).
         """
@@ -110,6 +112,8 @@ class Store:
                 # Another process narrowed what a partition takes, after this was prepared.
                 for part in parts(batch.rows):
                     self._ensure(part)
+            except psycopg.errors.ForeignKeyViolation as error:
+                raise NotFoundError(f"{error.diag.message_primary} Create it first.") from None
             except (
                 psycopg.errors.SerializationFailure,
                 psycopg.errors.DeadlockDetected,

@@ -105,7 +105,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_is_same_joined(jsonb, jsonb, jsonb, jsonb),
     almagest.port_is_same_item(text, jsonb, jsonb),
     almagest.port_put_items(text, text[], text[], text[], bytea[], text[]),
-    almagest.port_ensure_partitions(text, text[], text[]),
+    almagest.port_ensure_partitions(text, text[], text[], boolean),
     almagest.port_refresh_partition(text),
     almagest.port_delete_item(text, text),
     almagest.port_create_collection(jsonb),

@@ -157,7 +157,7 @@ BEGIN
     IF doubled IS NOT NULL THEN
         -- A writer of pgSTAC left one id in several partitions: none of the rows counts for more than the others.
         DELETE FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = ANY (doubled);
-        SELECT updated + p.created INTO updated
+        SELECT expected + p.created INTO updated
         FROM (
             SELECT array_agg(u.id) AS ids, array_agg(u.start_at) AS starts, array_agg(u.end_at) AS ends,
                    array_agg(u.shape) AS shapes, array_agg(u.content) AS contents
@@ -173,8 +173,9 @@ COMMENT ON FUNCTION almagest.port_put_items(text, text[], text[], text[], bytea[
     'and that was there. Raises 23514 where there is no partition for one, 40001 and 23505 where another writer came in between.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_ensure_partitions(collection_id text, starts text[], ends text[])
-RETURNS text[]
+CREATE OR REPLACE FUNCTION almagest.port_ensure_partitions(
+    collection_id text, starts text[], ends text[], may_change boolean
+) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -210,6 +211,9 @@ BEGIN
     LOOP
         partition_names := partition_names || wanted.name;
         CONTINUE WHEN wanted.covered;
+        IF NOT may_change THEN
+            RETURN NULL;
+        END IF;
         -- To the borders of years and partitions: each widening reads the whole partition and keeps everybody waiting.
         PERFORM pgstac.check_partition(
             collection_id,
@@ -222,9 +226,9 @@ BEGIN
     RETURN partition_names;
 END;
 $$;
-COMMENT ON FUNCTION almagest.port_ensure_partitions(text, text[], text[]) IS
-    'Makes partitions for items of these times where they are missing, or widens what they take, and answers their names. '
-    'Where it does, nobody reads the partition until the transaction ends.';
+COMMENT ON FUNCTION almagest.port_ensure_partitions(text, text[], text[], boolean) IS
+    'Makes partitions for items of these times where they are missing, or widens what they take, and answers their names; '
+    'NULL where it would have to and may not. Where it does, nobody reads the partition until the transaction ends.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_refresh_partition(partition_name text) RETURNS void

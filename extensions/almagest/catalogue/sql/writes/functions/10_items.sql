@@ -70,15 +70,20 @@ COMMENT ON FUNCTION almagest.put_items(text, bigint, int, text[], text[], text[]
 CREATE OR REPLACE FUNCTION almagest.ensure_partitions(of_collection text, starts text[], ends text[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
+DECLARE
+    names text[] := almagest.port_ensure_partitions(of_collection, starts, ends, false);
 BEGIN
-    -- Before any lock on tables, as every writer does.
-    PERFORM almagest.lock_collection(of_collection);
-    RETURN almagest.port_ensure_partitions(of_collection, starts, ends);
+    IF names IS NULL THEN
+        -- Before any lock on tables, as every writer does.
+        PERFORM almagest.lock_collection(of_collection);
+        names := almagest.port_ensure_partitions(of_collection, starts, ends, true);
+    END IF;
+    RETURN names;
 END;
 $$;
 COMMENT ON FUNCTION almagest.ensure_partitions(text, text[], text[]) IS
-    'Makes room for items of these times, and answers the names of their partitions. In a transaction of its own: it keeps '
-    'readers waiting.';
+    'Makes room for items of these times, and answers the names of their partitions. In a transaction of its own: where '
+    'there was none it keeps readers waiting, and takes the collection for itself.';
 
 
 CREATE OR REPLACE FUNCTION almagest.refresh_partition(partition_name text) RETURNS void
