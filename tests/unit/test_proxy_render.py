@@ -26,7 +26,7 @@ def test_every_process_is_an_upstream(home: Path) -> None:
 
 
 def test_services_elsewhere_are_asked_at_every_address_of_their_host(home: Path) -> None:
-    settings = configured(home, services="stac=localhost:8001,tiles=nowhere.invalid:8002")
+    settings = configured(home, services="stac=localhost:8001,tiles=nowhere.invalid:8002,external-tiles=a..b:80")
     found = {upstream.name: upstream for upstream in render.upstreams(settings)}
     assert "127.0.0.1:8001" in found["stac"].servers
     assert set(found["stac"].servers) <= {"127.0.0.1:8001", "[::1]:8001"}

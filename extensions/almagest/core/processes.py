@@ -71,7 +71,7 @@ def services(settings: Settings) -> tuple[Service, ...]:
 def _places(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:  # nobody has that name while none of them runs
+    except (OSError, UnicodeError):  # nobody has that name while none of them runs, or nobody ever can
         return []
     addresses = {str(address[0]) for *_, address in found}
     return sorted(f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in addresses)

@@ -1,0 +1,308 @@
+"""The stack as containers, built and run: `make soak`. Needs root, and Debian's packages; asks no image registry."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from support import containers
+from support.cluster import free_port
+
+HOUSE = Path(__file__).parents[2]
+NAME = "almagest-soak"
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a container engine of one's own needs root"),
+]
+
+
+@dataclass
+class Stack:
+    """A copy of the house, brought up by its own README."""
+
+    engine: containers.Engine
+    folder: Path
+    port: int
+    key: str = ""
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def compose(self, *words: str, check: bool = True, stdin: int | None = None) -> str:
+        files = ("--file", "compose.yaml", "--file", "build.yaml")
+        done = self.engine.docker("compose", *files, *words, cwd=self.folder / "compose", stdin=stdin, check=check)
+        return done.stdout
+
+    def client(self, *, with_key: bool = False) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.key}"} if with_key else {}
+        return httpx.Client(base_url=self.origin, headers=headers, timeout=30)
+
+    def containers(self) -> dict[str, str]:
+        """Names of what runs, and their ids."""
+        shown = self.engine.docker("ps", "--no-trunc", "--format", "{{.Names}} {{.ID}}").stdout
+        return dict(line.split() for line in shown.splitlines())
+
+    def inspect(self, name: str, form: str) -> str:
+        return self.engine.docker("inspect", "--format", form, name).stdout.strip()
+
+    def wait_for(self, path: str, status: int = 200, seconds: float = 90) -> float:
+        """How long it took to answer so."""
+        began = time.monotonic()
+        with self.client(with_key=True) as client:
+            while time.monotonic() - began < seconds:
+                try:
+                    if client.get(path).status_code == status:
+                        return time.monotonic() - began
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.1)
+        raise AssertionError(f"{path} does not answer {status}:\n{self.compose('ps', '--all')}")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    containers.install()
+    with containers.engine() as engine:
+        folder = engine.folder / "house"
+        _copy_house(folder)
+        port = free_port()
+        _write_settings(folder / "compose", port)
+        subprocess.run([folder / "compose" / "init-secrets"], check=True, capture_output=True)
+        found = Stack(engine, folder, port)
+        began = time.monotonic()
+        found.compose("build")
+        built = time.monotonic()
+        found.compose("up", "--detach", "--wait")
+        print(f"\ncompose: built in {built - began:.0f} s, up in {time.monotonic() - built:.0f} s")
+        try:
+            found.compose("run", "--rm", "-T", "admin", "sample", "load")
+            scopes = [
+                word for scope in ("catalogue:read", "catalogue:write", "ops:read") for word in ("--scope", scope)
+            ]
+            found.key = found.compose("run", "--rm", "-T", "admin", "keys", "create", "soak", *scopes).strip()
+            yield found
+        except BaseException:
+            print(found.compose("logs", "--tail", "20", check=False)[-8000:])
+            raise
+        finally:
+            found.compose("--profile", "ingest", "down", "--volumes", "--timeout", "20", check=False)
+
+
+def _copy_house(folder: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (HOUSE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(HOUSE / name, folder / name)
+
+
+def _write_settings(compose: Path, port: int) -> None:
+    """What differs here: a free port, a name of its own, and builds that use this machine's network."""
+    (compose / ".env").write_text(
+        f"COMPOSE_PROJECT_NAME={NAME}\nALMAGEST_PORT={port}\nALMAGEST_TITLE=Soak\n"
+        "INGEST_SOURCE=/incoming/items.ndjson\nINGEST_EVERY_S=2\nINGEST_OPTIONS=--create-collections\n"
+    )
+    services = yaml.safe_load((compose / "compose.yaml").read_text())["services"]
+    built = {name: {"build": {"network": "host"}} for name, each in services.items() if "build" in each}
+    (compose / "build.yaml").write_text(yaml.safe_dump({"services": built}))
+
+
+def _items(client: httpx.Client) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = client.get("/api/search", params={"limit": 100}).json()["features"]
+    return sorted(found, key=lambda item: str(item["id"]))
+
+
+def test_it_serves_the_sample_through_its_one_door(stack: Stack) -> None:
+    with stack.client() as client:
+        assert "<div id=" in client.get("/").text
+        assert client.get("/external/").json()["title"] == "Soak"
+        ids = {each["id"] for each in client.get("/external/collections").json()["collections"]}
+        assert ids == {"sample-oli-l1", "sample-msi-l1c"} or len(ids) == 2
+        (item,) = client.get("/external/search", params={"limit": 1}).json()["features"]
+        assert client.get(next(link["href"] for link in item["links"] if link["rel"] == "self")).json() == item
+        (template,) = {link["href"] for link in item["links"] if link["rel"] == "tilejson"}
+        tilejson = client.get(template).json()
+        west, south, east, north = tilejson["bounds"]
+        zoom, x, y = _tile((west + east) / 2, (south + north) / 2, tilejson["minzoom"])
+        tile = client.get(tilejson["tiles"][0].format(z=zoom, x=x, y=y))
+        assert (tile.status_code, tile.headers["content-type"].split("/")[0]) == (200, "image")
+        asset = client.get(item["assets"]["visual"]["href"], headers={"Range": "bytes=0-3"})
+        assert (asset.status_code, asset.content[:2]) == (206, b"II")
+        assert client.get("/api/").status_code == 401
+        assert client.post("/api/collections", json={}).status_code == 401
+
+
+def test_a_key_writes(stack: Stack) -> None:
+    collection = {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "id": "mine",
+        "description": "Written.",
+        "license": "other",
+        "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+        "links": [],
+    }
+    with stack.client(with_key=True) as client:
+        assert client.post("/api/collections", json=collection).status_code == 201
+        ready = client.get("/ops/ready")
+        assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+    with stack.client() as client:
+        assert client.get("/external/collections/mine").json()["description"] == "Written."
+
+
+def test_nothing_runs_as_root_or_can_do_more_than_it_must(stack: Stack) -> None:
+    running = stack.containers()
+    assert len(running) >= 13
+    for name in running:
+        pids = stack.engine.docker("top", name, "-eo", "pid").stdout.split()[1:]
+        assert pids
+        for pid in pids:
+            try:
+                status = dict(re.findall(r"^(\w+):\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # a health check that has ended
+            assert status["Uid"].split() == ["10001"] * 4, name
+            assert {status[kind].strip("0") for kind in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {""}, (
+                name
+            )
+            assert status["NoNewPrivs"] == "1", name
+        tried = stack.engine.docker("exec", name, "sh", "-c", "touch /etc/mine /usr/mine", check=False)
+        assert tried.returncode != 0
+        assert "Read-only file system" in tried.stderr, name
+
+
+def test_strangers_containers_reach_neither_the_others_nor_the_world(stack: Stack) -> None:
+    script = (
+        "import socket, sys\n"
+        "for place in sys.argv[1:]:\n"
+        "    host, port = place.split(':')\n"
+        "    try: socket.create_connection((host, int(port)), 3).close(); print('yes', end=' ')\n"
+        "    except OSError: print('no', end=' ')\n"
+    )
+    inside = [stack.inspect(f"{NAME}-{name}-1", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}").split()[0]
+              for name in ("api-internal", "redis")]  # fmt: skip
+    places = [f"{inside[0]}:8000", f"{inside[1]}:6379", "api-internal:8000", "deb.debian.org:80", "db:5432"]
+    told = stack.engine.docker("exec", f"{NAME}-tiles-external-1", "python", "-c", script, *places).stdout.split()
+    assert told == ["no", "no", "no", "no", "yes"]
+
+
+def test_a_killed_database_comes_back_with_everything(stack: Stack) -> None:
+    with stack.client(with_key=True) as client:
+        before = _items(client)
+        assert len(before) > 60
+        process = int(stack.inspect(f"{NAME}-db-1", "{{.State.Pid}}"))
+        os.kill(process, 9)
+        answer = client.get("/api/search")
+        assert answer.status_code in {200, 503}
+        took = stack.wait_for("/api/search")
+        assert _items(client) == before
+    print(f"compose: the database was killed, {took:.1f} s until it answered")
+    # `docker kill` says that somebody wanted it so: it stays away until it is started.
+    stack.engine.docker("kill", "--signal", "KILL", f"{NAME}-db-1")
+    with stack.client(with_key=True) as client:
+        stack.wait_for("/api/search", 503)
+        refused = client.get("/api/search")
+        assert refused.headers["content-type"] == "application/problem+json"
+        stack.compose("up", "--detach", "--wait")
+        assert _items(client) == before
+        assert client.get("/ops/ready").json() == {"status": "ready", "reasons": []}
+
+
+def test_nginx_follows_containers_that_multiply_and_move(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--wait", "--scale", "api-external=3")
+    proxy = f"{NAME}-proxy-1"
+    time.sleep(2)
+    asked = stack.engine.docker("logs", proxy).stderr.splitlines()
+    assert [line for line in asked if line.startswith("nginx asks")][-1].count("external-stac at") == 3
+    stack.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", "api-external", "ops")
+    stack.wait_for("/ops/ready")
+    with stack.client() as client:
+        assert {client.get("/external/search?limit=1").status_code for _ in range(20)} == {200}
+
+
+def test_what_lies_in_a_folder_goes_in_by_the_clock(stack: Stack) -> None:
+    incoming = stack.folder / "compose" / "incoming"
+    incoming.mkdir()
+    stack.compose("--profile", "ingest", "up", "--detach", "--no-deps", "ingest")
+    name = f"{NAME}-ingest-1"
+    _wait_until(lambda: "failed" in _last(stack, name), "a missing source is a failure")
+    item = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": "by-the-clock",
+        "collection": "incoming",
+        "geometry": {"type": "Point", "coordinates": [1, 2]},
+        "bbox": [1, 2, 1, 2],
+        "properties": {"datetime": "2024-01-01T00:00:00Z"},
+        "links": [],
+        "assets": {},
+    }
+    (incoming / "items.ndjson").write_text(json.dumps(item) + "\n")
+    _wait_until(lambda: _last(stack, name).startswith("loaded"), "the next one is fine")
+    with stack.client(with_key=True) as client:
+        assert client.get("/api/collections/incoming/items/by-the-clock").status_code == 200
+
+
+def test_what_was_backed_up_comes_back_into_nothing(stack: Stack, tmp_path: Path) -> None:
+    """By the README's commands, word for word."""
+    commands = re.findall(r"^docker compose (.*)$", (HOUSE / "compose" / "README.md").read_text(), re.MULTILINE)
+    dump, files = (next(line for line in commands if what in line) for what in ("pg_dumpall", "-c . >store.tar"))
+    restored = next(line for line in commands if "-x <store.tar" in line)
+    with stack.client(with_key=True) as client:
+        before = _items(client)
+    shell = {"cwd": tmp_path, "check": True, "shell": True, "capture_output": True}
+    base = f"docker compose --project-directory {stack.folder}/compose --file {stack.folder}/compose/compose.yaml"
+    environment = stack.engine.environment
+    subprocess.run(f"{base} {dump}", env=environment, **shell)  # type: ignore[call-overload]
+    subprocess.run(f"{base} {files}", env=environment, **shell)  # type: ignore[call-overload]
+    assert b"CREATE ROLE almagest_external" in gzip.decompress((tmp_path / "almagest.sql.gz").read_bytes())
+    stack.compose("--profile", "ingest", "down", "--volumes", "--timeout", "20")
+    stack.compose("up", "--detach", "--wait", "db")
+    psql = "exec -T db psql --username=postgres --dbname=postgres --quiet"
+    assert f"gunzip -c almagest.sql.gz | docker compose {psql}" in (HOUSE / "compose" / "README.md").read_text()
+    subprocess.run(f"gunzip -c almagest.sql.gz | {base} {psql}", env=environment, **shell)  # type: ignore[call-overload]
+    subprocess.run(f"{base} {restored}", env=environment, **shell)  # type: ignore[call-overload]
+    stack.compose("up", "--detach", "--wait")
+    with stack.client(with_key=True) as client:  # the key, too
+        assert _items(client) == before
+        asset = next(asset["href"] for asset in before[0]["assets"].values())  # type: ignore[attr-defined]
+        assert client.get(asset, headers={"Range": "bytes=0-3"}).status_code == 206
+
+
+def _last(stack: Stack, name: str) -> str:
+    return stack.engine.docker("exec", name, "ingest-every", "--last", check=False).stdout
+
+
+def _wait_until(happened: object, what: str, seconds: float = 60) -> None:
+    assert callable(happened)
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+
+
+def _tile(longitude: float, latitude: float, zoom: int) -> tuple[int, int, int]:
+    import morecantile
+
+    tile = morecantile.tms.get("WebMercatorQuad").tile(longitude, latitude, zoom)
+    return tile.z, tile.x, tile.y
