@@ -71,29 +71,21 @@ class Collections:
                 document = parsed(record.data)
                 identifier = named(document)[1]
                 accepted = acceptance.accept_collection(document, rules)
-                if self._is_new(accepted.document, record.where, seen):
+                if _is_new(accepted.document, record.where, seen):
                     change = "created" if dry else self.put(accepted.document)
                     tally.add(**{f"collections_{change}": 1})
+                    self._state(accepted.document["id"])
             except (*Refusals, ConflictError) as error:
                 tally.note([Entry("refused", record.where, identifier, identifier, str(error))])
                 continue
             if accepted.remarks:
                 tally.note([Entry("mended", record.where, identifier, identifier, "; ".join(accepted.remarks))])
 
-    def _is_new(self, document: Document, where: str, seen: Seen) -> bool:
-        """Whether a collection was not met before.
-
-        Raises:
-            ConflictError: it was, as another document.
-        """
-        content = content_of(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
-        met = seen.meet(key_of(document["id"], ""), content, where)
-        if met is not None and not met[0]:
-            raise ConflictError(f"another document of this collection stands at {met[1]}")
-        self.known.add(document["id"])
-        self.settled.add(document["id"])
-        self.extents.pop(document["id"], None)
-        return met is None
+    def _state(self, identifier: str) -> None:
+        """Somebody has described this collection, so its extent is not ours to widen."""
+        self.known.add(identifier)
+        self.settled.add(identifier)
+        self.extents.pop(identifier, None)
 
     def put(self, document: Document) -> Change:
         """Creates or replaces a collection.
@@ -128,6 +120,19 @@ class Collections:
         """States what the collections that were made from their items cover."""
         for identifier, extent in sorted(self.extents.items()):
             self.put(bare_collection(identifier, extent))
+
+
+def _is_new(document: Document, where: str, seen: Seen) -> bool:
+    """Whether a collection was not met before.
+
+    Raises:
+        ConflictError: it was, as another document.
+    """
+    content = content_of(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+    met = seen.meet(key_of(document["id"], ""), content, where)
+    if met is not None and not met[0]:
+        raise ConflictError(f"another document of this collection stands at {met[1]}")
+    return met is None
 
 
 def _put(connection: psycopg.Connection, document: Document) -> Change:

@@ -83,14 +83,20 @@ class Line:
         access: how to connect.
         say: is told when the database is away.
         rest: waits; what it raises ends the waiting.
+        proven: whether somebody has reached the database already, so that it is worth waiting for.
     """
 
     def __init__(
-        self, access: Access, say: Callable[[str], None] = lambda _: None, rest: Callable[[float], None] = time.sleep
+        self,
+        access: Access,
+        say: Callable[[str], None] = lambda _: None,
+        rest: Callable[[float], None] = time.sleep,
+        *,
+        proven: bool = False,
     ) -> None:
         self._access, self._say, self._rest = access, say, rest
         self._connection: psycopg.Connection | None = None
-        self._worked = False
+        self._worked = proven
 
     def run(self, work: Callable[[psycopg.Connection], T]) -> T:
         """What ``work`` answers. It may be called several times: whatever it changes, it changes in one transaction.

@@ -38,7 +38,10 @@ def _serve(parent: Connection) -> None:
         if parent.poll(seconds):
             raise EOFError  # the parent says nothing at this point but by going away
 
-    line = Line(orders.access, lambda sentence: parent.send(Waiting(sentence)), rest) if orders.access else None
+    def say(sentence: str) -> None:
+        parent.send(Waiting(sentence))
+
+    line = Line(orders.access, say, rest, proven=True) if orders.access else None
     gc.freeze()  # what is loaded by now stays: a collection need not look at it
     while True:
         parent.send(_one(parent, parent.recv(), orders, line))

@@ -1,0 +1,169 @@
+"""Ingests in tests: documents to put in, and what is in the database afterwards."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from almagest.catalogue import database
+from almagest.catalogue.acceptance import Rules
+from almagest.catalogue.audience import CANARY
+from almagest.catalogue.exchange import open_source
+from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.ingest.engine import ingest
+from almagest.catalogue.ingest.line import Access
+from almagest.catalogue.ingest.options import Options, Sources
+from almagest.catalogue.ingest.tally import Tally, Totals
+from almagest.core.settings import Settings
+
+Document = dict[str, Any]
+
+
+def collection(identifier: str = "scenes", **changes: Any) -> Document:
+    return {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "id": identifier,
+        "description": "Scenes.",
+        "license": "CC0-1.0",
+        "extent": {
+            "spatial": {"bbox": [[-180, -90, 180, 90]]},
+            "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+        },
+        "item_assets": {"data": {"type": "image/tiff; application=geotiff", "roles": ["data"]}},
+        "links": [],
+        **changes,
+    }
+
+
+def item(number: int = 0, **changes: Any) -> Document:
+    west, south = number % 170, number % 80
+    ring = [[west, south], [west + 1, south], [west + 1, south + 1], [west, south + 1], [west, south]]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": f"i{number:06d}",
+        "collection": "scenes",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [west, south, west + 1, south + 1],
+        "properties": {"datetime": f"2024-{number % 12 + 1:02d}-01T12:00:00Z", "number": number, "nothing": None},
+        "links": [],
+        "assets": {"data": {"href": f"https://example.org/{number}.tif", "roles": ["data"]}},
+        **changes,
+    }
+
+
+def write(path: Path, documents: Iterable[Document]) -> Path:
+    """The documents as ndjson, gzipped if the name says so."""
+    text = b"".join(json.dumps(document).encode() + b"\n" for document in documents)
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+@dataclass
+class Report:
+    """What an ingest said.
+
+    Attributes:
+        totals: the numbers.
+        entries: lines of the report.
+        said: sentences for people.
+    """
+
+    totals: Totals
+    entries: list[Document]
+    said: list[str] = field(default_factory=list)
+
+    def reasons(self) -> dict[str, str]:
+        """Why documents stayed out, by the place where they were found."""
+        return {entry["file"]: entry["reason"] for entry in self.entries if entry["kind"] == "refused"}
+
+
+def put(settings: Settings, *locations: str | Path, patience_s: float = 30, **options: Any) -> Report:
+    """An ingest in this process (and its workers)."""
+    origin = settings.site.origin
+    sources = Sources([open_source(location, origin=origin) for location in locations])
+    access = Access.of(settings)
+    access = Access(access.host, access.port, access.database, access.user, access.password, patience_s)
+    said: list[str] = []
+    lines = _Lines()
+    tally = Tally(lines, said.append)  # type: ignore[arg-type]
+    ingest(sources, access, Rules(origin), Options(**options), tally)
+    return Report(tally.totals, lines.entries, said)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.entries: list[Document] = []
+
+    def write(self, text: str) -> None:
+        self.entries += [json.loads(line) for line in text.splitlines()]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the command finds the database by."""
+    return {
+        **os.environ,
+        "ALMAGEST_HOME": str(settings.site.home),
+        "ALMAGEST_DB_HOST": settings.db_host,
+        "ALMAGEST_DB_PORT": str(settings.database.port),
+        "ALMAGEST_DB_NAME": settings.database.name,
+        "COLUMNS": "200",
+    }
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """``almagest ingest``, as a process."""
+    return [sys.executable, "-m", "almagest.cli.main", "ingest", *map(str, arguments)]
+
+
+def run(settings: Settings, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """``almagest ingest`` to its end."""
+    return subprocess.run(
+        command(*arguments), env=environment(settings), capture_output=True, text=True, check=False, **options
+    )
+
+
+def stored(settings: Settings) -> dict[tuple[str, str], Document]:
+    """All items, as they are read, by collection and id."""
+    with database.connect(settings, "almagest_reader") as connection:
+        rows = connection.execute(
+            "SELECT i.collection, i.id, d.item, d.base FROM pgstac.items AS i, item_row(i.collection, i.id) AS d"
+            " WHERE i.collection <> %s",
+            (CANARY,),
+        ).fetchall()
+    assert len({row[:2] for row in rows}) == len(rows), "an item is there twice"
+    return {(of, identifier): join(json.loads(text), base_item(base)) for of, identifier, text, base in rows}
+
+
+def collections(settings: Settings) -> dict[str, Document]:
+    """All collections by id."""
+    with database.connect(settings, "postgres") as connection:
+        rows = connection.execute("SELECT content FROM pgstac.collections WHERE id <> %s", (CANARY,)).fetchall()
+    return {content["id"]: content for (content,) in rows}
+
+
+def versions(settings: Settings) -> dict[tuple[str, str], str]:
+    """Which transaction wrote each item."""
+    with database.connect(settings, "postgres") as connection:
+        rows = connection.execute("SELECT collection, id, xmin::text FROM pgstac.items").fetchall()
+    return {(of, identifier): xmin for of, identifier, xmin in rows}
+
+
+def workers_of(parent: int) -> Iterator[int]:
+    """Worker processes of an ingest that runs."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+            status = (folder / "stat").read_text()
+        except OSError:
+            continue
+        if b"almagest.catalogue.ingest.worker" in words and int(status.rpartition(")")[2].split()[1]) == parent:
+            yield int(folder.name)
