@@ -380,7 +380,7 @@ def test_the_same_new_item_is_created_once(settings: Settings, writer: psycopg.C
     assert len(rows(settings)["one"]) == 1
 
 
-def test_bulks_in_opposite_order_singles_and_other_loaders_do_not_stop_each_other(
+def test_bulks_in_opposite_order_singles_and_changing_collections_do_not_stop_each_other(
     settings: Settings, writer: psycopg.Connection, scenes: str
 ) -> None:
     """Every writer ends without an error, and every id is stored once, as somebody wrote it."""
