@@ -27,7 +27,7 @@ from support.ingests import (
     write,
 )
 
-COUNT, BATCH = 3000, 200
+COUNT, BATCH = 1500, 100
 ITEMS = {("scenes", each["id"]): each for each in map(item, range(COUNT))}
 
 
