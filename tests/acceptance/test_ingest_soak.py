@@ -17,6 +17,7 @@ from almagest.core.settings import Settings
 from bench import catalogue
 from support.cluster import Cluster
 from support.ingests import command, environment, put, workers_of
+from support.memory import highest
 
 pytestmark = pytest.mark.soak
 
@@ -86,22 +87,6 @@ def test_killed_at_random_moments_until_it_is_done(settings: Settings, undisturb
     assert digest(settings) == digest(undisturbed)
 
 
-def highest(running: subprocess.Popen[str]) -> int:
-    """The most memory that the command and each of its workers had, together [KB]."""
-    most: dict[int, int] = {}
-    while running.poll() is None:
-        for process in (running.pid, *workers_of(running.pid)):
-            try:
-                status = Path(f"/proc/{process}/status").read_text()
-            except OSError:
-                continue
-            found = [line for line in status.splitlines() if line.startswith("VmHWM")]
-            if found:
-                most[process] = max(most.get(process, 0), int(found[0].split()[1]))
-        time.sleep(0.1)
-    return sum(most.values())
-
-
 def test_memory_stays_flat(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "collection.ndjson").write_text(json.dumps(catalogue.collection()))
     put(settings, tmp_path / "collection.ndjson")
@@ -110,7 +95,7 @@ def test_memory_stays_flat(settings: Settings, tmp_path: Path) -> None:
         file = tmp_path / f"{count}.ndjson"
         catalogue.write(file, count)
         running = begin(settings, file, "--batch-size", "5000")
-        used.append(highest(running))
+        used.append(highest(running.pid))
         _, err = running.communicate()
         assert running.returncode == 0, err
     assert used[1] < 1.15 * used[0], used

@@ -1,6 +1,6 @@
-"""How fast items go in, against `pypgstac load`: the same file, the same cluster, rounds in turns.
+"""How fast items go in: `almagest ingest` against `pypgstac load`, the same file, the same cluster, rounds in turns.
 
-    python tests/bench/ingest.py [--items 100000] [--rounds 5]
+    python tests/bench/ingest.py [--items 100000] [--rounds 3]
 
 Writes results/latest.json. A ratio is their time by ours: above 1 we are faster.
 """
@@ -15,39 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("extensions", "tests")]
 
-import orjson  # noqa: E402
-
 from almagest.catalogue import database  # noqa: E402
 from almagest.catalogue.storing import Store  # noqa: E402
 from bench import catalogue  # noqa: E402
 from support import cluster as clusters  # noqa: E402
+from support import ingests  # noqa: E402
+from support.memory import highest  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 ENGINES = ("almagest", "pypgstac")
-#: Documents of one transaction: parsed, they take ten times the memory of their text.
-BATCH = 1000
+#: What is measured, and how `pypgstac load` does it fastest.
+METHODS = {"insert": "insert", "again": "upsert"}
 
 
 def main() -> None:
-    """Runs the rounds, or one engine in a process of its own."""
+    """Runs the rounds and adds what they say to the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
-    parser.add_argument("--where", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    if given.engine:
-        root, port, name, file = given.where
-        run = load if given.engine == "almagest" else load_by_pypgstac
-        run(clusters.Cluster(Path(root), int(port)), name, Path(file))
-        return
     with tempfile.TemporaryDirectory(prefix="almagest-bench-") as folder:
         root = Path(folder)
         root.chmod(0o755)
@@ -77,54 +69,35 @@ def rounds(cluster: clusters.Cluster, file: Path, count: int) -> dict[str, list[
             with cluster.clone("template") as name:
                 with database.connect(cluster.settings(name), "almagest_writer") as connection:
                     Store(connection).collections([catalogue.collection()])
-                for what in ("insert", "again"):
-                    seconds, memory = timed(engine, cluster, name, file)
+                for what in METHODS:
+                    seconds, memory = timed(*command(engine, what, cluster, name, file))
                     measured.setdefault(f"{engine}_{what}_s", []).append(seconds)
                     measured.setdefault(f"{engine}_{what}_mib", []).append(memory)
+                    print(f"round {number + 1}, {engine}, {what}: {seconds:.1f} s, {memory:.0f} MiB", file=sys.stderr)
     return measured
 
 
-def timed(engine: str, cluster: clusters.Cluster, name: str, file: Path) -> tuple[float, float]:
-    """Seconds and peak memory of a process that loads the file."""
-    where = [str(cluster.root), str(cluster.port), name, str(file)]
+def command(
+    engine: str, what: str, cluster: clusters.Cluster, name: str, file: Path
+) -> tuple[list[str], dict[str, str]]:
+    """What loads the file, and its environment."""
+    if engine == "almagest":
+        return ingests.command(file, "--json"), ingests.environment(cluster.settings(name))
+    dsn = f"postgresql://almagest_writer@/{name}?host={cluster.root}&port={cluster.port}"
+    program = Path(sys.executable).with_name("pypgstac")
+    return [str(program), "load", "items", str(file), "--method", METHODS[what], "--dsn", dsn], dict(os.environ)
+
+
+def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds of a command, and the most memory that its processes had, together [MiB]."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, __file__, "--engine", engine, "--where", *where])
-    _, status, usage = os.wait4(process.pid, 0)
+    running = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    memory = highest(running.pid)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{engine} ended with {process.returncode}.")
-    return seconds, usage.ru_maxrss / 1024
-
-
-def load(cluster: clusters.Cluster, name: str, file: Path) -> None:
-    """As `almagest ingest` does, in one process: everything is checked, and each batch noted with its items."""
-    from almagest.catalogue import acceptance
-
-    settings = cluster.settings(name)
-    rules = acceptance.Rules(settings.site.origin)
-    with database.connect(settings, "almagest_writer") as connection, file.open("rb") as lines:
-        (run,) = connection.execute("SELECT begin_ingest('bench', 'bench')").fetchone() or (0,)
-        store = Store(connection)
-        number = 0
-        while texts := list(islice(lines, BATCH)):
-            batch = store.prepare(acceptance.accept_item(orjson.loads(text), rules).document for text in texts)
-            with connection.transaction():
-                done = store.put(batch)
-                noted = (run, number.to_bytes(8), done.total, done.created, done.updated, done.unchanged)
-                connection.execute("SELECT record_batch(%s, %s, %s, %s, %s, %s)", noted)
-            number += 1
-        connection.execute("SELECT finish_ingest(%s)", (run,))
-        store.refresh()
-
-
-def load_by_pypgstac(cluster: clusters.Cluster, name: str, file: Path) -> None:
-    """What `pypgstac load items --method upsert` runs."""
-    from pypgstac.load import Loader, Methods
-
-    options = {"options": "-c search_path=pgstac,public"}
-    with database.pgstac(cluster.settings(name), "almagest_writer", **options) as handle:
-        Loader(db=handle).load_items(str(file), Methods.upsert)
+    _, said = running.communicate()
+    if running.returncode:
+        raise SystemExit(f"{arguments} ended with {running.returncode}: {said[-2000:]}")
+    return seconds, memory / 1024
 
 
 def summarized(measured: dict[str, list[float]], items: int) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def start(root: Path) -> Cluster:
                 "timezone": "UTC",
                 "max_connections": "200",
                 "shared_buffers": "256MB",
+                "default_toast_compression": "lz4",
                 "max_locks_per_transaction": "256",
             }
             given = " ".join(f"-c {name}={value}" for name, value in options.items())

@@ -55,6 +55,12 @@ def test_batches_hold_every_document_once_and_in_order(data: list[bytes], size: 
         assert sum(map(len, batch.data[:-1])) < most
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(5000, [5000]), (5001, [1000] * 5 + [1])])
+def test_a_source_that_is_not_long_is_one_batch(count: int, sizes: list[int]) -> None:
+    batches = cut(Record(str(n), b"{}") for n in range(count))
+    assert [len(batch.data) for batch in batches] == sizes
+
+
 def test_what_cannot_be_read_keeps_its_place() -> None:
     (batch,) = cut([Record("a", b"{}"), Unreadable("b", "it is torn"), Record("c", b"{}")])
     assert batch == Batch(0, ["a", "b", "c"], [b"{}", b"", b"{}"], [(1, "it is torn")])

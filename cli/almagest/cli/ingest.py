@@ -55,8 +55,9 @@ def ingest(
         bool, typer.Option("--create-collections", help="Make missing collections from their items.")
     ] = False,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=5000, metavar="N", help="Documents of one transaction at most.")
-    ] = 5000,
+        int | None,
+        typer.Option(min=1, max=5000, metavar="N", help="Documents of one transaction; 5000, and of more 1000."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=64, metavar="N", help="Batches at a time; one per processor, up to 4."),

@@ -106,7 +106,7 @@ def database(
             decided = decided.over({ours: flag})
         elif configuration.rank(theirs) >= max(1, configuration.rank(ours)):
             decided = decided.over({ours: ingest[f"db_{name}"]}, configuration.where(theirs))
-    settings = session.attach(decided)
+    settings = session.look(decided)
     user = db_user or ingest.get("db_user")
     if not user:
         return Database(settings, _WRITER, secrets.read(settings.secrets, _WRITER) or os.environ.get("PGPASSWORD"))

@@ -23,6 +23,7 @@ MAX_STRING = 1024 * 1024
 
 #: By which pgSTAC marks, in what it stores, that an item lacks what its base item has.
 MARKER = "𒍟※"
+_MARKER_BYTES = MARKER.encode()
 
 #: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
 _MADE_HERE = rendering.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
@@ -148,7 +149,7 @@ def _check_values(document: Any, kind: str) -> None:
     """
     try:
         # orjson reads deeper documents than it writes, and a document stands in a page, which stands in others.
-        text = orjson.dumps([[[[[[[[document]]]]]]]])
+        text = orjson.dumps(page := [[[[[[[[document]]]]]]]])
     except TypeError as error:
         if "ecursion" in str(error):
             raise BadRequestError(f"The {kind} nests too deeply.") from None
@@ -158,8 +159,13 @@ def _check_values(document: Any, kind: str) -> None:
         raise TooLargeError(
             f"The {kind} has {len(text):,} bytes; at most {MAX_DOCUMENT:,} are taken. Put large things into assets."
         )
-    # A number that is not finite is written as null.
-    if len(text) > MAX_STRING or b"\\u0000" in text or MARKER.encode() in text or b"null" in text:
+    # A number that is not finite is written as null, and so comes back as another value.
+    if (
+        len(text) > MAX_STRING
+        or b"\\u0000" in text
+        or _MARKER_BYTES in text
+        or (b"null" in text and orjson.loads(text) != page)
+    ):
         _refuse_values(document, kind)
 
 

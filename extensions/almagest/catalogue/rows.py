@@ -146,9 +146,8 @@ def stripped(base: Document, item: Document) -> Document:
             rest[key] = value
         elif not _is_same(base[key], value):
             rest[key] = _rest(base[key], value)
-    for key in base:
-        if key not in item:
-            rest[key] = DO_NOT_MERGE_MARKER
+    if not base.keys() <= item.keys():
+        rest |= {key: DO_NOT_MERGE_MARKER for key in base if key not in item}
     return rest
 
 
@@ -163,8 +162,10 @@ def _rest(base: Any, value: Any) -> Any:
 
 def _is_same(base: Any, value: Any) -> bool:
     """To Python 1, 1.0 and True are one; in a document they are not."""
-    if type(base) is not type(value) or base != value:
+    if base != value or type(base) is not type(value):
         return False
+    if type(value) is str:  # the most common, and done with
+        return True
     if isinstance(value, dict):
         return all(_is_same(base[key], here) for key, here in value.items())
     if isinstance(value, list):

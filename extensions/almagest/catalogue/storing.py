@@ -49,7 +49,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Batch:
-    """Items that are ready to be put."""
+    """Items that are ready to be put.
+
+    Attributes:
+        documents: as they were given; read again where the rows have to be made anew.
+        rows: one for each id, in order.
+    """
 
     documents: Sequence[Document]
     rows: Sequence[Row]
@@ -134,14 +139,15 @@ class Store:
         self.partitions.clear()
 
     def _batch(self, documents: Iterable[Document]) -> Batch:
-        # In one order, so that two batches of the same ids do not wait for each other.
-        kept = {(item["collection"], item["id"]): item for item in documents}
-        ordered = tuple(kept[key] for key in sorted(kept))
-        for collection, _ in kept:
-            if collection not in self._bases:
-                self._bases[collection] = self._base(collection)
+        documents = documents if isinstance(documents, Sequence) else tuple(documents)
         maker = RowMaker(self._bases)
-        return Batch(ordered, tuple(map(maker.row, ordered)))
+        rows = {}
+        for item in documents:
+            if (collection := item["collection"]) not in self._bases:
+                self._bases[collection] = self._base(collection)
+            rows[collection, item["id"]] = maker.row(item)
+        # In one order, so that two batches of the same ids do not wait for each other.
+        return Batch(documents, tuple(rows[key] for key in sorted(rows)))
 
     def _base(self, collection: str) -> Base:
         with self._connection.transaction():

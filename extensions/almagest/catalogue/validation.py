@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +141,10 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
     if not coordinates or not all(part or part == 0 for part in coordinates):
         yield Violation("/geometry/coordinates", "is empty" if not coordinates else "has an empty part")
         return
-    for position in _positions(coordinates):
+    positions = coordinates if isinstance(coordinates[0], list) else [coordinates]
+    while isinstance(positions[0][0], list):
+        positions = list(chain.from_iterable(positions))
+    for position in positions:
         if len(position) > 3 or abs(position[0]) > 360 or abs(position[1]) > 90:
             yield Violation("/geometry/coordinates", f"{position} is not a longitude and latitude in degrees")
             return
@@ -152,14 +156,6 @@ def _geometry_violations(geometry: Any) -> Iterator[Violation]:
                     f"/geometry/coordinates/{r}" if geometry["type"] == "Polygon" else f"/geometry/coordinates/{p}/{r}"
                 )
                 yield Violation(where, "the ring is not closed: its first and last position differ")
-
-
-def _positions(coordinates: Any) -> Iterator[list[float]]:
-    if coordinates and not isinstance(coordinates[0], list):
-        yield coordinates
-    else:
-        for part in coordinates:
-            yield from _positions(part)
 
 
 def _explain(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:

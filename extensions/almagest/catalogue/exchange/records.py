@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 Document = dict[str, Any]
 Kind = Literal["item", "collection", "catalog"]
 
+#: Documents that are no items say so by these words.
+SIGNS: dict[Kind, bytes] = {"collection": b'"Collection"', "catalog": b'"Catalog"'}
 #: A longer document is none: what holds it would not fit into memory many times over.
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
@@ -68,7 +70,7 @@ class Source(Protocol):
 def kind(data: bytes) -> Kind:
     """What a document says it is. Whatever does not call itself otherwise is taken for an item, good or bad."""
     # Looking for the word spares parsing nearly every item.
-    if b'"Collection"' not in data and b'"Catalog"' not in data:
+    if SIGNS["collection"] not in data and SIGNS["catalog"] not in data:
         return "item"
     try:
         said = json.loads(data).get("type")

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from almagest.catalogue.exchange.reading import UnavailableError, absolute, has_scheme, is_web, read
 from almagest.catalogue.exchange.records import Document, dump
+from almagest.core.addresses import segment
 
 #: These follow from where a document is stored, and are written anew there.
 STRUCTURE = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
@@ -67,10 +68,10 @@ class Relinking:
         """Where the service will have the item or collection of a file; None if it holds neither."""
         try:
             document = json.loads(read(target))
-            identifier = quote(document["id"], safe="")
+            identifier = segment(document["id"])
             if document["type"] == "Collection":
                 return f"{self._api}/{identifier}"
-            return f"{self._api}/{quote(document['collection'], safe='')}/items/{identifier}"
+            return f"{self._api}/{segment(document['collection'])}/items/{identifier}"
         except (UnavailableError, ValueError, RecursionError, KeyError, TypeError):
             return None
 

@@ -6,12 +6,13 @@ import codecs
 import gzip
 import io
 import json
+import mmap
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, Kind, Reading, Record, Unreadable, kind
+from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, SIGNS, Kind, Reading, Record, Unreadable, kind
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 256 * 1024
@@ -38,6 +39,8 @@ class Stream:
 
     def readings(self, wanted: Kind) -> Iterator[Reading]:
         """The documents of one kind in order, and what is unreadable: where a file breaks off, the last one."""
+        if wanted != "item" and not _mentions(self.path, SIGNS[wanted]):
+            return iter(())
         return (found for found in self._all() if isinstance(found, Unreadable) or kind(found.data) == wanted)
 
     def _all(self) -> Iterator[Reading]:
@@ -62,6 +65,15 @@ class Stream:
             yield from _lines(opened, self.shown)
         else:
             yield from values(opened, self.shown)
+
+
+def _mentions(path: Path, sign: bytes) -> bool:
+    """Whether a word is in a file, as far as that can be told without reading line by line."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return text[:2] == _GZIP_MAGIC or text.find(sign) >= 0
+    except (OSError, ValueError):  # it cannot be mapped: a pipe, an empty file
+        return True
 
 
 def _stands_alone(line: bytes) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from almagest.catalogue.exchange import Record, Unreadable
 
-#: Documents of one batch, at most and unless less is asked for: each batch is one transaction.
-MAX_RECORDS = 5000
+#: So many documents, or fewer, go in all at once or not at all; ...
+WHOLE = 5000
+#: ... of more, so many: larger batches take longer for each document, for they do not fit into the processor's caches.
+PART = 1000
 #: A batch of long documents is cut earlier, so that memory stays the same whatever comes.
 MAX_BYTES = 128 * 1024 * 1024
 
@@ -40,8 +43,21 @@ class Batch:
         return len(data)
 
 
-def cut(records: Iterable[Record | Unreadable], size: int = MAX_RECORDS, most: int = MAX_BYTES) -> Iterator[Batch]:
-    """Batches of at most ``size`` documents; one ends when it holds ``most`` bytes or more."""
+def cut(records: Iterable[Record | Unreadable], size: int | None = None, most: int = MAX_BYTES) -> Iterator[Batch]:
+    """The documents as batches, each of them one transaction.
+
+    Args:
+        records: what was read.
+        size: documents of one batch at most. Unless it is given, ``WHOLE`` of them or fewer are one batch, and more are
+            cut into smaller ones.
+        most: a batch that holds so many bytes ends there.
+    """
+    records = iter(records)
+    if size is None:
+        head, size = list(islice(records, WHOLE + 1)), WHOLE
+        if len(head) > WHOLE:
+            size = PART
+        records = chain(head, records)
     batch, held = Batch(0), 0
     for record in records:
         held += batch.add(record)

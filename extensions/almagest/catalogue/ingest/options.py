@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from almagest.catalogue.exchange import Record, Source, Unreadable
-from almagest.catalogue.ingest.batches import MAX_RECORDS
 
 
 def default_workers() -> int:
@@ -22,7 +21,7 @@ class Options:
     Attributes:
         collection: where items go that name no collection.
         create_collections: make the collections that are not there, from their items.
-        batch_size: documents of one batch.
+        batch_size: documents of one batch at most; None for what ``batches.cut`` finds best.
         workers: batches that are worked on at the same time.
         dry_run: only look whether everything could go in.
         fresh: forget what an earlier run, broken off, has stored, and send everything.
@@ -30,7 +29,7 @@ class Options:
 
     collection: str | None = None
     create_collections: bool = False
-    batch_size: int = MAX_RECORDS
+    batch_size: int | None = None
     workers: int = 1
     dry_run: bool = False
     fresh: bool = False

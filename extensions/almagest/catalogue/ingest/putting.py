@@ -17,7 +17,7 @@ from almagest.catalogue.rows import Row
 from almagest.catalogue.storing import Batch, Outcome, Store
 from almagest.core.errors import AlmagestError
 
-#: So many documents are parsed at the same time: parsed, they take ten times the memory of their text.
+#: Among so many documents, one by one, is looked for those that cannot be stored.
 _PORTION = 500
 
 #: Why an item is not stored, by its place.
@@ -25,7 +25,7 @@ Refused = dict[int, str]
 
 
 class _Documents(Sequence[dict[str, Any]]):
-    """Documents that are parsed each time they are asked for."""
+    """Documents that are parsed each time they are asked for: parsed, they take ten times the memory of their text."""
 
     def __init__(self, texts: Sequence[bytes]) -> None:
         self._texts = texts

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from almagest.catalogue.validation import INFERRED_LINKS
+from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 #: Links never served as they are stored. The queryables of the server that a collection was copied from are not ours,
@@ -33,7 +34,7 @@ class Links:
 
     def href(self, *segments: str) -> str:
         """An address under the base; ids among the segments are percent-encoded."""
-        return self.base + "/".join(quote(segment, safe="!$&'()*+,;=:@~") for segment in segments)
+        return self.base + "/".join(map(segment, segments))
 
     def item(self, collection: str, item: str, stored: Iterable[Mapping[str, Any]] | None) -> list[Link]:
         """Links of an item: its own place first, then what is stored with it."""
