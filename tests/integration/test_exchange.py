@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from almagest.catalogue.exchange import Record, Unreadable, open_source
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import NotFoundError
 from almagest.core.settings import Settings
 from support import data
@@ -20,7 +21,6 @@ def ids(readings: Any) -> list[str]:
     return sorted(json.loads(reading.data)["id"] for reading in found if isinstance(reading, Record))
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_all_items_of_an_api_are_read_by_its_pages(real_settings: Settings) -> None:
     wanted = sorted(item["id"] for item in data.items("colorado/sentinel-2-l2a"))
     assert len(wanted) > 1000, "more than one page"
@@ -35,6 +35,7 @@ def test_all_items_of_an_api_are_read_by_its_pages(real_settings: Settings) -> N
         assert ids(open_source(f"{root}/search?collections=sentinel-2-l2a&limit=900").items()) == wanted
         everything = open_source(root)
         assert set(ids(everything.collections())) >= set(data.COLORADO)
+        assert CANARY not in ids(everything.collections())
         assert len(ids(everything.items())) == sum(len(data.items(f"colorado/{name}")) for name in data.COLORADO)
         with pytest.raises(NotFoundError):
             open_source(f"{root}/collections/nothing")

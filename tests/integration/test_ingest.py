@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 
 from almagest.catalogue import database
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.exchange import writer
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.settings import Settings
 from support.ingests import collection, collections, item, put, run, stored, versions, write

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from almagest.catalogue import audience, canary, database, loading
 from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from conftest import TEMPLATE
@@ -596,7 +597,7 @@ def test_the_canary_does_not_wait_for_readers(settings: Settings, admin: psycopg
         one(
             admin,
             "SELECT count(*) FROM search_page(%s::jsonb, NULL, false, 1)",
-            json.dumps({"collections": [audience.CANARY]}),
+            json.dumps({"collections": [CANARY]}),
         )
         == 0
     )
@@ -605,7 +606,7 @@ def test_the_canary_does_not_wait_for_readers(settings: Settings, admin: psycopg
 def test_the_canary_passes_and_leaves_nothing(settings: Settings, admin: psycopg.Connection) -> None:
     assert canary.run(admin) == []
     assert one(admin, "SELECT count(*) FROM search_page('{}', NULL, false, 10)") == 0
-    assert one(admin, "SELECT is_internal(%s)", audience.CANARY)
+    assert one(admin, "SELECT is_internal(%s)", CANARY)
     assert one(admin, "SELECT count(*) FROM registered_search") == 0
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from almagest.catalogue import database
 from almagest.catalogue.acceptance import Rules
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.exchange import open_source
 from almagest.catalogue.hydration import base_item, join
 from almagest.catalogue.ingest.engine import ingest
 from almagest.catalogue.ingest.line import Access
 from almagest.catalogue.ingest.options import Options, Sources
 from almagest.catalogue.ingest.tally import Tally, Totals
+from almagest.catalogue.reserved import CANARY
 from almagest.core.settings import Settings
 
 Document = dict[str, Any]

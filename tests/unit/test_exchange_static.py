@@ -192,7 +192,6 @@ def web(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_catalogue_on_the_web_is_read_by_its_links(web: str, tmp_path: Path) -> None:
     save(tmp_path / "cat/catalog.json", catalog(link("item", "./d/i.json"), link("item", f"{web}/cat/gone.json")))
     save(tmp_path / "cat/d/i.json", item("i", assets={"data": {"href": "./a.tif"}}))

@@ -156,7 +156,7 @@ def test_items_without_a_collection_go_where_one_says() -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "", "x" * 2000, "almagest-canary"])
 def test_no_collection_is_made_under_a_name_that_none_can_have(name: str) -> None:
-    from almagest.catalogue.audience import CANARY
+    from almagest.catalogue.reserved import CANARY
 
     name = CANARY if name == "almagest-canary" else name
     checked = check([line(item(collection=name))], Terms(RULES, create=True))

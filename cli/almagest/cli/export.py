@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
+from almagest.catalogue.reserved import CANARY
 from almagest.cli import options, searching
 from almagest.cli.output import console
 
@@ -22,8 +23,6 @@ EPILOG = "Example: almagest export naip -o naip.parquet"
 Document = dict[str, Any]
 Format = Literal["ndjson", "geoparquet"]
 _ENDINGS: dict[Format, str] = {"ndjson": ".ndjson.gz", "geoparquet": ".parquet"}
-#: Almagest's own, by which it checks itself; the module that names it needs a database.
-_CANARY = "almagest-canary"
 
 
 class Reader(Protocol):
@@ -130,7 +129,7 @@ class _Remote:
         for identifier in chosen:
             if self.api.collection(identifier) is None:
                 raise NotFoundError(f"There is no collection {identifier!r}.")
-        return sorted(set(chosen) or set(self.api.collections()) - {_CANARY})
+        return sorted(set(chosen) or set(self.api.collections()) - {CANARY})
 
     def collection(self, identifier: str) -> Document | None:
         return self.api.collection(identifier)

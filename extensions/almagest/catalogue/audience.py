@@ -12,13 +12,12 @@ from typing import Literal
 
 import psycopg
 
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 
 Visibility = Literal["public", "internal"]
 
-#: The collection in which the canary plants what nobody outside may see. It stays internal-only for good.
-CANARY = "almagest-canary"
 
 #: Members that we write ourselves. They stay hidden for good: the canary looks for one.
 OURS = "almagest:*"

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from almagest.catalogue.audience import CANARY
+from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.storing import Store
 
 _EXTENT = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}

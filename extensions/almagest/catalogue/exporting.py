@@ -11,8 +11,8 @@ import orjson
 import psycopg
 
 from almagest.catalogue import database
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.hydration import Document, base_item, join
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import NotFoundError
 from almagest.core.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue import assets, database
-from almagest.catalogue.audience import CANARY
+from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.storing import Store
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings

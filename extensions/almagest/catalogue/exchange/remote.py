@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from almagest.catalogue.exchange.reading import UnavailableError, absolute
 from almagest.catalogue.exchange.records import Document, Reading, Record, Source, Unreadable, dump
 from almagest.catalogue.exchange.static import StaticSource
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError, NotFoundError
+
+if TYPE_CHECKING:
+    import httpx
 
 _PAGE = 500
 _TIMEOUT_S = 60
@@ -59,7 +65,8 @@ class ApiSource:
                     continue  # the items tell
                 where, document = page
                 for collection in _held(document, "collections"):
-                    yield Record(where, dump(collection))
+                    if not isinstance(collection, dict) or collection.get("id") != CANARY:
+                        yield Record(where, dump(collection))
 
     def items(self) -> Iterator[Reading]:
         """All items, page by page."""
@@ -82,35 +89,43 @@ class ApiSource:
     def _pages(self, url: str) -> Iterator[tuple[str, Document] | Unreadable]:
         number = 0
         request: dict[str, Any] | None = {"href": url}
-        while request:
-            number += 1
-            where = f"page {number} of {url}"
-            try:
-                document = self._session.follow(request)
-            except UnavailableError as error:
-                yield Unreadable(where, str(error))
-                return
-            if not isinstance(document, dict):
-                yield Unreadable(where, "is not a JSON object")
-                return
-            yield where, document
-            request = _next(document, request)
+        with self._session.connected() as follow:
+            while request:
+                number += 1
+                where = f"page {number} of {url}"
+                try:
+                    document = follow(request)
+                except UnavailableError as error:
+                    yield Unreadable(where, str(error))
+                    return
+                if not isinstance(document, dict):
+                    yield Unreadable(where, "is not a JSON object")
+                    return
+                yield where, document
+                request = _next(document, request)
 
 
 class _Session:
     """Asks an API, with a key if there is one. The key goes to no other host."""
 
     def __init__(self, api_key: str | None) -> None:
-        import httpx
-
-        self._client = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True)
         self._key = api_key
         self._host: str | None = None
 
     def get(self, url: str) -> Any:
-        return self.follow({"href": url})
+        """The document at a URL."""
+        with self.connected() as follow:
+            return follow({"href": url})
 
-    def follow(self, link: dict[str, Any]) -> Any:
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Callable[[dict[str, Any]], Any]]:
+        """What follows links over connections that are kept meanwhile."""
+        import httpx
+
+        with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
+            yield functools.partial(self._follow, client)
+
+    def _follow(self, client: httpx.Client, link: dict[str, Any]) -> Any:
         """The document that a link leads to, in the way it says: by GET, or by POST with a body."""
         import httpx
 
@@ -121,9 +136,7 @@ class _Session:
             headers["Authorization"] = f"Bearer {self._key}"
         method = str(link.get("method") or "GET").upper()
         try:
-            response = self._client.request(
-                method, url, headers=headers, json=link.get("body") if method == "POST" else None
-            )
+            response = client.request(method, url, headers=headers, json=link.get("body") if method == "POST" else None)
             response.raise_for_status()
             return json.loads(response.content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from almagest.catalogue import acceptance
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.ingest.batches import digest
 from almagest.catalogue.ingest.extents import Extent, bare_collection
 from almagest.catalogue.ingest.seen import content_of, key_of
+from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError
 
 #: What a document can be refused for.

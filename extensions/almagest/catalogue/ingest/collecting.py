@@ -10,13 +10,13 @@ import orjson
 import psycopg
 
 from almagest.catalogue import acceptance
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.exchange import Record, Unreadable
 from almagest.catalogue.ingest.checking import Refusals, named, parsed
 from almagest.catalogue.ingest.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import Entry, Tally
+from almagest.catalogue.reserved import CANARY
 from almagest.core import sqlstate
 from almagest.core.errors import AlmagestError, ConflictError
 

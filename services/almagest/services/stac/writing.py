@@ -12,8 +12,8 @@ import orjson
 
 from almagest.catalogue import acceptance
 from almagest.catalogue.acceptance import Accepted
-from almagest.catalogue.audience import CANARY
 from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.storing import Mode, Outcome
 from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
