@@ -1,4 +1,4 @@
-"""One stack for all tests that leave it as it is, filled with the real data where that is there."""
+"""Stacks that several test modules share: starting one takes most of a minute."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from support.stack import Stack, stack
 
 
 @pytest.fixture(scope="session")
+def site() -> Iterator[Stack]:
+    """A stack with the generated sample, for tests that add to it; only one address is inside."""
+    with stack("generate", ALMAGEST_INTERNAL_NETWORKS="127.0.0.1/32") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
+    """A stack for all tests that leave it as it is, filled with the real data where that is there."""
     with stack(str(DATA) if DATA.is_dir() else "generate") as started:
         yield started

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import rasterio
 
-from support.stack import Stack, stack
+from support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("audiences")
+pytestmark = pytest.mark.xdist_group("site")
 
 #: Another machine, as far as nginx can tell.
 ELSEWHERE = "127.0.0.2"
@@ -28,12 +28,6 @@ COLLECTION: dict[str, Any] = {
     "links": [],
     "extent": {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [["2024-01-01T00:00:00Z", None]]}},
 }
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Stack]:
-    with stack("generate", ALMAGEST_INTERNAL_NETWORKS="127.0.0.1/32") as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def item_of(client: httpx.Client, prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"{prefix}/search?limit=1&sortby=id").json()["features"][0]
+    found: dict[str, Any] = client.get(f"{prefix}/search?limit=1&sortby=id&collections=sample-msi-l1c").json()["features"][0]
     return found
 
 

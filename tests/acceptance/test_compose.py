@@ -7,13 +7,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -86,9 +90,9 @@ def stack() -> Iterator[Stack]:
         began = time.monotonic()
         found.compose("build")
         built = time.monotonic()
-        found.compose("up", "--detach", "--wait")
-        print(f"\ncompose: built in {built - began:.0f} s, up in {time.monotonic() - built:.0f} s")
         try:
+            found.compose("up", "--detach", "--wait")
+            print(f"\ncompose: built in {built - began:.0f} s, up in {time.monotonic() - built:.0f} s")
             found.compose("run", "--rm", "-T", "admin", "sample", "load")
             scopes = [
                 word for scope in ("catalogue:read", "catalogue:write", "ops:read") for word in ("--scope", scope)
@@ -120,7 +124,7 @@ def _write_settings(compose: Path, port: int) -> None:
     """What differs here: a free port, a name of its own, and builds that use this machine's network."""
     (compose / ".env").write_text(
         f"COMPOSE_PROJECT_NAME={NAME}\nALMAGEST_PORT={port}\nALMAGEST_TITLE=Soak\n"
-        "INGEST_SOURCE=/incoming/items.ndjson\nINGEST_EVERY_S=2\nINGEST_OPTIONS=--create-collections\n"
+        "INGEST_EVERY_S=2\nINGEST_OPTIONS=--create-collections\n"
     )
     services = yaml.safe_load((compose / "compose.yaml").read_text())["services"]
     built = {name: {"build": {"network": "host"}} for name, each in services.items() if "build" in each}
@@ -191,7 +195,8 @@ def test_nothing_runs_as_root_or_can_do_more_than_it_must(stack: Stack) -> None:
         assert "Read-only file system" in tried.stderr, name
 
 
-def test_strangers_containers_reach_neither_the_others_nor_the_world(stack: Stack) -> None:
+def test_strangers_containers_find_neither_the_others_nor_the_world(stack: Stack) -> None:
+    """By name: that addresses lead nowhere is left to Docker's firewall, which this engine must not touch."""
     script = (
         "import socket, sys\n"
         "for place in sys.argv[1:]:\n"
@@ -199,11 +204,34 @@ def test_strangers_containers_reach_neither_the_others_nor_the_world(stack: Stac
         "    try: socket.create_connection((host, int(port)), 3).close(); print('yes', end=' ')\n"
         "    except OSError: print('no', end=' ')\n"
     )
-    inside = [stack.inspect(f"{NAME}-{name}-1", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}").split()[0]
-              for name in ("api-internal", "redis")]  # fmt: skip
-    places = [f"{inside[0]}:8000", f"{inside[1]}:6379", "api-internal:8000", "deb.debian.org:80", "db:5432"]
+    places = ["api-internal:8000", "redis:6379", "deb.debian.org:80", "db:5432", "api-external:8000"]
     told = stack.engine.docker("exec", f"{NAME}-tiles-external-1", "python", "-c", script, *places).stdout.split()
-    assert told == ["no", "no", "no", "no", "yes"]
+    assert told == ["no", "no", "no", "yes", "yes"]
+    shown = stack.engine.docker(
+        "network", "ls", "--filter", "label=com.docker.compose.project", "--format", "{{.Name}}"
+    )
+    internal = {name: stack.engine.docker("network", "inspect", "--format", "{{.Internal}}", name).stdout.strip()
+                for name in shown.stdout.split()}  # fmt: skip
+    assert internal == {f"{NAME}_edge": "false", f"{NAME}_inside": "true", f"{NAME}_outside": "true"}
+
+
+def test_large_answers_lie_on_disk_until_they_are_sent(stack: Stack) -> None:
+    headers = {"Accept": "application/vnd.apache.parquet"}
+    with stack.client(with_key=True) as client:
+        answer = client.get("/api/search", headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, headers["Accept"])
+        assert set(pq.read_table(BytesIO(answer.content))["id"].to_pylist()) == {item["id"] for item in _items(client)}
+        assert client.get("/external/search", headers=headers).content[:4] == b"PAR1"
+    name = f"{NAME}-api-external-1"
+    script = "import os, tempfile; print(tempfile.gettempdir(), os.path.ismount('/var/tmp'), os.listdir('/var/tmp'))"
+    assert stack.engine.docker("exec", name, "python", "-c", script).stdout == "/var/tmp True []\n"
+    types = stack.engine.docker("exec", name, "stat", "--file-system", "--format", "%T", "/tmp", "/var/tmp").stdout
+    assert types.split()[0] == "tmpfs" != types.split()[1]
+    # What a killed one has left goes when it starts again.
+    stack.engine.docker("exec", name, "mkdir", "/var/tmp/almagest-left")
+    os.kill(int(stack.inspect(name, "{{.State.Pid}}")), signal.SIGKILL)
+    _wait_until(lambda: _runs(stack, name, "test", "!", "-e", "/var/tmp/almagest-left"), "it is started again, clean")
+    stack.compose("up", "--detach", "--wait")
 
 
 def test_a_killed_database_comes_back_with_everything(stack: Stack) -> None:
@@ -211,7 +239,7 @@ def test_a_killed_database_comes_back_with_everything(stack: Stack) -> None:
         before = _items(client)
         assert len(before) > 60
         process = int(stack.inspect(f"{NAME}-db-1", "{{.State.Pid}}"))
-        os.kill(process, 9)
+        os.kill(process, signal.SIGKILL)
         answer = client.get("/api/search")
         assert answer.status_code in {200, 503}
         took = stack.wait_for("/api/search")
@@ -245,8 +273,9 @@ def test_what_lies_in_a_folder_goes_in_by_the_clock(stack: Stack) -> None:
     incoming.mkdir()
     stack.compose("--profile", "ingest", "up", "--detach", "--no-deps", "ingest")
     name = f"{NAME}-ingest-1"
-    _wait_until(lambda: "failed" in _last(stack, name), "a missing source is a failure")
-    item = {
+    _wait_until(lambda: "failed" in _last(stack, name), "nothing to be found is a failure")
+    assert "holds no" in _last(stack, name)
+    item: dict[str, object] = {
         "type": "Feature",
         "stac_version": "1.1.0",
         "id": "by-the-clock",
@@ -257,10 +286,21 @@ def test_what_lies_in_a_folder_goes_in_by_the_clock(stack: Stack) -> None:
         "links": [],
         "assets": {},
     }
-    (incoming / "items.ndjson").write_text(json.dumps(item) + "\n")
-    _wait_until(lambda: _last(stack, name).startswith("loaded"), "the next one is fine")
+    broken = {**item, "id": "broken", "properties": {"datetime": "yesterday"}}
+    (incoming / "first.ndjson").write_text(json.dumps(item) + "\n" + json.dumps(broken) + "\n")
+    _wait_until(lambda: "1 refused" in _last(stack, name), "what is refused is told")
+    assert not _runs(stack, name, "ingest-every", "--last")
     with stack.client(with_key=True) as client:
         assert client.get("/api/collections/incoming/items/by-the-clock").status_code == 200
+        assert client.get("/api/collections/incoming/items/broken").status_code == 404
+        (incoming / "first.ndjson").write_text(json.dumps(item) + "\n")
+        (incoming / "second.ndjson").write_text(json.dumps({**item, "id": "dropped-later"}) + "\n")
+        _wait_until(lambda: _last(stack, name).startswith("loaded"), "the next one is fine")
+        assert _runs(stack, name, "ingest-every", "--last")
+        assert client.get("/api/collections/incoming/items/dropped-later").status_code == 200
+    assert stack.engine.docker("exec", name, "sh", "-c", "ls /var/tmp/*/seen.sqlite", check=False).returncode
+    logs = stack.engine.docker("logs", name)
+    assert "1 created" in logs.stdout + logs.stderr
 
 
 def test_what_was_backed_up_comes_back_into_nothing(stack: Stack, tmp_path: Path) -> None:
@@ -287,6 +327,41 @@ def test_what_was_backed_up_comes_back_into_nothing(stack: Stack, tmp_path: Path
         assert _items(client) == before
         asset = next(asset["href"] for asset in before[0]["assets"].values())  # type: ignore[attr-defined]
         assert client.get(asset, headers={"Range": "bytes=0-3"}).status_code == 206
+
+
+def test_passwords_are_changed_by_the_readme(stack: Stack) -> None:
+    folder = stack.folder / "compose"
+    text = (HOUSE / "compose" / "README.md").read_text()
+    (removing,) = re.findall(r"^rm (secrets/.*)$", text, re.MULTILINE)
+    (starting,) = re.findall(r"^\./init-secrets && docker compose (.*)$", text, re.MULTILINE)[-1:]
+    before = {name: (folder / name).read_text() for name in removing.split()}
+    assert len(before) == 4
+    for name in before:
+        (folder / name).unlink()
+    subprocess.run([folder / "init-secrets"], check=True, capture_output=True)
+    assert all((folder / name).read_text() != value for name, value in before.items())
+    stack.compose(*starting.split())
+    with stack.client(with_key=True) as client:
+        assert len(_items(client)) > 60
+        assert client.get("/ops/ready").json() == {"status": "ready", "reasons": []}
+
+
+@pytest.mark.parametrize("more", [(), ("outbound",), ("outbound", "external-db")], ids=lambda more: "+".join(more))
+def test_what_the_readme_puts_on_top_fits(stack: Stack, more: tuple[str, ...]) -> None:
+    files = [word for name in more for word in ("--file", f"compose.{name}.yaml")]
+    profiles = [word for name in ("admin", "ingest", "s3") for word in ("--profile", name)]
+    read = json.loads(stack.compose(*files, *profiles, "config", "--format", "json"))
+    assert ("db" in read["services"]) == ("external-db" not in more)
+    assert all(network.get("internal", False) == (not more) for network in _closed(read))
+
+
+def _closed(read: dict[str, Any]) -> list[dict[str, Any]]:
+    return [read["networks"][name] for name in ("inside", "outside")]
+
+
+def _runs(stack: Stack, name: str, *words: str) -> bool:
+    """Whether a command in a container succeeds."""
+    return stack.engine.docker("exec", name, *words, check=False).returncode == 0
 
 
 def _last(stack: Stack, name: str) -> str:

@@ -5,30 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support import guide
-from support.stack import HOUSE, Stack, stack
+from support.stack import HOUSE, Stack
 
-pytestmark = [pytest.mark.xdist_group("guide"), pytest.mark.soak]
+pytestmark = pytest.mark.xdist_group("site")
 
 GUIDE, README = HOUSE / "cli" / "README.md", HOUSE / "README.md"
 ADDRESS = "http://127.0.0.1:8080"
 
 
-@pytest.fixture(scope="module")
-def fresh() -> Iterator[Stack]:
-    with stack("generate") as started:
-        yield started
-
-
 @pytest.fixture
-def place(fresh: Stack, tmp_path: Path) -> Path:
+def place(site: Stack, tmp_path: Path) -> Path:
     """A folder to work in, like a clone in which `make up` was called."""
-    (tmp_path / ".almagest").symlink_to(fresh.home)
+    (tmp_path / ".almagest").symlink_to(site.home)
     return tmp_path
 
 
@@ -52,12 +45,12 @@ def run(stack: Stack, place: Path, language: str, text: str) -> str:
     return done.stdout
 
 
-def test_the_guide_for_external_users(fresh: Stack, place: Path) -> None:
+def test_the_guide_for_external_users(site: Stack, place: Path) -> None:
     for language, text in guide.blocks(GUIDE):
         if language in {"sh", "python"}:
-            assert run(fresh, place, language, text).strip(), f"says nothing:\n{text}"
+            assert run(site, place, language, text).strip(), f"says nothing:\n{text}"
 
 
-def test_the_tour_of_the_readme(fresh: Stack, place: Path) -> None:
+def test_the_tour_of_the_readme(site: Stack, place: Path) -> None:
     for language, text in guide.blocks(README, "## A five-minute tour"):
-        run(fresh, place, language, text)
+        run(site, place, language, text)

@@ -17,12 +17,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 #: What Compose's plugin is taken from: the first Debian that has it.
 _PLUGIN_SUITE = "trixie"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _SOURCE = r"^(?:deb(?: \[.*\])?|URIs:) +(https?://\S*/debian/?)(?: |$)"
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _PYTHON = "python3,python3-venv,python3-pip,python-is-python3"
 
 
@@ -72,9 +74,11 @@ def install() -> None:
 
 @contextlib.contextmanager
 def engine() -> Iterator[Engine]:
-    """An engine with base images, that leaves nothing behind."""
-    folder = Path(tempfile.mkdtemp(prefix="alm-docker-", dir="/var/tmp"))
+    """An engine with base images, that leaves nothing behind, also where the test run is told to end (SIGTERM)."""
+    folder = Path(tempfile.mkdtemp(prefix="alm-compose-", dir="/var/tmp"))
     running = Engine(folder)
+    forwarding = _FORWARDING.read_text()  # dockerd switches it on
+    before = signal.signal(signal.SIGTERM, _interrupt)
     options = {
         "--host": running.environment["DOCKER_HOST"],
         "--data-root": f"{folder}/data",
@@ -82,25 +86,48 @@ def engine() -> Iterator[Engine]:
         "--pidfile": f"{folder}/dockerd.pid",
     }
     switches = ("--iptables=false", "--ip6tables=false", "--bridge=none")
-    with (folder / "dockerd.log").open("wb") as log:
-        daemon = subprocess.Popen(
-            ["dockerd", *(word for option in options.items() for word in option), *switches], stdout=log, stderr=log
-        )
+    words = [*(word for option in options.items() for word in option), *switches]
     try:
-        _wait(running, daemon)
-        _add_compose(folder)
-        _make_bases(running)
-        yield running
-    finally:
-        daemon.send_signal(signal.SIGTERM)
+        with (folder / "dockerd.log").open("wb") as log:
+            # It ends, and its containers with it, if this process is killed.
+            daemon = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "dockerd", *words], stdout=log, stderr=log)
         try:
-            daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
+            _wait(running, daemon)
+            _add_compose(folder)
+            _make_bases(running)
+            yield running
+        finally:
+            _empty(running)
+            _end(daemon)
+    finally:
         for mounted in _mounts_below(folder):
             subprocess.run(["umount", "--lazy", mounted], check=False)
         shutil.rmtree(folder, ignore_errors=True)
+        _FORWARDING.write_text(forwarding)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _empty(running: Engine) -> None:
+    """No container goes on without its engine, and no bridge stays on this machine."""
+    for listing, removing in (
+        ("ps --all --quiet", "rm --force --volumes"),
+        ("network ls --quiet --filter type=custom", "network rm"),
+    ):
+        if found := running.docker(*listing.split(), check=False).stdout.split():
+            running.docker(*removing.split(), *found, check=False)
+
+
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.send_signal(signal.SIGTERM)
+    try:
+        daemon.wait(60)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
 
 
 def _wait(running: Engine, daemon: subprocess.Popen[bytes]) -> None:
@@ -167,9 +194,7 @@ def _mirror() -> str:
     found = []
     for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
         if path.is_file() and path.suffix in {".list", ".sources"}:
-            found += re.findall(
-                r"^(?:deb(?: \[.*\])?|URIs:) +(https?://\S*/debian/?)(?: |$)", path.read_text(), re.MULTILINE
-            )
+            found += re.findall(_SOURCE, path.read_text(), re.MULTILINE)
     return found[0] if found else "http://deb.debian.org/debian"
 
 

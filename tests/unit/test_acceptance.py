@@ -56,6 +56,19 @@ def test_real_items_come_back_equal_and_without_a_word(name: str, shared_data: A
         assert acceptance.accept_item(accepted.document, RULES) == accepted
 
 
+def test_an_asset_that_would_lead_to_itself_is_refused() -> None:
+    """What outsiders are shown, sent back as it is, would replace the place where the file lies."""
+    public = f"{RULES.origin}/external/assets/c/a"
+    own = {**ITEM, "assets": {"the/red~one": {"href": f"{public}/the%2Fred~one"}}}
+    with pytest.raises(InvalidDocumentError, match="/assets/the~1red~0one/href: is where this catalogue serves"):
+        acceptance.accept_item(own, RULES)
+    others = {
+        "thumbnail": {"href": f"{public}/visual"},
+        "visual": {"href": "https://there.example/external/assets/c/a/visual"},
+    }
+    assert acceptance.accept_item({**ITEM, "assets": others}, RULES).document["assets"] == others
+
+
 def test_all_that_was_mended_is_told_once() -> None:
     document = {**SHAPES[0].item, "stac_version": "0.9.0"}
     document["properties"] = {"datetime": "2024-01-02T00:00:00Z", "start_datetime": "2024-01-01T00:00:00Z"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -87,7 +88,7 @@ def accept_item(document: Any, rules: Rules, *, collection: str | None = None, i
         boxless, judged = False, document
     validation.check_item(judged, mirror=rules.mirror, extensions=rules.extensions)
     _check_id(item, item_id)
-    if violations := list(mending.time_violations(item["properties"])):
+    if violations := [*mending.time_violations(item["properties"]), *_circular_assets(item, rules.origin)]:
         raise InvalidDocumentError(violations, f"The item {item['id']!r}")
     item, of_place = mending.mend_place(item)
     return Accepted(_without_own_links(item, rules.origin), (*remarks, *of_place))
@@ -116,6 +117,16 @@ def _in_collection(document: Document, collection: str | None) -> Document:
     item = {**document, "collection": named}
     item.pop("pgstac:base_item", None)  # pgSTAC's own bookkeeping, never a client's
     return item
+
+
+def _circular_assets(item: Document, origin: str) -> Iterator[Violation]:
+    """Where an item as outsiders see it is sent back, its assets would lead to themselves, and nowhere else."""
+    public = f"{origin}/external/assets/"
+    for key, asset in item["assets"].items():
+        href = asset["href"]
+        if href.startswith(public) and unquote(href.removeprefix(public)) == f"{item['collection']}/{item['id']}/{key}":
+            where = key.replace("~", "~0").replace("/", "~1")
+            yield Violation(f"/assets/{where}/href", "is where this catalogue serves the asset: say where it lies")
 
 
 def _check_id(document: Document, expected: str | None) -> None:

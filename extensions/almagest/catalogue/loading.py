@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.acceptance import Rules, accept_collection, accept_item
 from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.storing import Store
 from almagest.core.errors import ConfigurationError
@@ -88,7 +89,14 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
     new = [item for item in chosen.items if item["collection"] not in present]
     keys = {key for item in new for key in item["assets"]} - chosen.internal_keys
     exposed = assets.expose_documents(settings, new, tuple(sorted(keys)))
-    collections, items = load_documents(settings, chosen.collections, chosen.items, report)
+    # Through the door that all documents take: what is taken out can be put in again and is the same.
+    rules = Rules(settings.site.origin)
+    collections, items = load_documents(
+        settings,
+        (accept_collection(collection, rules).document for collection in chosen.collections),
+        (accept_item(item, rules).document for item in chosen.items),
+        report,
+    )
     report(f"loaded {items:,} items in {collections} collections, {exposed.changed:,} assets for outsiders to read")
 
 
