@@ -47,7 +47,9 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def item_of(client: httpx.Client, prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"{prefix}/search?limit=1&sortby=id&collections=sample-msi-l1c").json()["features"][0]
+    found: dict[str, Any] = client.get(f"{prefix}/search?limit=1&sortby=id&collections=sample-msi-l1c").json()[
+        "features"
+    ][0]
     return found
 
 

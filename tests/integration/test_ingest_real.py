@@ -1,15 +1,35 @@
-"""The whole of the real data goes in: eight folders from many producers, and an archive of static catalogues."""
+"""The whole of the real data: eight folders from many producers, and an archive of static catalogues, in and out."""
 
 from __future__ import annotations
 
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from almagest.core.settings import Settings
-from support.ingests import Report, collections, put, stored
+from conftest import TEMPLATE
+from support.cluster import Cluster
+from support.ingests import Report, almagest, collections, put, stored
+from support.serving import served
+
+pytestmark = pytest.mark.xdist_group("everything")
+
+#: How each folder is put in, one after the other, as somebody would who has them.
+FOLDERS: dict[str, dict[str, Any]] = {
+    "collections": {},
+    "colorado": {"workers": 2},
+    "misc": {"create_collections": True},
+    "mlm": {},
+    "odc-stac": {"collection": "mine", "create_collections": True},
+    "pgstac": {"create_collections": True},
+    "sfeos": {"create_collections": True},
+    "spec-examples": {"collection": "examples", "create_collections": True},
+}
 
 #: Why documents stay out. Each is right: what is refused is not STAC, or has no place to go.
 REASONS = {
@@ -39,21 +59,49 @@ def refusals(report: Report) -> Counter[str]:
     return found
 
 
-@pytest.fixture
-def stac(shared_data: Path) -> Path:
-    return shared_data / "stac"
+@dataclass
+class Everything:
+    """A catalogue of all the real data.
+
+    Attributes:
+        settings: of the catalogue.
+        folders: where the data came from, by name.
+        reports: what was said of each.
+        beginning: how many collections there were after the first.
+    """
+
+    settings: Settings
+    folders: dict[str, Path]
+    reports: dict[str, Report]
+    beginning: int = 0
 
 
-def test_eight_folders_of_real_data_go_in(settings: Settings, stac: Path) -> None:
-    """One after the other, as somebody would who has them: first without, then with collections of their own."""
-    report = put(settings, stac / "collections")
-    assert report.totals.collections_created == len(collections(settings)) == 209
+@pytest.fixture(scope="module")
+def everything(cluster: Cluster, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+    stac, unpacked = shared_data / "stac", tmp_path_factory.mktemp("archive")
+    with tarfile.open(stac / "pystac-static-catalogs.tar.gz") as archive:
+        archive.extractall(unpacked)
+    folders = {name: stac / name for name in FOLDERS}
+    folders |= {root.name: root for root in sorted((unpacked / "catalogs").iterdir())}
+    with cluster.clone(TEMPLATE) as name:
+        made = Everything(cluster.settings(name), folders, {})
+        for folder, path in folders.items():
+            options = FOLDERS.get(folder, {"create_collections": True})
+            made.reports[folder] = put(made.settings, path, **options)
+            made.beginning = made.beginning or len(collections(made.settings))
+        yield made
+
+
+def test_eight_folders_of_real_data_go_in(everything: Everything) -> None:
+    reports = everything.reports
+    report = reports["collections"]
+    assert report.totals.collections_created == everything.beginning == 209
     assert refusals(report) == {"an href with spaces": 6, "no license": 2, "a url without a colon": 1}
 
-    report = put(settings, stac / "colorado", workers=2)
+    report = reports["colorado"]
     assert (report.totals.items, report.totals.created, report.totals.refused) == (11_180, 11_180, 0)
 
-    report = put(settings, stac / "misc", create_collections=True)
+    report = reports["misc"]
     assert report.totals.items == 108
     assert refusals(report) == {
         "no collection named": 36,
@@ -67,38 +115,35 @@ def test_eight_folders_of_real_data_go_in(settings: Settings, stac: Path) -> Non
     }
     assert report.totals.created + report.totals.updated + report.totals.repeated == 108 - 49
 
-    report = put(settings, stac / "mlm")
+    report = reports["mlm"]
     assert refusals(report) == {"another item of this id": 4}
     assert (report.totals.items, report.totals.created) == (9, 5)
 
-    report = put(settings, stac / "odc-stac", collection="mine", create_collections=True)
+    report = reports["odc-stac"]
     assert (report.totals.items, report.totals.created, report.totals.refused) == (29, 29, 0)
 
-    report = put(settings, stac / "pgstac", create_collections=True)
+    report = reports["pgstac"]
     assert refusals(report) == {"a time with a space": 1}
     assert (report.totals.items, report.totals.created + report.totals.updated) == (1107, 1106)
 
-    report = put(settings, stac / "sfeos", create_collections=True)
+    report = reports["sfeos"]
     assert (report.totals.items, report.totals.created, report.totals.refused) == (100, 100, 0)
 
-    report = put(settings, stac / "spec-examples", collection="examples", create_collections=True)
+    report = reports["spec-examples"]
     assert refusals(report)["another collection of this id"] == 5
     assert set(refusals(report)) <= {"another collection of this id", "another item of this id"}
 
-    inside = stored(settings)
-    again = put(settings, stac / "pgstac", stac / "sfeos", create_collections=True)
-    assert (again.totals.unchanged, again.totals.items, again.totals.refused) == (1206, 1207, 1)
-    assert stored(settings) == inside
 
-
-def test_the_archive_of_static_catalogues_goes_in(settings: Settings, stac: Path, tmp_path: Path) -> None:
-    with tarfile.open(stac / "pystac-static-catalogs.tar.gz") as archive:
-        archive.extractall(tmp_path)
+def test_the_archive_of_static_catalogues_goes_in(everything: Everything) -> None:
     counts = {}
-    for root in sorted((tmp_path / "catalogs").iterdir()):
-        report = put(settings, root, create_collections=True)
-        assert not report.totals.refused, report.entries
-        counts[root.name] = report.totals.created + report.totals.updated
+    for name, folder in everything.folders.items():
+        if name not in FOLDERS:
+            report = everything.reports[name]
+            assert not report.totals.refused, report.entries
+            counts[name] = report.totals.created + report.totals.updated
+            links = [link for document in stored(everything.settings).values() for link in document["links"]]
+            within = {link["rel"] for link in links if str(folder) in link["href"]}
+            assert within <= {"source"}, "items are found by address"
     assert counts == {
         "planet-example-v1.0.0-beta.2": 5,
         "test-case-1": 8,
@@ -106,5 +151,40 @@ def test_the_archive_of_static_catalogues_goes_in(settings: Settings, stac: Path
         "test-case-4": 62,
         "test-case-5": 1,
     }
-    links = [link for document in stored(settings).values() for link in document["links"]]
-    assert {link["rel"] for link in links if str(tmp_path) in link["href"]} <= {"source"}, "items are found by address"
+
+
+def test_what_is_in_stays_as_it_is(everything: Everything) -> None:
+    before = stored(everything.settings)
+    paths = [everything.folders[name] for name in ("pgstac", "sfeos")]
+    again = put(everything.settings, *paths, create_collections=True)
+    assert (again.totals.unchanged, again.totals.items, again.totals.refused) == (1206, 1207, 1)
+    assert stored(everything.settings) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("export", "all.ndjson.gz"),
+        pytest.param("export", "all.parquet", marks=pytest.mark.soak),
+        ("query", "all.parquet"),
+        pytest.param("query", "all.ndjson", marks=pytest.mark.soak),
+        pytest.param("query", "all", marks=pytest.mark.soak),
+    ],
+)
+def test_all_of_it_comes_out_and_goes_into_an_empty_catalogue_and_is_equal(
+    everything: Everything, cluster: Cluster, tmp_path: Path, command: str, name: str
+) -> None:
+    copy = tmp_path / name
+    if command == "export":
+        almagest(everything.settings, "export", "-o", str(copy))
+    else:
+        with served(everything.settings) as site:
+            almagest(site, "query", "--api-url", f"{site.site.origin}/api", "--no-follow", "-o", str(copy))
+    with cluster.clone(TEMPLATE) as empty:
+        other = cluster.settings(empty)
+        report = put(other, copy, workers=2)
+        assert not report.totals.refused, report.entries
+        assert stored(other) == stored(everything.settings)
+        filled = {of for of, _ in stored(other)}
+        whole = collections(everything.settings)
+        assert collections(other) == {of: whole[of] for of in (whole if command == "export" else filled)}

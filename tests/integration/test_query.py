@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,34 +17,12 @@ from almagest.core.settings import Settings
 from conftest import TEMPLATE, stac_client
 from support import data, eomatch, rasters
 from support.cluster import Cluster
+from support.ingests import almagest
 from support.serving import served
 
 Document = dict[str, Any]
 COMBO = "S2-vs-L8"
 REAL = ("landsat-c2-l2", "sentinel-2-l2a")
-
-
-def almagest(settings: Settings, *arguments: str, code: int = 0) -> str:
-    """What the command prints."""
-    database = settings.database
-    variables = {
-        "ALMAGEST_HOME": str(settings.site.home),
-        "ALMAGEST_PORT": str(settings.site.port),
-        "ALMAGEST_DB_HOST": database.host,
-        "ALMAGEST_DB_PORT": str(database.port),
-        "ALMAGEST_DB_NAME": database.name,
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ALMAGEST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "almagest.cli.main", *arguments],
-        env={**kept, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout if code == 0 else done.stderr
 
 
 def stored(settings: Settings) -> list[Document]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 #: What Compose's plugin is taken from: the first Debian that has it.
 _PLUGIN_SUITE = "trixie"
@@ -205,6 +205,13 @@ def _mounts_below(folder: Path) -> list[str]:
 
 def _run(*command: str, cwd: Path | None = None) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True, **pipes) as process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:  # all that it started ends with it, lest files appear in what is being removed
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+    if process.returncode:
+        raise AssertionError(f"{' '.join(command)}: {process.returncode}\n{output[-2000:]}\n{errors[-2000:]}")

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from almagest.catalogue import database
+from almagest.catalogue import database, exporting
 from almagest.catalogue.acceptance import Rules
 from almagest.catalogue.exchange import open_source
-from almagest.catalogue.hydration import base_item, join
 from almagest.catalogue.ingest.engine import ingest
 from almagest.catalogue.ingest.line import Access
 from almagest.catalogue.ingest.options import Options, Sources
@@ -108,15 +107,31 @@ class _Lines:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What the command finds the database by."""
+    """What commands find the database and themselves by; nothing of what this shell says about an Almagest."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ALMAGEST_")}
     return {
-        **os.environ,
+        **kept,
         "ALMAGEST_HOME": str(settings.site.home),
+        "ALMAGEST_PORT": str(settings.site.port),
         "ALMAGEST_DB_HOST": settings.db_host,
         "ALMAGEST_DB_PORT": str(settings.database.port),
         "ALMAGEST_DB_NAME": settings.database.name,
         "COLUMNS": "200",
     }
+
+
+def almagest(settings: Settings, *arguments: str | Path, code: int = 0) -> str:
+    """What an `almagest` command prints; where it is to fail, what it says about that."""
+    done = subprocess.run(
+        [sys.executable, "-m", "almagest.cli.main", *map(str, arguments)],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -134,13 +149,12 @@ def run(settings: Settings, *arguments: str | Path, **options: Any) -> subproces
 def stored(settings: Settings) -> dict[tuple[str, str], Document]:
     """All items, as they are read, by collection and id."""
     with database.connect(settings, "almagest_reader") as connection:
-        rows = connection.execute(
-            "SELECT i.collection, i.id, d.item, d.base FROM pgstac.items AS i, item_row(i.collection, i.id) AS d"
-            " WHERE i.collection <> %s",
-            (CANARY,),
-        ).fetchall()
-    assert len({row[:2] for row in rows}) == len(rows), "an item is there twice"
-    return {(of, identifier): join(json.loads(text), base_item(base)) for of, identifier, text, base in rows}
+        (times,) = connection.execute(
+            "SELECT count(*) - count(DISTINCT (collection, id)) FROM pgstac.items"
+        ).fetchone() or (None,)
+    assert times == 0, "an item is there twice"
+    with exporting.snapshot(settings) as snapshot:
+        return {(of, str(item["id"])): item for of in snapshot.ids() for item in snapshot.items(of, {})}
 
 
 def collections(settings: Settings) -> dict[str, Document]:
