@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from starlette.types import Message
 
 from almagest.catalogue import database, exchange, loading
 from almagest.core.settings import Settings
 from almagest.services.stac import search as core
-from almagest.services.stac.streaming import NDJSON, PARQUET
+from almagest.services.stac.streaming import NDJSON, PARQUET, FileAnswer
 from conftest import stac_client
 from support import rasters
 from support.serving import served
@@ -208,6 +210,24 @@ def test_no_file_stays_behind(settings: Settings, temporary: Path, monkeypatch: 
         refused = api.get("/api/search", headers=TABLE)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
     assert [*temporary.iterdir()] == []
+
+
+def test_a_file_is_let_go_where_the_client_left_before_its_first_byte(tmp_path: Path) -> None:
+    """The stream is cancelled before its generator begins: what that would have done in the end is never done."""
+    gone: list[bool] = []
+    (tmp_path / "file").write_bytes(b"PAR1")
+    file = (tmp_path / "file").open("rb")
+
+    async def left() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        await anyio.sleep(1)
+
+    scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+    anyio.run(FileAnswer(file, lambda: gone.append(True)), scope, left, send)
+    assert file.closed
+    assert gone == [True]
 
 
 def test_equal_catalogues_give_equal_files(settings: Settings, api: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request
 from pydantic import PositiveInt, TypeAdapter
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from almagest.catalogue.hydration import Document
 from almagest.core.errors import BadRequestError, OverloadedError, TooLargeError
@@ -141,25 +142,44 @@ class Streams:
         try:
             file = await to_thread.run_sync(_write, self._harmless(first), following, limiter=self._writing)
         except BaseException:
-            self._lying -= 1
+            self._gone()
             raise
-        size = file.seek(0, 2)
-        disposition = {"Content-Disposition": 'attachment; filename="items.parquet"', "Content-Length": str(size)}
-        return StreamingResponse(self._sent(file), media_type=PARQUET, headers={**_HEADERS, **disposition})
+        return FileAnswer(file, self._gone)
 
-    async def _sent(self, file: IO[bytes]) -> AsyncIterator[bytes]:
-        try:
-            file.seek(0)
-            while chunk := await to_thread.run_sync(file.read, _CHUNK_BYTES):
-                yield chunk
-        finally:
-            file.close()
-            self._lying -= 1
+    def _gone(self) -> None:
+        self._lying -= 1
 
     def _harmless(self, page: list[Document] | None) -> list[Document] | None:
         if page and self.hidden is not None and self.hidden.found_in(orjson.dumps(page)):
             raise HiddenHrefError
         return page
+
+
+class FileAnswer(StreamingResponse):
+    """A file, which is let go when it is sent, or when nobody is there any more to send it to.
+
+    The generator of its chunks could not see to that: where the client has left already, it is never begun.
+    """
+
+    def __init__(self, file: IO[bytes], gone: Callable[[], None]) -> None:
+        size = file.seek(0, 2)
+        disposition = {"Content-Disposition": 'attachment; filename="items.parquet"', "Content-Length": str(size)}
+        super().__init__(_chunks(file), media_type=PARQUET, headers={**_HEADERS, **disposition})
+        self._file, self._gone = file, gone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+            self._gone()
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    file.seek(0)
+    while chunk := await to_thread.run_sync(file.read, _CHUNK_BYTES):
+        yield chunk
 
 
 def _write(first: list[Document] | None, following: Any) -> IO[bytes]:
