@@ -60,6 +60,10 @@ test: lint ## Check everything that does not take long; enough by itself on a fr
 soak: development ## Check what takes long
 	@$(BIN)/python -m pytest tests -m soak
 
+.PHONY: bench
+bench: development ## Measure how fast it is beside its peers; results in tests/bench/results
+	@$(BIN)/python tests/bench/ingest.py
+
 .PHONY: lint
 lint: development ## Check style, types and layers
 	@$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """How fast items go in: `almagest ingest` against `pypgstac load`, the same file, the same cluster, rounds in turns.
 
-    python tests/bench/ingest.py [--items 100000] [--rounds 3]
+    python tests/bench/ingest.py [--items 100000] [--rounds 5]
 
 Writes results/latest.json. A ratio is their time by ours: above 1 we are faster.
 """
@@ -38,7 +38,7 @@ def main() -> None:
     """Runs the rounds and adds what they say to the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="almagest-bench-") as folder:
         root = Path(folder)
@@ -90,13 +90,14 @@ def command(
 
 def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Seconds of a command, and the most memory that its processes had, together [MiB]."""
-    start = time.perf_counter()
-    running = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    memory = highest(running.pid)
-    seconds = time.perf_counter() - start
-    _, said = running.communicate()
-    if running.returncode:
-        raise SystemExit(f"{arguments} ended with {running.returncode}: {said[-2000:]}")
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.perf_counter()
+        running = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        memory = highest(running.pid)
+        seconds = time.perf_counter() - start
+        if running.wait():
+            said.seek(0)
+            raise SystemExit(f"{arguments} ended with {running.returncode}: {said.read()[-2000:]}")
     return seconds, memory / 1024
 
 
