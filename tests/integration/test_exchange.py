@@ -30,7 +30,6 @@ def test_all_items_of_an_api_are_read_by_its_pages(real_settings: Settings) -> N
         assert ids(one.items()) == wanted
         assert ids(one.collections()) == ["sentinel-2-l2a"]
         assert one.fraction() in {None, 1.0}
-        assert not one.repeatable
         assert ids(open_source(f"{root}/collections/sentinel-2-l2a/items?limit=400").items()) == wanted
         assert ids(open_source(f"{root}/search?collections=sentinel-2-l2a&limit=900").items()) == wanted
         everything = open_source(root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import re
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from almagest.catalogue.exchange import Reading, Record, Unreadable, open_source, writer
-from almagest.catalogue.exchange.relinking import STRUCTURE
+from almagest.catalogue.exchange import Reading, Record, Unreadable, open_source, reading, writer
+from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.errors import BadRequestError
 from support import data
 
@@ -63,7 +63,7 @@ def item(identifier: str, collection: str | None = "c", *links: dict[str, str], 
 
 def content(document: dict[str, Any]) -> dict[str, Any]:
     """Without the links that follow from where a document lies."""
-    return {**document, "links": [link for link in document["links"] if link["rel"] not in STRUCTURE]}
+    return {**document, "links": [link for link in document["links"] if rel(link) not in INFERRED_LINKS]}
 
 
 def write(target: Path, *items: dict[str, Any], origin: str = ORIGIN) -> Path:
@@ -178,6 +178,38 @@ def test_links_between_items_lead_to_where_the_service_has_them(tmp_path: Path) 
     ]
 
 
+def test_documents_of_an_old_stac_come_as_they_are(tmp_path: Path) -> None:
+    # Whoever takes them migrates them, and says so. Until 1.0 only items said what they are.
+    old = {"stac_version": "0.9.0"}
+    above = catalog(link("child", "c/collection.json"), **old)
+    collection = catalog(link("item", "i.json"), id="c", license="MIT", extent={}, **old)
+    bands = {"eo:bands": [{"name": "B1"}], "datetime": "2020-01-01T00:00:00Z"}
+    one = item("i", "c", stac_extensions=["eo"], properties=bands, **old)
+    del above["type"], collection["type"]
+    save(tmp_path / "catalog.json", above)
+    save(tmp_path / "c/collection.json", collection)
+    save(tmp_path / "c/i.json", one)
+    source = open_source(tmp_path)
+    assert parsed(source.items()) == [one]
+    assert parsed(source.collections()) == [{**collection, "links": []}]
+
+
+@pytest.mark.parametrize("is_on_the_web", [False, True])
+def test_what_leads_to_others_may_be_longer_than_a_document(
+    is_on_the_web: bool, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_DOCUMENT_BYTES", 2**20)
+    save(tmp_path / "collection.json", catalog(link("item", "a.json"), link("item", "b.json"), type="Collection"))
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.json", item(name))
+    for name in ("collection", "b"):
+        with (tmp_path / f"{name}.json").open("ab") as file:
+            file.write(b" " * 2**20)
+    found = list(open_source(f"{web}/collection.json" if is_on_the_web else tmp_path).items())
+    assert [one["id"] for one in parsed(found)] == ["a"]
+    assert unreadable(found) == [Unreadable("b.json", "is larger than 1 MiB")]
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
@@ -200,6 +232,20 @@ def test_a_catalogue_on_the_web_is_read_by_its_links(web: str, tmp_path: Path) -
     assert source.name == f"{web}/cat/catalog.json"
     assert parsed(found)[0]["assets"]["data"]["href"] == f"{web}/cat/d/a.tif"
     assert [reading.where for reading in unreadable(found)] == ["gone.json"]
+
+
+def test_a_catalogue_on_the_web_cannot_have_files_of_this_machine_read(web: str, tmp_path: Path) -> None:
+    save(tmp_path / "mine/secret.json", item("secret", assets={"data": {"href": "x"}}))
+    href = (tmp_path / "mine/secret.json").as_uri()
+    theirs = catalog(*(link("item", odd) for odd in (href, href.upper(), f" {href}", f"x.y:{href}")))
+    save(tmp_path / "web/catalog.json", theirs)
+    # Nor can it where a catalogue of this machine leads there.
+    save(tmp_path / "mine/catalog.json", catalog(link("child", f"{web}/web/catalog.json")))
+    for location in (f"{web}/web/catalog.json", tmp_path / "mine"):
+        found = list(open_source(location).items())
+        assert [getattr(reading, "reason", None) for reading in found] == ["is no address that can be read"] * 4
+    save(tmp_path / "mine/catalog.json", catalog(link("item", href)))
+    assert [one["id"] for one in parsed(open_source(tmp_path / "mine").items())] == ["secret"]
 
 
 def test_the_layout_is_that_of_eomatch_and_links_within_are_relative(tmp_path: Path) -> None:
@@ -241,12 +287,11 @@ def names() -> list[str]:
 @pytest.mark.parametrize("name", names())
 def test_all_real_items_come_back_as_they_were(name: str, shared_data: Path, tmp_path: Path) -> None:
     items = {(one.get("collection"), one["id"]): one for one in data.items(name.removesuffix(".ndjson.gz"))[:300]}
-    # A relative href means another file from another place, and items from before STAC 1.0 become ones of today.
+    # A relative href means another file from another place.
     items = {
         key: one
         for key, one in items.items()
-        if re.fullmatch(r"1\.\d\.\d", one["stac_version"])
-        and all("://" in part["href"] for part in (*one["assets"].values(), *one["links"]))
+        if all("://" in part["href"] for part in (*one["assets"].values(), *one["links"]))
     }
     found = parsed(open_source(write(tmp_path / "out", *items.values())).items())
     assert {(one.get("collection"), one["id"]): content(one) for one in found} == {
@@ -300,6 +345,27 @@ def test_a_catalogue_that_is_there_is_added_to(tmp_path: Path) -> None:
     assert (target / "c/2024/3/9/a-thumbnail.png").is_file()
     assert json.loads((target / "c/collection.json").read_bytes())["description"] == "described"
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_files_are_as_public_as_the_user_wants_and_the_umask_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It belongs to the process: another thread would write its own files by whatever it is set to meanwhile.
+    with monkeypatch.context() as patched:
+        before = os.umask(0o027)
+        patched.setattr(os, "umask", None)
+        try:
+            write(tmp_path / "out", item("a"))
+            with writer("ndjson", tmp_path / "out.ndjson") as lines:
+                lines.write(item("a"))
+        finally:
+            patched.undo()
+            os.umask(before)
+    modes = (
+        {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()},
+        {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()},
+    )
+    assert modes == ({0o750}, {0o640})
 
 
 def test_nothing_else_is_overwritten_and_nothing_is_left_of_a_failure(tmp_path: Path) -> None:

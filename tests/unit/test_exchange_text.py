@@ -55,7 +55,6 @@ def test_items_and_collections_are_found_however_they_are_wrapped(
     path.write_bytes(gzip.compress(text.encode()) if is_gzipped else text.encode())
     source = open_source(path)
     assert source.name == str(path)
-    assert source.repeatable
     assert parsed(source.collections()) == [COLLECTION]
     assert parsed(source.items()) == ITEMS
     assert source.fraction() == 1.0
@@ -117,7 +116,7 @@ def test_standard_input_gives_collections_first_as_files_do(is_gzipped: bool) ->
     text = lines([*ITEMS, COLLECTION]).encode()
     script = (
         "from almagest.catalogue.exchange import open_source; s = open_source('-');"
-        "print(len(list(s.collections())), len(list(s.items())), s.name, s.repeatable)"
+        "print(len(list(s.collections())), len(list(s.items())), s.name)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -125,7 +124,7 @@ def test_standard_input_gives_collections_first_as_files_do(is_gzipped: bool) ->
         capture_output=True,
         check=True,
     )
-    assert done.stdout.split() == [b"1", b"30", b"-", b"False"]
+    assert done.stdout.split() == [b"1", b"30", b"-"]
 
 
 json_values = st.recursive(

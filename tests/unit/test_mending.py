@@ -251,3 +251,10 @@ def test_older_versions_are_migrated(version: str) -> None:
 def test_other_versions_are_left_alone(version: Any) -> None:
     item = {**SHAPES[0].item, "stac_version": version}
     assert mending.mend_version(item, "item") == (item, ())
+
+
+@pytest.mark.parametrize("version", ["1.0.0-β", "1.0.0-a\rb", "1.0.0-a+b", "0.٩.0", f"1.0.0-{'x' * 21}"])
+def test_a_version_that_no_header_could_quote_is_no_old_one(version: str) -> None:
+    # The remark of a migration becomes a header, after the item is stored: too late to fail.
+    item = {**SHAPES[0].item, "stac_version": version}
+    assert mending.mend_version(item, "item") == (item, ())

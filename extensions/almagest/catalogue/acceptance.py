@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 from almagest.catalogue import mending, rendering, validation
+from almagest.catalogue.links import INFERRED_LINKS
 from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation
 
 Document = dict[str, Any]
@@ -139,7 +140,7 @@ def _without_own_links(document: Document, origin: str) -> Document:
 
     def is_made_here(link: Document) -> bool:
         rel = link["rel"]
-        return rel in validation.INFERRED_LINKS or (rel in _MADE_HERE and link["href"].startswith(own))
+        return rel in INFERRED_LINKS or (rel in _MADE_HERE and link["href"].startswith(own))
 
     return {**document, "links": [link for link in document["links"] if not is_made_here(link)]}
 

@@ -22,8 +22,8 @@ START_MADE = "start_datetime was missing: it is taken from datetime."
 END_MADE = "end_datetime was missing: it is taken from datetime."
 DATETIME_NULL = "datetime was missing beside start_datetime and end_datetime: it is null."
 
-#: Versions that pystac knows how to migrate.
-_OLD = re.compile(r"0\.[89]\.\d+(-.+)?|1\.[01]\.0-.+")
+#: Versions that pystac knows how to migrate. They are quoted in a header, which takes no more than this.
+_OLD = re.compile(r"0\.[89]\.\d+(-[\w.]{1,20})?|1\.[01]\.0-[\w.]{1,20}", re.ASCII)
 #: Those in which collections had no type; some were given one all the same.
 _TYPELESS = re.compile(r"0\..*|1\.0\.0-beta.*")
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import jsonschema_rs
 
+from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.errors import InvalidDocumentError, Violation
 
 Kind = Literal["item", "collection"]
@@ -26,8 +27,6 @@ _BASE = "https://schemas.stacspec.org/v1.1.0"
 _SUPPORTED = re.compile(r"1\.[01]\.\d+")
 #: Ids become path segments. A slash or a dot segment would lead elsewhere, control characters nowhere.
 _FORBIDDEN_ID = re.compile(r"[/\\\x00-\x1f\x7f]")
-#: Links that follow from where a document is stored; the API writes them, whatever a document says.
-INFERRED_LINKS = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
 _ANY_LINK = {"rel": "related", "href": "."}
 _MAX_ID = 1024
 _MAX_VIOLATIONS = 20
@@ -97,7 +96,7 @@ def _as_1_1(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
     links = document.get("links", [] if kind == "collection" else None)
     if isinstance(links, list):
         # Replaced, not removed: the position of the others is part of what a violation says.
-        judged["links"] = [_ANY_LINK if _is_inferred(link) else link for link in links]
+        judged["links"] = [_ANY_LINK if rel(link) in INFERRED_LINKS else link for link in links]
         if kind == "item" and "collection" in document:
             judged["links"].append({**_ANY_LINK, "rel": "collection"})
     if kind == "collection" and str(document["stac_version"]).startswith("1.0"):
@@ -107,10 +106,6 @@ def _as_1_1(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
             if len(bboxes) == 2:
                 judged["extent"] = {**extent, "spatial": {**extent["spatial"], "bbox": [bboxes[0], *bboxes]}}
     return judged
-
-
-def _is_inferred(link: Any) -> bool:
-    return isinstance(link, dict) and link.get("rel") in INFERRED_LINKS
 
 
 def _id_violations(document: Mapping[str, Any]) -> Iterator[Violation]:

@@ -38,8 +38,6 @@ def _open(path: Path, shown: str) -> _File:
 class _Files:
     """Files read one after the other."""
 
-    repeatable = True
-
     def __init__(self, name: str, files: list[_File]) -> None:
         self.name = name
         self._files = files
@@ -101,8 +99,6 @@ def _holds_documents(path: Path) -> bool:
 
 class InputSource(_Files):
     """Standard input, kept in a temporary file, since collections are wanted before the items that come first."""
-
-    repeatable = False
 
     def __init__(self) -> None:
         # Closed, and so deleted, with the source.

@@ -11,7 +11,6 @@ import os
 import posixpath
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,8 @@ from almagest.catalogue.exchange.extents import Extent
 from almagest.catalogue.exchange.naming import day_folder, file_names
 from almagest.catalogue.exchange.records import Document, dump
 from almagest.catalogue.exchange.register import Register
-from almagest.catalogue.exchange.relinking import STRUCTURE
+from almagest.catalogue.exchange.writing import beside
+from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.errors import BadRequestError
 
 _JSON, _GEOJSON = "application/json", "application/geo+json"
@@ -42,8 +42,8 @@ class StacWriter:
             raise BadRequestError(f"{target} is there already and no static catalogue.")
         target.parent.mkdir(parents=True, exist_ok=True)
         # Where files can be renamed to what is there, which may be a file system of its own.
-        beside = target if target.exists() else target.parent
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=beside))
+        self._folder = beside(target / target.name if target.exists() else target)
+        self._folder.mkdir()
         self._register = Register()
         self._root: Document = {
             "type": "Catalog",
@@ -68,7 +68,7 @@ class StacWriter:
         above = self._above(collection)
         path = self._register.place(collection, item["id"], posixpath.join(above, day_folder(item)))
         here = posixpath.dirname(path)
-        links = [link for link in item.get("links") or () if _rel(link) not in STRUCTURE]
+        links = [link for link in item.get("links") or () if rel(link) not in INFERRED_LINKS]
         if any(self._reference(link) for link in links):
             self._register.mark(path)
         holder = posixpath.relpath(posixpath.join(above, _COLLECTION if collection else _CATALOG), here)
@@ -107,14 +107,14 @@ class StacWriter:
         kept: list[Link] = []
         for link in self._root.get("links") or ():
             path = self._local(link, "")
-            if _rel(link) == "child" and path and posixpath.basename(path) == _COLLECTION and path.count("/") == 1:
+            if rel(link) == "child" and path and posixpath.basename(path) == _COLLECTION and path.count("/") == 1:
                 collection = _loaded(self._target / path)
                 folder = posixpath.dirname(path)
                 self._folders[collection["id"]] = folder
                 self._taken.add(folder.casefold())
                 self._collections[collection["id"]] = collection
                 self._take_over_items(collection["id"], collection, folder)
-            elif _rel(link) not in {"self", "root", "item"}:
+            elif rel(link) not in {"self", "root", "item"}:
                 kept.append(link)
         self._take_over_items("", self._root, "")
         self._root["links"] = kept
@@ -122,12 +122,12 @@ class StacWriter:
     def _take_over_items(self, collection: str, document: Document, folder: str) -> None:
         links = document.get("links") or []
         for link in links:
-            path = self._local(link, folder) if _rel(link) == "item" else None
+            path = self._local(link, folder) if rel(link) == "item" else None
             if path and (self._target / path).is_file():
                 item = _loaded(self._target / path)
                 self._register.remember(collection, item["id"], path)
                 self._extents.setdefault(collection, Extent()).add(item)
-        document["links"] = [link for link in links if _rel(link) not in STRUCTURE - {"child"}]
+        document["links"] = [link for link in links if rel(link) not in INFERRED_LINKS - {"child"}]
 
     def _local(self, link: Any, folder: str) -> str | None:
         """The path below the target that a link leads to, if it leads to one."""
@@ -169,7 +169,7 @@ class StacWriter:
     def _save_collections(self) -> None:
         for identifier, folder in self._folders.items():
             document = self._collections.get(identifier) or self._extents[identifier].collection(identifier)
-            links = [link for link in document.get("links") or () if _rel(link) not in STRUCTURE - {"child"}]
+            links = [link for link in document.get("links") or () if rel(link) not in INFERRED_LINKS - {"child"}]
             structure = [_link("root", f"../{_CATALOG}"), _link("parent", f"../{_CATALOG}"), *links]
             items = (posixpath.relpath(path, folder) for path in self._register.paths(identifier))
             self._save_holder(f"{folder}/{_COLLECTION}", document, structure, items)
@@ -199,9 +199,6 @@ class StacWriter:
             full.write_bytes(data)
 
     def _publish(self) -> None:
-        umask = os.umask(0)
-        os.umask(umask)
-        self._folder.chmod(0o777 & ~umask)
         if not self._target.exists():
             self._folder.rename(self._target)
             return
@@ -224,10 +221,6 @@ def _leaders_last(folder: Path) -> Iterator[Path]:
 
 def _link(rel: str, href: str, media_type: str = _JSON) -> Link:
     return {"rel": rel, "href": href, "type": media_type}
-
-
-def _rel(link: Any) -> Any:
-    return link.get("rel") if isinstance(link, dict) else None
 
 
 def _loaded(path: Path) -> Document:

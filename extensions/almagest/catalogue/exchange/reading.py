@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
-from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES
+from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, MAX_HOLDER_BYTES
 from almagest.core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WEB = ("http://", "https://")
 _TIMEOUT_S = 60
+#: What documents that lead to others are called, by everybody.
+_HOLDERS = ("/catalog.json", "/collection.json")
 
 
 class UnavailableError(NotFoundError):
@@ -35,8 +37,11 @@ def has_scheme(href: str) -> bool:
 
 
 def absolute(href: str, base: str) -> str:
-    """What an href means in a document that stands at `base`: a URL or an absolute path."""
-    if href.startswith("file://"):
+    """What an href means in a document that stands at `base`: a URL or an absolute path.
+
+    Files of this machine are none of the web's business: there, `file://` is a scheme like any other.
+    """
+    if href.startswith("file://") and not is_web(base):
         return unquote(href.removeprefix("file://"))
     if has_scheme(href):
         return href
@@ -53,14 +58,13 @@ def read(href: str) -> bytes:
     """
     if is_web(href):
         return _fetched(href)
-    if has_scheme(href):
-        raise UnavailableError(f"{href} is no address that can be read.")
     path = Path(href)
+    if not path.is_absolute():
+        raise UnavailableError("is no address that can be read")
     try:
         if not path.exists() and "%" in href:
             path = Path(unquote(href))
-        if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise UnavailableError(f"is larger than {MAX_DOCUMENT_BYTES // 2**20} MiB")
+        _check_size(path.stat().st_size, href)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise UnavailableError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -69,12 +73,22 @@ def read(href: str) -> bytes:
 def _fetched(url: str) -> bytes:
     import httpx
 
+    data = bytearray()
     try:
-        response = client().get(url)
-        response.raise_for_status()
+        with client().stream("GET", url) as response:
+            response.raise_for_status()
+            for part in response.iter_bytes():
+                data += part
+                _check_size(len(data), url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnavailableError(f"cannot be read: {error}") from None
-    return response.content
+    return bytes(data)
+
+
+def _check_size(size: int, href: str) -> None:
+    limit = MAX_HOLDER_BYTES if href.endswith(_HOLDERS) else MAX_DOCUMENT_BYTES
+    if size > limit:
+        raise UnavailableError(f"is larger than {limit // 2**20} MiB")
 
 
 @functools.cache

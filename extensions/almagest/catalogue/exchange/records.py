@@ -14,6 +14,8 @@ Kind = Literal["item", "collection", "catalog"]
 SIGNS: dict[Kind, bytes] = {"collection": b'"Collection"', "catalog": b'"Catalog"'}
 #: A longer document is none: what holds it would not fit into memory many times over.
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+#: But one that leads to others has a link for each, and there may be millions.
+MAX_HOLDER_BYTES = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,9 @@ class Source(Protocol):
 
     Attributes:
         name: absolute path or URL; the same source has the same name.
-        repeatable: whether opening it again by its name gives the same documents in the same order, unless somebody
-            changed them. Standard input and APIs are not.
     """
 
     name: str
-    repeatable: bool
 
     def collections(self) -> Iterator[Reading]:
         """The collections, if there are any; the whole source is looked through for them.

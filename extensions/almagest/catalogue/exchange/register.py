@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from almagest.catalogue.exchange.naming import file_names
 
@@ -26,8 +24,8 @@ class Register:
     """Files of items; the collection of an item that has none is called by an empty text."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="almagest-register-")
-        self._database = sqlite3.connect(Path(self._folder.name) / "items.sqlite", isolation_level=None)
+        # Without a name it is SQLite's own temporary file.
+        self._database = sqlite3.connect("", isolation_level=None)
         for line in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", _SCHEMA, "BEGIN"):
             self._database.execute(line)
 
@@ -77,7 +75,6 @@ class Register:
     def close(self) -> None:
         """Forgets everything."""
         self._database.close()
-        self._folder.cleanup()
 
 
 def _text(identifier: str) -> str:

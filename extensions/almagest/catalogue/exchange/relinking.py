@@ -11,10 +11,9 @@ from urllib.parse import quote, unquote
 
 from almagest.catalogue.exchange.reading import UnavailableError, absolute, has_scheme, is_web, read
 from almagest.catalogue.exchange.records import Document, dump
+from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.addresses import segment
 
-#: These follow from where a document is stored, and are written anew there.
-STRUCTURE = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
 _TARGETS_KEPT = 10_000
 
 
@@ -46,7 +45,7 @@ class Relinking:
         """A collection that stands at `href`, without the links to what is in it, which may be millions."""
         links = document.get("links")
         if isinstance(links, list):
-            document["links"] = [link for link in links if _rel(link) not in STRUCTURE]
+            document["links"] = [link for link in links if rel(link) not in INFERRED_LINKS]
         self._rewrite(document, href)
         return dump(document)
 
@@ -55,7 +54,7 @@ class Relinking:
             place["href"] = self._file(place["href"], base)
         links = document.get("links")
         for link in links if isinstance(links, list) else ():
-            if isinstance(link, dict) and isinstance(link.get("href"), str) and _rel(link) not in STRUCTURE:
+            if isinstance(link, dict) and isinstance(link.get("href"), str) and rel(link) not in INFERRED_LINKS:
                 link["href"] = self._link(link["href"], base)
 
     def _link(self, href: str, base: str) -> str:
@@ -94,10 +93,6 @@ def _quoted(text: str, path: str) -> str:
     if "%" in text and not Path(path).exists() and unquote(text) != text:
         return text
     return quote(text)
-
-
-def _rel(link: Any) -> Any:
-    return link.get("rel") if isinstance(link, dict) else None
 
 
 def _assets(document: Document) -> Iterator[dict[str, Any]]:

@@ -17,8 +17,9 @@ from almagest.catalogue.exchange.reading import UnavailableError, absolute, read
 from almagest.catalogue.exchange.records import Reading, Record, Unreadable
 from almagest.catalogue.exchange.relinking import Relinking
 
-_HOLDERS = frozenset({"Catalog", "Collection"})
-_OLD = re.compile(r"0\.|1\.0\.0-")
+_HOLDERS = ("Catalog", "Collection")
+#: Versions whose catalogues and collections do not say what they are.
+_TYPELESS = re.compile(r"0\.|1\.0\.0-beta")
 _ANY = frozenset({"child", "item"})
 
 
@@ -45,13 +46,11 @@ def static_root(path: Path) -> Path | None:
 
 
 def _is_holder(path: Path) -> bool:
-    return path.is_file() and _holds(_parsed(str(path)))
+    return path.is_file() and _holder(_parsed(str(path))) is not None
 
 
 class StaticSource:
     """A `catalog.json` or `collection.json` with everything its links lead to."""
-
-    repeatable = True
 
     def __init__(self, root: str, *, origin: str = "", assets_base_url: str | None = None) -> None:
         """`root` is an absolute path or a URL; the others are those of `open_source`."""
@@ -62,24 +61,27 @@ class StaticSource:
 
     def collections(self) -> Iterator[Reading]:
         """The collections; items are not looked at."""
-        for href, document, _ in self._walk({"child"}):
-            if isinstance(document, dict) and document.get("type") == "Collection":
+        for href, document, kind, _ in self._walk({"child"}):
+            if kind == "Collection":
                 yield Record(self._shown(href), self._relinking.collection(document, href))
 
     def items(self) -> Iterator[Reading]:
         """The items, each in its own collection or that which leads to it, and all links that lead nowhere."""
-        for href, document, above in self._walk(_ANY):
+        for href, document, kind, above in self._walk(_ANY):
             if isinstance(document, UnavailableError):
                 yield Unreadable(self._shown(href), str(document))
-            elif not _holds(document):
+            elif kind is None:
                 yield Record(self._shown(href), self._relinking.item(document, href, above))
 
     def fraction(self) -> float | None:
         """By links: those of one catalogue count alike."""
         return None if self._done is None else min(1.0, self._done)
 
-    def _walk(self, rels: Set[str]) -> Iterator[tuple[str, Any, str | None]]:
-        """Each document, or why there is none, with its href and the collection above it."""
+    def _walk(self, rels: Set[str]) -> Iterator[tuple[str, Any, str | None, str | None]]:
+        """Each document as it is, or why there is none: after its href, before what it holds and what is above it.
+
+        Those are `Catalog`, `Collection` or None; and the id of a collection.
+        """
         self._done = 0.0
         # Links lead to a catalogue more than once where they run in circles.
         followed: set[str] = set()
@@ -94,13 +96,14 @@ class StaticSource:
                 self._done += level.share
                 continue
             document = _parsed(href)
+            kind = _holder(document)
             # Before the document is given away, and perhaps changed.
-            links = [absolute(link, href) for link in _links(document, rels)]
-            yield href, document, level.collection
-            if _holds(document):
+            links = [absolute(link, href) for link in _links(document, rels)] if kind else []
+            collection = document.get("id") if kind == "Collection" else level.collection
+            yield href, document, kind, level.collection
+            if kind:
                 followed.add(href)
             if links:
-                collection = document.get("id") if document["type"] == "Collection" else level.collection
                 levels.append(_Level(iter(links), level.share / len(links), collection))
             else:
                 self._done += level.share
@@ -111,33 +114,26 @@ class StaticSource:
 
 def _parsed(href: str) -> Any:
     try:
-        return _modern(json.loads(read(href)))
+        return json.loads(read(href))
     except UnavailableError as error:
         return error
     except (ValueError, RecursionError) as error:
         return UnavailableError(f"is not JSON: {error}")
 
 
-def _modern(document: Any) -> Any:
-    """A document as STAC 1.1 has it, if it is from before 1.0: those say not even what they are."""
-    version = document.get("stac_version") if isinstance(document, dict) else None
-    if not isinstance(version, str) or not _OLD.match(version):
-        return document
-    import pystac
-    from pystac.serialization import identify_stac_object, migrate_to_latest
-
-    try:
-        return migrate_to_latest(document, identify_stac_object(document))
-    except (pystac.STACError, KeyError, ValueError, TypeError, AttributeError):
-        return document
+def _holder(document: Any) -> str | None:
+    """`Catalog` or `Collection`, if a document is one; None for anything else, an item for one."""
+    if not isinstance(document, dict):
+        return None
+    kind, version = document.get("type"), document.get("stac_version")
+    if kind is None and isinstance(version, str) and _TYPELESS.match(version):
+        # As pystac tells them apart. Whatever else is not as it is today is for others to mend, and to say so.
+        return "Collection" if document.keys() & {"extent", "license"} else "Catalog"
+    return kind if kind in _HOLDERS else None
 
 
-def _holds(document: Any) -> bool:
-    return isinstance(document, dict) and document.get("type") in _HOLDERS
-
-
-def _links(document: Any, rels: Set[str]) -> list[str]:
-    links = document.get("links") if _holds(document) else None
+def _links(document: dict[str, Any], rels: Set[str]) -> list[str]:
+    links = document.get("links")
     return [
         link["href"]
         for link in (links if isinstance(links, list) else ())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import secrets
 import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Protocol, Self, get_args
@@ -15,6 +15,14 @@ from almagest.core.errors import BadRequestError
 
 Format = Literal["stac", "ndjson", "geoparquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def form_of(target: str) -> Format:
+    """The format that a name stands for."""
+    name = target.lower()
+    if name == "-" or name.removesuffix(".gz").endswith((".ndjson", ".jsonl")):
+        return "ndjson"
+    return "geoparquet" if name.endswith((".parquet", ".geoparquet")) else "stac"
 
 
 class Writer(Protocol):
@@ -111,13 +119,18 @@ def partial(target: Path) -> Path:
     if target.is_dir():
         raise BadRequestError(f"{target} is a folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
-    # mkstemp makes it private; what is written here is as public as any file of the user.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.fchmod(descriptor, 0o666 & ~umask)
-    os.close(descriptor)
-    return Path(name)
+    path = beside(target)
+    path.touch(exist_ok=False)
+    return path
+
+
+def beside(target: Path) -> Path:
+    """A name beside a target, for what is to be renamed to it.
+
+    Nothing is there yet: whoever makes it makes it as public as the user's umask says. :mod:`tempfile` would make it
+    private, and the umask, which belongs to all threads, cannot be read without being changed.
+    """
+    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.partial")
 
 
 def complete(file: IO[bytes]) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from almagest.catalogue.rendering.render import Render
+from almagest.core.addresses import segment
 
 Link = dict[str, Any]
 
@@ -63,7 +63,7 @@ def collection_links(
     ways = _listed(shown)
     if not ways or "id" not in collection:
         return []
-    here = f"{tiles_url}/collections/{_quoted(collection['id'])}"
+    here = f"{tiles_url}/collections/{segment(collection['id'])}"
     return [*_tiles(here, ways), *(_pictures(_item_url(example, tiles_url), ways[0]) if example else ())]
 
 
@@ -117,8 +117,4 @@ def _pictures(here: str, way: Render) -> list[Link]:
 
 
 def _item_url(item: Mapping[str, Any], tiles_url: str) -> str:
-    return f"{tiles_url}/collections/{_quoted(item['collection'])}/items/{_quoted(item['id'])}"
-
-
-def _quoted(identifier: object) -> str:
-    return quote(str(identifier), safe="")
+    return f"{tiles_url}/collections/{segment(item['collection'])}/items/{segment(item['id'])}"

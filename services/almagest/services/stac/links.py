@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from almagest.catalogue.validation import INFERRED_LINKS
+from almagest.catalogue.links import INFERRED_LINKS
 from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"

@@ -1,0 +1,14 @@
+"""Links of STAC documents. Nothing is imported here that takes its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Links that follow from where a document is stored; whoever stores it writes them anew, whatever the document says.
+INFERRED_LINKS = frozenset({"self", "root", "parent", "collection", "item", "items", "child"})
+
+
+def rel(link: Any) -> str | None:
+    """What a link is for; None for what is no link at all."""
+    found = link.get("rel") if isinstance(link, dict) else None
+    return found if isinstance(found, str) else None
