@@ -8,12 +8,19 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from almagest.catalogue.exchange import Record, open_source
+from almagest.catalogue.ingest.options import Options, Sources
+from almagest.catalogue.ingest.tally import Tally
+from almagest.client import http as http_module
+from almagest.client import sending
 from almagest.client.http import Http
 from almagest.core.errors import (
     AlmagestError,
@@ -74,6 +81,9 @@ def test_the_report_is_the_same_by_http(settings: Settings, api: str, tmp_path: 
         "no JSON",
         collection(title="Another"),
         item(5),
+        '{"type": "Feature", "id": "\\ud800", "collection": "scenes"}',
+        '{"type": "Feature", "id": "lost", "collection": "\\udfff"}',
+        '{"type": "Collection", "id": "\\ud800"}',
     ]
     source = tmp_path / "all.ndjson"
     source.write_text("".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in lines))
@@ -81,22 +91,26 @@ def test_the_report_is_the_same_by_http(settings: Settings, api: str, tmp_path: 
     code, told, _ = send(settings, api, source, "--report", report)
     by_http = [json.loads(line) for line in report.read_text().splitlines()]
     assert code == 1
-    assert (told["created"], told["repeated"], told["refused"], told["mended"]) == (3, 1, 8, 1)
+    assert (told["created"], told["repeated"], told["refused"], told["mended"]) == (3, 1, 11, 1)
     inside = stored(settings)
     assert {name for _, name in inside} == {item(0)["id"], item(2)["id"], item(5)["id"]}
     direct = put(settings, source)
     assert stored(settings) == inside
-    # Half a character is no JSON to one of the two parsers, so that one cannot tell the id.
+    # Half a character is no JSON to one of the two parsers, so that one cannot tell the id; the other one refuses it
+    # before anything is made of it, for UTF-8 cannot hold it.
     assert [(each["kind"], each["file"]) for each in by_http] == [
         (each["kind"], each["file"]) for each in direct.entries
     ]
-    assert [each["id"] for each in by_http if each["id"] != "half"] == [
-        each["id"] for each in direct.entries if each["file"] != "all.ndjson:10"
+    halved = {"all.ndjson:10", "all.ndjson:15"}
+    assert [each["id"] for each in by_http if each["file"] not in halved] == [
+        each["id"] for each in direct.entries if each["file"] not in halved
     ]
     said = {each["file"]: each.get("reason") for each in by_http}
     assert said["all.ndjson:3"] == direct.reasons()["all.ndjson:3"]
     assert "--collection ID" in str(said["all.ndjson:5"])
     assert "--create-collections" in str(said["all.ndjson:6"])
+    assert said["all.ndjson:14"] == said["all.ndjson:16"] == "/id: holds half a character (a lone surrogate)."
+    assert said["all.ndjson:15"] == "/collection: holds half a character (a lone surrogate)."
 
 
 def test_collections_are_made_from_their_items_by_http(settings: Settings, api: str, tmp_path: Path) -> None:
@@ -108,6 +122,59 @@ def test_collections_are_made_from_their_items_by_http(settings: Settings, api: 
     write(source, [item(50, collection="made")])
     send(settings, api, source, "--create-collections")
     assert collections(settings)["made"]["extent"]["spatial"]["bbox"] == [[0, 0, 51, 51]]
+
+
+def test_collections_are_made_before_their_items_are_checked(settings: Settings, api: str, tmp_path: Path) -> None:
+    """Items that cannot be measured stop nobody, those that can be mended are measured like their mended selves."""
+    times = {"start_datetime": "2023-01-01T00:00:00Z", "datetime": "2024-01-01T00:00:00Z"}
+    unmeasured: list[dict[str, Any]] = [
+        {"properties": {"datetime": "2024-13-45T00:00:00Z"}},
+        {"properties": {"datetime": "2024-01-01"}},
+        {"properties": {"datetime": None, "start_datetime": "2024-01-01T00:00:00Z"}},
+        {"bbox": ["0", 0, 1, 1]},
+    ]
+    unchecked = [item(n, collection="made", **changes) for n, changes in enumerate(unmeasured)]
+    boxless = item(30, collection="made")
+    del boxless["bbox"]
+    ranged = item(31, collection="made", properties=times)
+    lost, slashed = item(32, collection="lost", **unmeasured[0]), item(33, collection="a/b")
+    source = write(tmp_path / "all.ndjson", [*unchecked, boxless, ranged, item(34, collection="made"), lost, slashed])
+    report = tmp_path / "report.ndjson"
+    code, told, err = send(settings, api, source, "--create-collections", "--report", report)
+    assert (code, told["collections_created"], told["created"], told["refused"]) == (1, 1, 3, 6), err
+    made = collections(settings)
+    assert made["made"]["extent"]["spatial"]["bbox"] == [[30, 30, 35, 35]]
+    assert made["made"]["extent"]["temporal"]["interval"] == [["2023-01-01T00:00:00Z", "2024-11-01T12:00:00Z"]]
+    reasons = {each["id"]: each.get("reason") for each in map(json.loads, report.read_text().splitlines())}
+    assert "none of its items says where and when" in reasons[lost["id"]]
+    assert "slashes" in reasons[slashed["id"]]
+    assert put(settings, source, create_collections=True).totals.collections_created == 0
+    assert collections(settings) == made
+
+
+def test_who_describes_a_collection_meanwhile_is_not_overwritten(settings: Settings, api: str) -> None:
+    described = collection("made", description="Written by hand.")
+
+    class Slow:
+        name, repeatable = "slow", False
+
+        def collections(self) -> Iterator[Record]:
+            return iter(())
+
+        def items(self) -> Iterator[Record]:
+            yield Record("here", json.dumps(item(0, collection="made")).encode())
+            # Its batch is under way, and the collection made: somebody describes it before the end.
+            assert collections(settings)["made"]["description"].startswith("Items of")
+            client.send("PUT", "collections/made", content=json.dumps(described).encode())
+
+        def fraction(self) -> None:
+            return None
+
+    with Http(api, "alm_secret") as client:
+        asked = Options(create_collections=True, batch_size=1)
+        sending.send(Sources([Slow()]), client, asked, tally := Tally(None, print), threading.Event())
+    assert (tally.totals.created, tally.totals.refused) == (1, 0)
+    assert collections(settings) == {"made": described}
 
 
 def test_it_needs_none_of_what_serves(tmp_path: Path) -> None:
@@ -131,9 +198,20 @@ def test_it_needs_none_of_what_serves(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def answering(
-    answers: list[tuple[int, dict[str, str]]], fixed: dict[tuple[str, str], int] | None = None
+    answers: list[tuple[int, dict[str, str]]],
+    fixed: dict[tuple[str, str], int] | None = None,
+    *,
+    found: dict[str, Any] | None = None,
+    delay_s: float = 0,
 ) -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], bytes]]]]:
-    """A server on a port that gives these answers in turn, the last one for ever, and remembers what it was asked."""
+    """A server on a port that gives these answers in turn, the last one for ever, and remembers what it was asked.
+
+    Args:
+        answers: status and headers.
+        fixed: the status for some method and path.
+        found: says 200.
+        delay_s: how long an answer takes.
+    """
     reached: list[tuple[str, str, dict[str, str], bytes]] = []
     turn = iter(answers)
 
@@ -143,7 +221,9 @@ def answering(
             reached.append((self.command, self.path, dict(self.headers), body))
             status, headers = next(turn, answers[-1])
             status = (fixed or {}).get((self.command, self.path), status)
-            text = json.dumps({"title": "T", "detail": f"This is {status}."}).encode()
+            told = {"title": "T", "detail": f"This is {status}."}
+            text = json.dumps(found if found and status == 200 else told).encode()
+            time.sleep(delay_s)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(text))}.items():
                 self.send_header(name, value)
@@ -185,6 +265,22 @@ def test_patience_ends() -> None:
             ask("GET", "")
     with Http("http://127.0.0.1:1", patience_s=0) as ask, pytest.raises(DatabaseUnavailableError, match="not answer"):
         ask("GET", "")
+
+
+def test_an_attempt_may_take_longer_than_patience() -> None:
+    """A proxy gives up after a minute: that is when patience begins, and not when it ends."""
+    with answering([(504, {}), (200, {})], delay_s=0.3) as (url, reached), Http(url, patience_s=0.2) as ask:
+        assert ask("GET", "")["detail"] == "This is 200."
+    assert len(reached) == 2
+
+
+def test_an_api_that_is_read_is_waited_for_too() -> None:
+    page = {"type": "FeatureCollection", "features": [item(0)], "links": []}
+    with answering([(200, {}), (429, {"Retry-After": "0"}), (200, {})], found=page) as (url, reached):
+        (reading,) = open_source(url).items()
+    assert isinstance(reading, Record)
+    assert json.loads(reading.data) == item(0)
+    assert len(reached) == 3
 
 
 @pytest.mark.parametrize(
@@ -230,6 +326,21 @@ def test_a_request_that_is_too_large_is_halved(settings: Settings, tmp_path: Pat
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
     assert (code, told["refused"], told["created"]) == (1, 4, 0)
     assert "This is 413" in err
+
+
+@pytest.mark.parametrize("limit_s", [None, 0.1])
+def test_a_request_that_takes_too_long_is_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_s: float | None
+) -> None:
+    """Whoever on the way gives up first, a proxy or we ourselves."""
+    source = write(tmp_path / "all.ndjson", [item(n) for n in range(4)])
+    if limit_s:
+        monkeypatch.setattr(http_module, "_TIMEOUT", httpx.Timeout(limit_s))
+    sources, tally = Sources([open_source(source)]), Tally(None, print)
+    delayed = answering([(504, {})], delay_s=2 * (limit_s or 0))
+    with delayed as (url, reached), Http(url, patience_s=0) as client, pytest.raises(DatabaseUnavailableError):
+        sending.send(sources, client, Options(), tally, threading.Event())
+    assert [len(json.loads(body)["items"]) for *_, body in reached] == [4, 2, 1]
 
 
 def test_without_a_key_it_says_what_to_do(settings: Settings, tmp_path: Path) -> None:

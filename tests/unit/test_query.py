@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from almagest.catalogue.exchange import form_of
 from almagest.cli import searching
-from almagest.cli.query import form_of
 from almagest.client.api import StacApi
 from almagest.client.copying import Tally, copy
 from almagest.client.references import Memory, targets

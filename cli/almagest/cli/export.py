@@ -91,7 +91,11 @@ def export(
         Configuration.load(config),
         db_host=db_host, db_port=db_port, db_name=db_name, api_url=api_url, key=key, key_file=key_file,
     )  # fmt: skip
-    with _reader(target, search) as reader:
+    if isinstance(target, options.Database) and isinstance(text := search.get("filter"), str):
+        from almagest.catalogue import filters
+
+        search = {**search, "filter": filters.parse(text, "cql2-text"), "filter-lang": "cql2-json"}
+    with _reader(target) as reader:
         wanted = reader.ids(collections or ())
         with searching.counted() as count, files:
             for identifier in wanted:
@@ -101,7 +105,7 @@ def export(
 
 
 @contextlib.contextmanager
-def _reader(target: options.Database | options.Api, search: dict[str, Any]) -> Iterator[Reader]:
+def _reader(target: options.Database | options.Api) -> Iterator[Reader]:
     if isinstance(target, options.Api):
         from almagest.client.api import StacApi
         from almagest.client.http import Http
@@ -109,10 +113,8 @@ def _reader(target: options.Database | options.Api, search: dict[str, Any]) -> I
         with Http(target.url, target.key, say=searching.say) as ask:
             yield _Remote(StacApi.open(ask, target.url))
         return
-    from almagest.catalogue import exporting, filters
+    from almagest.catalogue import exporting
 
-    if isinstance(text := search.get("filter"), str):
-        search |= {"filter": filters.parse(text, "cql2-text"), "filter-lang": "cql2-json"}
     with exporting.snapshot(target.settings) as snapshot:
         yield snapshot
 
@@ -209,7 +211,7 @@ class _Files:
 
 
 def _form_of(output: str) -> Format:
-    from almagest.cli.query import form_of
+    from almagest.catalogue.exchange import form_of
 
     named = form_of(output)
     if named == "stac":

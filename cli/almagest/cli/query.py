@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from almagest.catalogue.exchange import Format
 from almagest.cli import options, searching
 from almagest.cli.output import console
 
@@ -17,7 +18,6 @@ EPILOG = (
     "Example: almagest query --api-url https://host/external --collections A B --bbox -105 39 -104 40 --output copy"
 )
 
-Format = Literal["stac", "ndjson", "geoparquet"]
 Output = Annotated[
     str,
     typer.Option("--output", "-o", metavar="PATH", help="Where to write; `-` is standard output."),
@@ -84,19 +84,11 @@ def query(
         if verbose:
             console.print(f"searching {api.search_url}: {search}", markup=False, soft_wrap=True)
         with (
-            exchange.writer(form or form_of(output), output, origin=api.root) as writer,
+            exchange.writer(form or exchange.form_of(output), output, origin=api.root) as writer,
             searching.counted() as count,
         ):
             tally = copy(api, search, writer, most=limit, follow=follow, progress=lambda _: count(1))
     _conclude(tally, output)
-
-
-def form_of(output: str) -> Format:
-    """The format that a name stands for."""
-    name = output.lower()
-    if name == "-" or name.removesuffix(".gz").endswith((".ndjson", ".jsonl")):
-        return "ndjson"
-    return "geoparquet" if name.endswith((".parquet", ".geoparquet")) else "stac"
 
 
 def _conclude(tally: Tally, output: str) -> None:

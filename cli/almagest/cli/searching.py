@@ -65,7 +65,6 @@ def body(
     filter_expr: str | None = None,
     filter_lang: FilterLanguage = "cql2-text",
     sortby: str | None = None,
-    fields: str | None = None,
 ) -> dict[str, Any]:
     """The body of a STAC item search. A filter in CQL2 text stays text, whose language the body names."""
     if bbox and intersects:
@@ -78,7 +77,6 @@ def body(
         "bbox": list(bbox or ()),
         "intersects": _geometry(intersects) if intersects else None,
         "sortby": [*_sort_keys(sortby or "")],
-        "fields": _fields(fields) if fields else None,
     }
     if start_time or end_time:
         start, end = _moment(start_time, "--start-time"), _moment(end_time, "--end-time")
@@ -135,14 +133,6 @@ def _object(text: str, option: str) -> dict[str, Any]:
 def _sort_keys(text: str) -> Iterable[dict[str, str]]:
     for key in filter(None, (part.strip() for part in text.split(","))):
         yield {"field": key.lstrip("+-"), "direction": "desc" if key.startswith("-") else "asc"}
-
-
-def _fields(text: str) -> dict[str, list[str]]:
-    names = [part.strip() for part in text.split(",") if part.strip("+- ")]
-    return {
-        "include": [name.lstrip("+") for name in names if not name.startswith("-")],
-        "exclude": [name[1:] for name in names if name.startswith("-")],
-    }
 
 
 def counts(items: int, collections: int) -> str:

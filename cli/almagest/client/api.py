@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
+from almagest.core.addresses import segment
 from almagest.core.errors import ConfigurationError, NotFoundError
 
 Document = dict[str, Any]
@@ -87,7 +88,7 @@ class StacApi:
     def collection(self, identifier: str) -> Document | None:
         """A collection; None where the API does not say anything about it."""
         try:
-            found = self.ask("GET", f"{self.root}collections/{quote(identifier, safe='')}")
+            found = self.ask("GET", f"{self.root}collections/{segment(identifier)}")
         except NotFoundError:
             return None
         return self._without_own_links(found)
@@ -145,9 +146,6 @@ def _parameters(body: Mapping[str, Any]) -> dict[str, str]:
             case _ if name == "sortby":
                 keys = (f"{'-' if key['direction'] == 'desc' else '+'}{key['field']}" for key in value)
                 spelt[name] = ",".join(keys)
-            case _ if name == "fields":
-                signed = [*value.get("include", ()), *(f"-{field}" for field in value.get("exclude", ()))]
-                spelt[name] = ",".join(signed)
             case list():
                 spelt[name] = ",".join(map(str, value))
             case dict():

@@ -40,7 +40,6 @@ def copy(
     *,
     most: int | None = None,
     follow: bool = True,
-    change: Callable[[Document], Document] = lambda item: item,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> Tally:
     """Writes what a search finds, each collection before its first item.
@@ -51,7 +50,6 @@ def copy(
         writer: takes the documents.
         most: items that the search may find.
         follow: fetch the items, too, that found ones are `related` to or `derived_from`, and so on up to ten times.
-        change: what is written of an item.
         progress: told of each item.
     """
     tally, memory, collections = Tally(), Memory(), set[str]()
@@ -70,7 +68,7 @@ def copy(
             if follow:
                 for target in targets(item, api.root):
                     memory.want(target)
-            writer.write(change(item))
+            writer.write(item)
             taken += 1
             setattr(tally, counter, getattr(tally, counter) + 1)
             progress(tally)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import json as jsonlib
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from almagest.catalogue.exchange.patience import PASSING, PATIENCE_S, Patience
 from almagest.core.errors import (
     AlmagestError,
     BadRequestError,
@@ -25,17 +25,16 @@ from almagest.core.errors import (
 
 Document = dict[str, Any]
 
-#: How long a service that does not answer, or has too much to do, is asked again [s].
-PATIENCE_S = 60.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-#: What passes: too many requests, and what proxies say while a service starts.
-_PASSING = frozenset({429, 502, 503, 504})
 #: A large batch takes a while on the other side.
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _MEANING: dict[int, type[AlmagestError]] = {
     kind.status: kind
     for kind in (BadRequestError, NotFoundError, ConflictError, TooLargeError, UnsupportedMediaTypeError)
 }
+
+
+class TimedOutError(DatabaseUnavailableError):
+    """The service takes longer than somebody on the way is willing to wait: less at once may do."""
 
 
 class Http:
@@ -95,26 +94,27 @@ class Http:
         absolute = urljoin(f"{self._url.rstrip('/')}/", url)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key and self._is_ours(absolute) else {}
         headers |= {"Content-Type": "application/json"} if content is not None else {}
-        since, pause = time.monotonic(), _FIRST_PAUSE_S
+        patience = Patience(self._patience_s)
         while True:
+            response: httpx.Response | None = None
             try:
                 response = self._client.request(method, absolute, params=params, content=content, headers=headers)
             except httpx.InvalidURL as error:
                 raise AlmagestError(f"{absolute} is no address: {error}.") from None
             except httpx.HTTPError as error:
-                trouble, asked_for = f"{urlsplit(absolute).netloc} does not answer ({_reason(error)})", None
+                trouble = f"{urlsplit(absolute).netloc} does not answer ({_reason(error)})"
+                too_long = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
             else:
                 if response.is_success:
                     return response
-                if response.status_code not in _PASSING:
+                if response.status_code not in PASSING:
                     raise refusal(response)
-                trouble, asked_for = str(refusal(response)), _retry_after(response)
-            left = self._patience_s - (time.monotonic() - since)
-            if left <= 0:
-                raise DatabaseUnavailableError(f"For {self._patience_s:.0f} s: {trouble}")
-            self._say(f"{trouble}; trying again for {left:.0f} s")
-            self._rest(min(max(pause, asked_for or 0), left))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+                trouble, too_long = str(refusal(response)), response.status_code == 504
+            if not (pause := patience.pause(response)):
+                kind = TimedOutError if too_long else DatabaseUnavailableError
+                raise kind(f"For {self._patience_s:.0f} s: {trouble}")
+            self._say(f"{trouble}; trying again for {patience.left():.0f} s")
+            self._rest(pause)
 
     def _is_ours(self, url: str) -> bool:
         ours, theirs = urlsplit(self._url), urlsplit(url)
@@ -145,14 +145,3 @@ def refusal(response: httpx.Response) -> AlmagestError:
 
 def _reason(error: httpx.HTTPError) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the service asks to wait, as a number or a date."""
-    said = response.headers.get("Retry-After", "")
-    if said.isdigit():
-        return float(said)
-    try:
-        return email.utils.parsedate_to_datetime(said).timestamp() - time.time()
-    except ValueError:
-        return None

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from almagest.catalogue.exchange import Record, Unreadable
 from almagest.catalogue.ingest.batches import Batch, cut
-from almagest.catalogue.ingest.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.ingest.options import Options, Sources
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import Entry, Tally
-from almagest.client.http import Http
-from almagest.core.errors import (
-    BadRequestError,
-    ConflictError,
-    InvalidDocumentError,
-    NotFoundError,
-    TooLargeError,
-)
+from almagest.client.collecting import REFUSALS, Collections, address
+from almagest.client.http import Http, TimedOutError
+from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
 
 Document = dict[str, Any]
 
 #: Bytes of one request: proxies take only so much, and what fails is sent again.
 MAX_BYTES = 20_000_000
-#: The document's own fault.
-_REFUSALS = (BadRequestError, ConflictError, InvalidDocumentError, NotFoundError, TooLargeError)
+#: Half of a character beyond U+FFFF: JSON can escape it, UTF-8 cannot hold it.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,8 @@ def send(
         AlmagestError: it cannot go on; what was stored stays.
     """
     with Seen() as seen:
-        sender = _Sender(http, options, tally, seen, {"validate-extensions": "true"} if extensions else {})
+        asking = {"validate-extensions": "true"} if extensions else {}
+        sender = _Sender(http, options, tally, seen, asking, Collections(http, asking))
         tally.show(None)
         for record in sources.collections():
             sender.collection(record)
@@ -89,7 +84,7 @@ def send(
                 sender.items(sources, pool, stop)
         finally:
             stop.set()
-        sender.settle()
+        sender.collections.settle()
 
 
 @dataclass
@@ -100,10 +95,7 @@ class _Sender:
     seen: Seen
     #: What every write is asked to do.
     asking: dict[str, str]
-    #: Of collections that are made from their items: what they cover.
-    extents: dict[str, Extent] = field(default_factory=dict)
-    #: Collections that are there and whose extent is not ours to state.
-    settled: set[str] = field(default_factory=set)
+    collections: Collections
 
     def collection(self, record: Record | Unreadable) -> None:
         """Creates or replaces a collection."""
@@ -115,27 +107,12 @@ class _Sender:
             name = _named(document, "id")
             met = self.seen.meet(key_of(name, ""), _content(document), record.where)
             if met is None:
-                self.tally.add(**{f"collections_{self._put(document)}": 1})
-                self.settled.add(name)
+                self.tally.add(**{f"collections_{self.collections.put(document)}": 1})
+                self.collections.settled.add(name)
             elif not met[0]:
                 raise ConflictError(f"another document of this collection stands at {met[1]}")
-        except _REFUSALS as error:
+        except REFUSALS as error:
             self.tally.note([Entry("refused", record.where, name, name, str(error))])
-
-    def _put(self, document: Document) -> str:
-        present = self._stored(document["id"])
-        content = json.dumps(document).encode()
-        if present is None:
-            self.http.send("POST", "collections", params=self.asking, content=content)
-            return "created"
-        changed = self.http.send("PUT", _address(document["id"]), params=self.asking, content=content).json()
-        return "unchanged" if changed == present else "updated"
-
-    def _stored(self, name: str) -> Document | None:
-        try:
-            return self.http("GET", _address(name))
-        except NotFoundError:
-            return None
 
     def items(self, sources: Sources, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         """Sends items; what comes back is counted in the order in which they were read."""
@@ -172,46 +149,26 @@ class _Sender:
                 met = self.seen.meet(key_of(collection, name), _content(document), where)
                 if met is not None and not met[0]:
                     raise ConflictError(f"another item of this id stands at {met[1]}")
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 refused.append(Entry("refused", where, collection, name, str(error)))
                 continue
             if met is not None:
                 repeated += 1
                 continue
             groups.setdefault(collection, []).append(_Item(where, collection, name, text))
-            self._measure(collection, document)
-        self._make(groups)
-        return repeated, refused, groups
+            if self.options.create_collections:
+                self.collections.measure(collection, document)
+        return repeated, [*refused, *self._make(groups)], groups
 
-    def _measure(self, collection: str, document: Document) -> None:
-        if not self.options.create_collections or collection in self.settled:
-            return
-        try:
-            extent = Extent.of(document)
-            present = self.extents.get(collection)
-            self.extents[collection] = present | extent if present else extent
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return  # the service will say what is wrong with it
-
-    def _make(self, groups: dict[str, list[_Item]]) -> None:
-        """Makes collections that are not there."""
-        if not self.options.create_collections:
-            return
-        for name in sorted(groups.keys() & self.extents.keys() - self.settled):
-            present = self._stored(name)
-            if present is None:
-                self.tally.add(**{f"collections_{self._put(bare_collection(name, self.extents[name]))}": 1})
-            elif not is_bare({**present, "links": []}):
-                self.settled.add(name)
-                del self.extents[name]
-
-    def settle(self) -> None:
-        """States what the collections that were made from their items cover."""
-        for name, extent in sorted(self.extents.items()):
-            present = self._stored(name)
-            if present is not None:
-                stated = Extent.of_collection(present)
-                self._put(bare_collection(name, extent | stated if stated else extent))
+    def _make(self, groups: dict[str, list[_Item]]) -> list[Entry]:
+        """Makes collections that are not there; takes out the items of those that cannot be made."""
+        refused: list[Entry] = []
+        for name in sorted(groups):
+            try:
+                self.tally.add(collections_created=self.collections.make(name))
+            except REFUSALS as error:
+                refused += [item.refused(str(error)) for item in groups.pop(name)]
+        return refused
 
     def _send_groups(self, groups: dict[str, list[_Item]], stop: threading.Event) -> _Answer:
         answer = _Answer()
@@ -226,17 +183,23 @@ class _Sender:
         members = b",".join(json.dumps(item.id).encode() + b":" + item.text for item in items)
         body = b'{"method":"upsert","items":{' + members + b"}}"
         try:
-            address = f"{_address(collection)}/bulk_items"
-            told = self.http.send("POST", address, params=self.asking, content=body).json()
+            url = f"{address(collection)}/bulk_items"
+            told = self.http.send("POST", url, params=self.asking, content=body).json()
         except NotFoundError as error:
-            reason = f"{str(error).rstrip('.')}. Give its document too, or `--create-collections`."
+            remedy = "Give its document too, or `--create-collections`."
+            if self.options.create_collections:
+                remedy = "It was not made, for none of its items says where and when it is."
+            reason = f"{str(error).rstrip('.')}. {remedy}"
             return _Answer(entries=[item.refused(reason) for item in items])
-        except _REFUSALS as error:
+        except TimedOutError:
+            if len(items) == 1:
+                raise
+        except REFUSALS as error:
             if len(items) == 1:
                 return _Answer(entries=[items[0].refused(str(error))])
         else:
             return _Answer(told["created"], told["updated"], told["unchanged"], list(_entries(told, items)))
-        # Too much at once, or one of them spoils the whole: halves find out.
+        # Too much at once for the service, or for the time it has, or one of them spoils the whole: halves find out.
         middle = len(items) // 2
         answer = self._send(collection, items[:middle])
         answer.add(self._send(collection, items[middle:]))
@@ -283,7 +246,10 @@ def _parsed(text: bytes) -> Document:
 
 def _named(document: Document, member: str) -> str:
     name = document.get(member)
-    if isinstance(name, str) and name:
+    # Dots would lead to another address.
+    if isinstance(name, str) and name not in {"", ".", ".."}:
+        if _HALF.search(name):
+            raise BadRequestError(f"/{member}: holds half a character (a lone surrogate).")
         return name
     if member == "collection" and name is None:
         raise BadRequestError("/collection: the item names none; `--collection ID` says where such items go.")
@@ -292,7 +258,3 @@ def _named(document: Document, member: str) -> str:
 
 def _content(document: Document) -> bytes:
     return content_of(json.dumps(document, sort_keys=True).encode())
-
-
-def _address(collection: str) -> str:
-    return f"collections/{quote(collection, safe='')}"

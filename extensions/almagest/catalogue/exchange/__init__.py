@@ -6,7 +6,7 @@ document nor knows of a database.
 
 from almagest.catalogue.exchange.opening import open_source
 from almagest.catalogue.exchange.records import Document, Reading, Record, Source, Unreadable
-from almagest.catalogue.exchange.writing import FORMATS, Format, Writer, writer
+from almagest.catalogue.exchange.writing import FORMATS, Format, Writer, form_of, writer
 
 __all__ = [
     "FORMATS",
@@ -17,6 +17,7 @@ __all__ = [
     "Source",
     "Unreadable",
     "Writer",
+    "form_of",
     "open_source",
     "writer",
 ]

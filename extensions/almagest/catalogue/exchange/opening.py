@@ -11,13 +11,7 @@ from almagest.catalogue.exchange.records import Source
 from almagest.core.errors import NotFoundError
 
 
-def open_source(
-    location: str | Path,
-    *,
-    origin: str = "",
-    assets_base_url: str | None = None,
-    api_key: str | None = None,
-) -> Source:
+def open_source(location: str | Path, *, origin: str = "", assets_base_url: str | None = None) -> Source:
     """Opens documents wherever they are.
 
     A location is
@@ -36,7 +30,6 @@ def open_source(
         origin: public address of the catalogue that takes the items, for links between them.
         assets_base_url: where the folder of a static catalogue is served: hrefs of assets below it begin with this
             instead. Without it they become absolute `file://` addresses.
-        api_key: sent to a STAC API as a bearer token.
 
     Raises:
         NotFoundError: nothing is there.
@@ -48,7 +41,7 @@ def open_source(
     if text.startswith(("http://", "https://")):
         from almagest.catalogue.exchange.remote import open_url
 
-        return open_url(text, origin=origin, assets_base_url=assets_base_url, api_key=api_key)
+        return open_url(text, origin=origin, assets_base_url=assets_base_url)
     path = Path(url2pathname(urlsplit(text).path) if text.startswith("file://") else text).expanduser().resolve()
     if not path.exists():
         raise NotFoundError(f"There is no file or folder {path}.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from almagest.catalogue.exchange.patience import PASSING, Patience
 from almagest.catalogue.exchange.reading import UnavailableError, absolute
 from almagest.catalogue.exchange.records import Document, Reading, Record, Source, Unreadable, dump
 from almagest.catalogue.exchange.static import StaticSource
@@ -22,11 +23,11 @@ _PAGE = 500
 _TIMEOUT_S = 60
 
 
-def open_url(url: str, *, origin: str = "", assets_base_url: str | None = None, api_key: str | None = None) -> Source:
+def open_url(url: str, *, origin: str = "", assets_base_url: str | None = None) -> Source:
     """Opens what is at a URL; arguments and errors as for `open_source`."""
-    session = _Session(api_key)
     try:
-        document = session.get(url)
+        with _connected() as follow:
+            document = follow({"href": url})
     except UnavailableError as error:
         raise NotFoundError(f"{url} {error}") from None
     if not isinstance(document, dict):
@@ -34,11 +35,11 @@ def open_url(url: str, *, origin: str = "", assets_base_url: str | None = None, 
     links = _links(document, url)
     match document.get("type"):
         case "FeatureCollection" | "Feature":
-            return ApiSource(url, session, [url], [])
+            return ApiSource(url, [url], [])
         case "Collection" if items := links.get("items"):
-            return ApiSource(url, session, [_sized(items)], [url])
+            return ApiSource(url, [_sized(items)], [url])
         case "Catalog" if search := links.get("search"):
-            return ApiSource(url, session, [_sized(search)], [links.get("data") or url.rstrip("/") + "/collections"])
+            return ApiSource(url, [_sized(search)], [links.get("data") or url.rstrip("/") + "/collections"])
         case "Catalog" | "Collection":
             return StaticSource(url, origin=origin, assets_base_url=assets_base_url)
     raise BadRequestError(f"{url} is neither a STAC API nor a static catalogue.")
@@ -49,9 +50,8 @@ class ApiSource:
 
     repeatable = False
 
-    def __init__(self, name: str, session: _Session, items: list[str], collections: list[str]) -> None:
+    def __init__(self, name: str, items: list[str], collections: list[str]) -> None:
         self.name = name
-        self._session = session
         self._items = items
         self._collections = collections
         self._matched: int | None = None
@@ -89,7 +89,7 @@ class ApiSource:
     def _pages(self, url: str) -> Iterator[tuple[str, Document] | Unreadable]:
         number = 0
         request: dict[str, Any] | None = {"href": url}
-        with self._session.connected() as follow:
+        with _connected() as follow:
             while request:
                 number += 1
                 where = f"page {number} of {url}"
@@ -105,44 +105,34 @@ class ApiSource:
                 request = _next(document, request)
 
 
-class _Session:
-    """Asks an API, with a key if there is one. The key goes to no other host."""
+@contextlib.contextmanager
+def _connected() -> Iterator[Callable[[dict[str, Any]], Any]]:
+    """What follows links over connections that are kept meanwhile. It sends no key: what it reads is public."""
+    import httpx
 
-    def __init__(self, api_key: str | None) -> None:
-        self._key = api_key
-        self._host: str | None = None
+    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
+        yield functools.partial(_follow, client)
 
-    def get(self, url: str) -> Any:
-        """The document at a URL."""
-        with self.connected() as follow:
-            return follow({"href": url})
 
-    @contextlib.contextmanager
-    def connected(self) -> Iterator[Callable[[dict[str, Any]], Any]]:
-        """What follows links over connections that are kept meanwhile."""
-        import httpx
+def _follow(client: httpx.Client, link: dict[str, Any]) -> Any:
+    """The document that a link leads to, in the way it says: by GET, or by POST with a body."""
+    import httpx
 
-        with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
-            yield functools.partial(self._follow, client)
-
-    def _follow(self, client: httpx.Client, link: dict[str, Any]) -> Any:
-        """The document that a link leads to, in the way it says: by GET, or by POST with a body."""
-        import httpx
-
-        url = link["href"]
-        self._host = self._host or urlsplit(url).netloc
-        headers = {str(name): str(value) for name, value in (link.get("headers") or {}).items()}
-        if self._key and urlsplit(url).netloc == self._host:
-            headers["Authorization"] = f"Bearer {self._key}"
-        method = str(link.get("method") or "GET").upper()
-        try:
-            response = client.request(method, url, headers=headers, json=link.get("body") if method == "POST" else None)
-            response.raise_for_status()
-            return json.loads(response.content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UnavailableError(f"cannot be read: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise UnavailableError(f"is not JSON: {error}") from None
+    headers = {str(name): str(value) for name, value in (link.get("headers") or {}).items()}
+    method = str(link.get("method") or "GET").upper()
+    body = link.get("body") if method == "POST" else None
+    patience = Patience()
+    try:
+        response = client.request(method, link["href"], headers=headers, json=body)
+        while response.status_code in PASSING and (pause := patience.pause(response)):
+            time.sleep(pause)
+            response = client.request(method, link["href"], headers=headers, json=body)
+        response.raise_for_status()
+        return json.loads(response.content)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UnavailableError(f"cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UnavailableError(f"is not JSON: {error}") from None
 
 
 def _held(document: Document, key: str) -> list[Any]:
