@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ from typing import Any
 import pytest
 
 from almagest.catalogue import database
+from almagest.catalogue.ingest.batches import PART
 from almagest.core.settings import Settings
 from bench import catalogue
 from support.cluster import Cluster
-from support.ingests import command, environment, put, workers_of
+from support.ingests import a_seed, command, environment, kill, noted, put, wait_for
 from support.memory import highest
 
 pytestmark = pytest.mark.soak
 
-COUNT, BATCH = 100_000, 2_000
+COUNT, BATCH = 100_000, PART  # as it is unless somebody says otherwise
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(cluster: Cluster, source: Path) -> Iterator[Settings]:
     with cluster.clone("template_almagest") as name:
         settings = cluster.settings(name)
-        assert put(settings, source, batch_size=BATCH, workers=2).totals.created == COUNT
+        assert put(settings, source, workers=2).totals.created == COUNT
         yield settings
 
 
@@ -50,33 +50,20 @@ def digest(settings: Settings) -> Any:
         ).fetchone()
 
 
-def noted(settings: Settings) -> int:
-    with database.connect(settings, "almagest_writer") as connection:
-        row = connection.execute("SELECT count(*) FROM ingest_batch").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def begin(settings: Settings, source: Path, *more: str) -> subprocess.Popen[str]:
-    arguments = command(source, "--batch-size", str(BATCH), "--workers", "2", "--json", *more)
+def begin(settings: Settings, source: Path) -> subprocess.Popen[str]:
+    arguments = command(source, "--workers", "2", "--json")
     pipe = subprocess.PIPE
     return subprocess.Popen(arguments, env=environment(settings), stdout=pipe, stderr=pipe, text=True)
 
 
 def test_killed_at_random_moments_until_it_is_done(settings: Settings, undisturbed: Settings, source: Path) -> None:
-    chance = random.Random()
+    chance = random.Random(a_seed())
     kills = 0
-    while noted(settings) < 0.8 * COUNT / BATCH:
+    while (inside := noted(settings)) < 0.8 * COUNT / BATCH:
         running = begin(settings, source)
-        time.sleep(chance.uniform(2, 25))
-        workers = list(workers_of(running.pid))
-        running.kill()
-        running.communicate()
+        wait_for(settings, inside + chance.randint(1, 8), running)
+        kill(running)
         kills += 1
-        until = time.monotonic() + 30
-        while any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
-            assert time.monotonic() < until, "a worker did not notice that its parent is gone"
-            time.sleep(0.05)
     missing = COUNT // BATCH - noted(settings)
     last = begin(settings, source)
     out, err = last.communicate()
@@ -94,7 +81,7 @@ def test_memory_stays_flat(settings: Settings, tmp_path: Path) -> None:
     for count in (20_000, 200_000):
         file = tmp_path / f"{count}.ndjson"
         catalogue.write(file, count)
-        running = begin(settings, file, "--batch-size", "5000")
+        running = begin(settings, file)
         used.append(highest(running.pid))
         _, err = running.communicate()
         assert running.returncode == 0, err

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
 
 from almagest.catalogue import database
 from almagest.catalogue.exchange import writer
+from almagest.catalogue.ingest.collecting import Collections
+from almagest.catalogue.ingest.extents import around, bare_collection
+from almagest.catalogue.ingest.line import Access, Line
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.settings import Settings
@@ -146,10 +154,86 @@ def test_missing_collections_are_made_from_their_items(settings: Settings, tmp_p
     assert collections(settings)["across"] == collection("across")
 
 
-def test_nothing_is_put_into_the_canary_and_it_is_not_replaced(settings: Settings, tmp_path: Path) -> None:
+@pytest.fixture
+def line(settings: Settings) -> Iterator[Line]:
+    with contextlib.closing(Line(replace(Access.of(settings), patience_s=0.3), proven=True)) as line:
+        yield line
+
+
+@pytest.fixture
+def made(line: Line) -> Collections:
+    """The collections as an ingest sees them that has met items of two, and has made these."""
+    found = Collections(line)
+    found.look()
+    assert found.cover({"scenes": around([item(3)]), "other": around([item(3)])}) == 2
+    return found
+
+
+def test_a_collection_that_two_ingests_make_covers_the_items_of_both(
+    settings: Settings, line: Line, made: Collections
+) -> None:
+    other = Collections(line)  # it looked before the first had made it
+    assert other.cover({"scenes": around([item(10)])}) == 0
+    other.settle()
+    made.settle()
+    assert collections(settings) == {
+        "scenes": bare_collection("scenes", around([item(3), item(10)])),
+        "other": bare_collection("other", around([item(3)])),
+    }
+
+
+def test_what_others_did_to_a_collection_meanwhile_stays(settings: Settings, made: Collections) -> None:
+    with database.connect(settings, "almagest_writer") as connection:
+        connection.execute("SELECT put_collection(%s::jsonb)", (json.dumps(collection()),))
+        connection.execute("SELECT delete_collection('other')")
+    made.settle()
+    assert collections(settings) == {"scenes": collection()}
+
+
+def test_an_ingest_leaves_collections_alone_that_it_has_no_items_of(
+    settings: Settings, line: Line, made: Collections
+) -> None:
+    bystander = Collections(line)
+    bystander.look()
+    made.cover({"scenes": around([item(10)])})
+    made.settle()
+    bystander.settle()
+    assert collections(settings)["scenes"] == bare_collection("scenes", around([item(3), item(10)]))
+
+
+def test_collections_that_other_tools_have_stored_do_not_stop_an_ingest(settings: Settings, tmp_path: Path) -> None:
+    with database.connect(settings, "postgres") as connection:
+        for number, extent in enumerate([None, {}, {"spatial": {"bbox": [[0, 0, 1, 1]]}}]):
+            document = {"type": "Collection", "id": f"strange{number}"} | ({"extent": extent} if extent else {})
+            connection.execute("SELECT pgstac.create_collection(%s::jsonb)", (json.dumps(document),))
+    report = put(settings, write(tmp_path / "all.ndjson", ITEMS), create_collections=True)
+    assert report.totals.created == 40
+
+
+def test_who_waits_for_a_collection_holds_nothing_that_others_wait_for(settings: Settings, line: Line) -> None:
+    """Else two who put the same one may wait for each other."""
+    advisory = (
+        "SELECT granted FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND a.application_name = 'almagest ingest' AND a.datname = current_database()"
+    )
+    with database.connect(settings, "postgres") as looking, ThreadPoolExecutor(1) as pool:
+        with database.connect(settings, "almagest_writer", autocommit=False) as other:
+            other.execute("SELECT lock_item('scenes', 'any')")
+            putting = pool.submit(Collections(line).put, collection())
+            while (False,) not in (locks := looking.execute(advisory).fetchall()):
+                assert not putting.done()
+        assert locks == [(False,)]
+        assert putting.result() == "created"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_is_put_into_the_canary_and_it_is_not_replaced(
+    settings: Settings, tmp_path: Path, *, dry_run: bool
+) -> None:
     source = write(tmp_path / "all.ndjson", [collection(CANARY), item(collection=CANARY)])
-    report = put(settings, source, create_collections=True)
+    report = put(settings, source, create_collections=True, dry_run=dry_run)
     assert (report.totals.refused, report.totals.created, report.totals.collections_created) == (2, 0, 0)
+    assert all("not anybody's to change" in reason for reason in report.reasons().values())
 
 
 def test_items_that_name_no_collection_go_where_one_says(settings: Settings, tmp_path: Path) -> None:
@@ -257,6 +341,18 @@ with psycopg.connect(host={host!r}, port={port}, dbname={name!r}, user="postgres
         )
         time.sleep(0.3)
 """
+
+
+def test_patience_begins_with_the_first_failure_however_long_the_work_took(line: Line) -> None:
+    tries: list[int] = []
+
+    def work(connection: psycopg.Connection) -> None:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            connection.execute("SELECT pg_sleep(0.4), pg_terminate_backend(pg_backend_pid())")
+
+    line.run(work)
+    assert len(tries) == 2
 
 
 def test_a_database_that_stays_away_ends_it_with_a_sentence(settings: Settings, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from almagest.catalogue import canary, database
+from almagest.core.settings import Settings
+
 COLLECTION: dict[str, Any] = {
     "type": "Collection",
     "stac_version": "1.1.0",
@@ -110,6 +113,30 @@ def test_deleting(scenes: httpx.Client) -> None:
     assert scenes.delete("/api/collections/scenes").status_code == 204
     assert scenes.get("/api/collections/scenes").status_code == 404
     assert scenes.delete("/api/collections/scenes").status_code == 404
+
+
+def test_the_canary_is_nobodys_to_change(api: httpx.Client, settings: Settings) -> None:
+    path = "/api/collections/almagest-canary"
+    planted = {**ITEM, "collection": "almagest-canary"}
+    writes: list[tuple[str, str, Any]] = [
+        ("POST", "/api/collections", {**COLLECTION, "id": "almagest-canary"}),
+        ("PUT", path, {**COLLECTION, "id": "almagest-canary"}),
+        ("PATCH", path, {"title": "T"}),
+        ("DELETE", path, None),
+        ("POST", f"{path}/items", planted),
+        ("POST", f"{path}/items", {"type": "FeatureCollection", "features": [planted]}),
+        ("POST", f"{path}/bulk_items", {"items": {"a": planted}, "method": "upsert"}),
+        ("PUT", f"{path}/items/canary", {**planted, "id": "canary"}),
+        ("PATCH", f"{path}/items/canary", {"properties": {"title": "T"}}),
+        ("DELETE", f"{path}/items/canary", None),
+    ]
+    with database.connect(settings, "postgres") as connection:
+        for _ in range(2):  # before it is there, and when it is
+            for method, address, body in writes:
+                answer = api.request(method, address, json=body)
+                assert answer.status_code == 409, (method, address, answer.text)
+                assert "not anybody's to change" in answer.json()["detail"]
+            assert canary.run(connection) == []
 
 
 def test_feature_collections_are_stored_whole_or_not_at_all(scenes: httpx.Client) -> None:

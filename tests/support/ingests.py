@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from almagest.catalogue import database, exporting
 from almagest.catalogue.acceptance import Rules
@@ -169,6 +173,52 @@ def versions(settings: Settings) -> dict[tuple[str, str], str]:
     with database.connect(settings, "postgres") as connection:
         rows = connection.execute("SELECT collection, id, xmin::text FROM pgstac.items").fetchall()
     return {(of, identifier): xmin for of, identifier, xmin in rows}
+
+
+def noted(settings: Settings) -> int:
+    """How many batches are noted of a run that is not finished."""
+    with database.connect(settings, "almagest_writer") as connection:
+        return _noted(connection)
+
+
+def _noted(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM ingest_batch").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def wait_for(settings: Settings, count: int, running: subprocess.Popen[str]) -> None:
+    """Waits until an ingest has noted so many batches."""
+    until = time.monotonic() + 120
+    with database.connect(settings, "almagest_writer") as connection:
+        while _noted(connection) < count:
+            assert running.poll() is None, "it has ended before"
+            assert time.monotonic() < until, "it does not go on"
+            time.sleep(0.005)
+
+
+def kill(running: subprocess.Popen[str]) -> None:
+    """Ends an ingest in a way that it does not notice; its workers do."""
+    workers = list(workers_of(running.pid))
+    running.kill()
+    running.communicate()
+    settled(running.pid, workers)
+
+
+def settled(parent: int, workers: list[int]) -> None:
+    """Waits until the workers have noticed that their parent is gone."""
+    until = time.monotonic() + 30
+    while left := [worker for worker in workers if Path(f"/proc/{worker}/cmdline").exists()]:
+        assert time.monotonic() < until, f"{left} did not notice that their parent is gone"
+        time.sleep(0.02)
+    assert not list(workers_of(parent))
+
+
+def a_seed() -> int:
+    """Chance that is printed, so that what it has broken can be done again."""
+    seed = random.SystemRandom().randrange(1_000_000)
+    print(f"random.Random({seed})")
+    return seed
 
 
 def workers_of(parent: int) -> Iterator[int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
+import re
+import weakref
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from almagest.catalogue import storing
 from almagest.catalogue.acceptance import Rules, accept_collection
 from almagest.catalogue.exchange import Record, Unreadable, open_source
-from almagest.catalogue.ingest.batches import Batch, cut, digest
+from almagest.catalogue.ingest.batches import PART, WHOLE, Batch, cut, digest
 from almagest.catalogue.ingest.checking import Terms, check, judged
 from almagest.catalogue.ingest.extents import Extent, around, bare_collection, is_bare
 from almagest.catalogue.ingest.options import Sources
@@ -61,6 +66,31 @@ def test_a_source_that_is_not_long_is_one_batch(count: int, sizes: list[int]) ->
     assert [len(batch.data) for batch in batches] == sizes
 
 
+def test_no_more_is_read_ahead_than_a_batch_may_hold() -> None:
+    source = (Record(str(n), bytes(10)) for n in range(WHOLE))
+    first = next(cut(source, most=95))
+    assert len(first.data) == 10
+    assert next(source).where == "10"
+
+
+class _Watched(Record):
+    """One that can be seen to be let go of."""
+
+
+def test_what_was_handed_out_is_not_kept() -> None:
+    known = weakref.WeakSet[Record]()
+
+    def source() -> Iterator[Record]:
+        for n in range(WHOLE + 1):
+            record = _Watched(str(n), b"{}")
+            known.add(record)
+            yield record
+
+    batches = cut(source())
+    next(batches)
+    assert len(known) <= WHOLE + 1 - PART + 2  # the one at hand, and the last that was read
+
+
 def test_what_cannot_be_read_keeps_its_place() -> None:
     (batch,) = cut([Record("a", b"{}"), Unreadable("b", "it is torn"), Record("c", b"{}")])
     assert batch == Batch(0, ["a", "b", "c"], [b"{}", b"", b"{}"], [(1, "it is torn")])
@@ -80,6 +110,21 @@ def test_of_one_name_the_first_document_counts() -> None:
         assert seen.meet(key, content_of(b"1"), "x:3") == (True, "x:1")
         assert seen.meet(key, content_of(b"2"), "x:4") == (False, "x:1")
     assert key_of("a", "bc") != key_of("ab", "c")
+
+
+def test_names_that_do_not_fit_into_memory_go_to_a_file_that_nobody_finds() -> None:
+    with Seen() as seen:
+        for n in range(50):
+            seen.meet(key_of("scenes", str(n)), content_of(b""), "x" * 1_000_000)
+        assert sum(_sizes_without_a_name()) > 10_000_000
+        assert seen.meet(key_of("scenes", "0"), content_of(b""), "y") == (True, "x" * 1_000_000)
+
+
+def _sizes_without_a_name() -> Iterator[int]:
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one by which the folder is listed
+            if (found := file.stat()).st_nlink == 0:
+                yield found.st_size
 
 
 BOXES = st.tuples(st.floats(-180, 180), st.floats(-90, 0), st.floats(-180, 180), st.floats(0, 90)).map(list)
@@ -125,6 +170,24 @@ def test_a_bare_collection_is_valid_and_known_again_from_the_database() -> None:
     assert not is_bare(
         {**bare, "extent": {**bare["extent"], "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}}}
     )
+
+
+@pytest.mark.parametrize(
+    "extent",
+    [
+        None,
+        {},
+        {"spatial": {"bbox": []}, "temporal": {"interval": [["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]]}},
+        {"spatial": {"bbox": [[]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]]}},
+        {"spatial": {"bbox": [[None] * 4]}, "temporal": {"interval": [["2020-01-01T00:00:00Z"] * 2]}},
+        {"spatial": {"bbox": [[1, 2, 3, 4]]}},
+        {"spatial": {"bbox": [[1, 2, 3, 4]]}, "temporal": {"interval": []}},
+    ],
+)
+def test_a_collection_of_another_tool_may_lack_its_extent(extent: Any) -> None:
+    assert Extent.of_collection({"id": "scenes", "extent": extent}) is None
+    assert Extent.of_collection({"id": "scenes"}) is None
+    assert not is_bare({**bare_collection("scenes", around([item()])), "extent": extent})
 
 
 def test_a_batch_is_judged_item_by_item() -> None:
@@ -242,3 +305,9 @@ def test_what_a_line_cannot_reach_at_first_is_not_waited_for() -> None:
     with pytest.raises(DatabaseUnavailableError, match="port 1,"):
         Line(Access("127.0.0.1", 1, "x"), said.append).run(lambda connection: connection.execute("SELECT 1"))
     assert not said
+
+
+def test_python_and_sql_take_as_many_items_for_few() -> None:
+    """Else a transaction shares the lock of a collection, as the one counts, that it wants alone, as the other does."""
+    put_items = Path(storing.__file__).parent / "sql" / "writes" / "functions" / "10_items.sql"
+    assert re.findall(r"few CONSTANT int := (\d+);", put_items.read_text()) == [str(storing.FEW)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
 
 from almagest.catalogue.exchange import Record, Unreadable
 
@@ -48,24 +48,34 @@ def cut(records: Iterable[Record | Unreadable], size: int | None = None, most: i
 
     Args:
         records: what was read.
-        size: documents of one batch at most. Unless it is given, ``WHOLE`` of them or fewer are one batch, and more are
-            cut into smaller ones.
+        size: documents of one batch at most. Unless it is given, ``WHOLE`` of them or fewer are one batch, and more, or
+            more bytes, are cut into smaller ones.
         most: a batch that holds so many bytes ends there.
     """
     records = iter(records)
+    ahead: deque[Record | Unreadable] = deque()
     if size is None:
-        head, size = list(islice(records, WHOLE + 1)), WHOLE
-        if len(head) > WHOLE:
-            size = PART
-        records = chain(head, records)
+        size, held = WHOLE, 0
+        for record in records:
+            ahead.append(record)
+            held += len(record.data) if isinstance(record, Record) else 0
+            if len(ahead) > WHOLE or held >= most:
+                size = PART
+                break
     batch, held = Batch(0), 0
-    for record in records:
+    for record in _onward(ahead, records):
         held += batch.add(record)
         if len(batch.data) >= size or held >= most:
             yield batch
             batch, held = Batch(batch.number + 1), 0
     if batch.data:
         yield batch
+
+
+def _onward(ahead: deque[Record | Unreadable], records: Iterator[Record | Unreadable]) -> Iterator[Record | Unreadable]:
+    while ahead:
+        yield ahead.popleft()  # and nobody holds it any longer
+    yield from records
 
 
 def digest(data: Iterable[bytes], *context: str) -> bytes:

@@ -13,11 +13,11 @@ from almagest.catalogue import acceptance
 from almagest.catalogue.ingest.batches import digest
 from almagest.catalogue.ingest.extents import Extent, bare_collection
 from almagest.catalogue.ingest.seen import content_of, key_of
-from almagest.catalogue.reserved import CANARY
-from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError
+from almagest.catalogue.reserved import require_changeable
+from almagest.core.errors import BadRequestError, ConflictError, InvalidDocumentError, TooLargeError
 
 #: What a document can be refused for.
-Refusals = (BadRequestError, InvalidDocumentError, TooLargeError)
+Refusals = (BadRequestError, ConflictError, InvalidDocumentError, TooLargeError)
 
 
 class Finding(NamedTuple):
@@ -156,10 +156,12 @@ def _require_collection(collection: str, terms: Terms) -> None:
 
     Raises:
         BadRequestError: with the remedy.
+        ConflictError: it is nobody's to change.
     """
     if collection in terms.known:
         return
-    if not terms.create or collection == CANARY:
+    require_changeable(collection)
+    if not terms.create:
         raise BadRequestError(
             f"There is no collection {collection!r}: give its document too, or `--create-collections`."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -16,7 +17,7 @@ from almagest.catalogue.ingest.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import Entry, Tally
-from almagest.catalogue.reserved import CANARY
+from almagest.catalogue.reserved import CANARY, require_changeable
 from almagest.core import sqlstate
 from almagest.core.errors import AlmagestError, ConflictError
 
@@ -29,34 +30,27 @@ class Collections:
     """The collections of the catalogue, and of an ingest.
 
     Attributes:
-        line: to the database; None where nothing is stored.
+        line: to the database.
         known: ids of all that are there.
         settled: of those, the ones whose extent somebody has stated.
-        extents: of the others, what their items cover, as far as they were read.
+        covered: of the others, what the items of this ingest cover, as far as they were read.
     """
 
-    line: Line | None
+    line: Line
     known: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
-    extents: dict[str, Extent] = field(default_factory=dict)
+    covered: dict[str, Extent] = field(default_factory=dict)
 
     def look(self) -> None:
         """Finds out which ones are there."""
-        if self.line is None:
-            return
         documents = self.line.run(
             lambda connection: connection.execute(
                 "SELECT id, collection_document(id)::text FROM collection_ids() AS id WHERE id <> %s", (CANARY,)
             ).fetchall()
         )
         for identifier, text in documents:
-            document = orjson.loads(text)
             self.known.add(identifier)
-            if is_bare(document):
-                extent = Extent.of_collection(document)
-                assert extent is not None
-                self.extents[identifier] = extent
-            else:
+            if not is_bare(orjson.loads(text)):
                 self.settled.add(identifier)
 
     def take(
@@ -71,34 +65,27 @@ class Collections:
                 document = parsed(record.data)
                 identifier = named(document)[1]
                 accepted = acceptance.accept_collection(document, rules)
+                require_changeable(accepted.document["id"])
                 if _is_new(accepted.document, record.where, seen):
                     change = "created" if dry else self.put(accepted.document)
                     tally.add(**{f"collections_{change}": 1})
-                    self._state(accepted.document["id"])
-            except (*Refusals, ConflictError) as error:
+                    # Somebody has described it, so its extent is not ours to widen.
+                    self.known.add(accepted.document["id"])
+                    self.settled.add(accepted.document["id"])
+            except Refusals as error:
                 tally.note([Entry("refused", record.where, identifier, identifier, str(error))])
                 continue
             if accepted.remarks:
                 tally.note([Entry("mended", record.where, identifier, identifier, "; ".join(accepted.remarks))])
 
-    def _state(self, identifier: str) -> None:
-        """Somebody has described this collection, so its extent is not ours to widen."""
-        self.known.add(identifier)
-        self.settled.add(identifier)
-        self.extents.pop(identifier, None)
-
     def put(self, document: Document) -> Change:
         """Creates or replaces a collection.
 
         Raises:
-            ConflictError: it is not anybody's to change, or the database refuses it; says why.
+            ConflictError: the database refuses it; says why.
         """
-        if document["id"] == CANARY:
-            raise ConflictError(f"{CANARY} is not anybody's to change: outsiders are served only while it is there.")
-        if self.line is None:
-            return "created"
         try:
-            return self.line.run(lambda connection: _put(connection, document))
+            return self.line.run(partial(_put, document))
         except psycopg.Error as error:
             reason = refused_by_database(error)
             if reason is None:
@@ -107,19 +94,19 @@ class Collections:
 
     def cover(self, extents: dict[str, Extent]) -> int:
         """Makes the collections of items that come next, where they are not there; returns how many."""
-        new = extents.keys() - self.known
-        for identifier in sorted(extents):
-            present = self.extents.get(identifier)
-            self.extents[identifier] = present | extents[identifier] if present else extents[identifier]
-            if identifier in new:
-                self.put(bare_collection(identifier, self.extents[identifier]))
+        made = 0
+        for identifier, extent in sorted(extents.items()):
+            before = self.covered.get(identifier)
+            self.covered[identifier] = before | extent if before else extent
+            if identifier not in self.known:
+                made += self.line.run(partial(_make, bare_collection(identifier, extent)))
                 self.known.add(identifier)
-        return len(new)
+        return made
 
     def settle(self) -> None:
-        """States what the collections that were made from their items cover."""
-        for identifier, extent in sorted(self.extents.items()):
-            self.put(bare_collection(identifier, extent))
+        """Widens the collections that are made from their items by what came in now."""
+        for identifier, extent in sorted(self.covered.items()):
+            self.line.run(partial(_widen, identifier, extent))
 
 
 def _is_new(document: Document, where: str, seen: Seen) -> bool:
@@ -135,19 +122,32 @@ def _is_new(document: Document, where: str, seen: Seen) -> bool:
     return met is None
 
 
-def _put(connection: psycopg.Connection, document: Document) -> Change:
-    text = orjson.dumps(document).decode()
+def _put(document: Document, connection: psycopg.Connection) -> Change:
+    row = connection.execute("SELECT put_collection(%s::jsonb)", (orjson.dumps(document).decode(),)).fetchone()
+    assert row is not None
+    change: Change = row[0]
+    return change
+
+
+def _make(document: Document, connection: psycopg.Connection) -> bool:
+    """Whether a collection had to be made: another ingest may have made it, or somebody described it, meanwhile."""
+    try:
+        connection.execute("SELECT create_collection(%s::jsonb)", (orjson.dumps(document).decode(),))
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
+
+
+def _widen(identifier: str, extent: Extent, connection: psycopg.Connection) -> None:
     with connection.transaction():
-        connection.execute("SELECT lock_item(%s, '')", (document["id"],))
-        row = connection.execute("SELECT collection_document(%s)::text", (document["id"],)).fetchone()
-        present = orjson.loads(row[0]) if row and row[0] else None
-        if present == document:
-            return "unchanged"
-        if present is None:
-            connection.execute("SELECT create_collection(%s::jsonb)", (text,))
-            return "created"
-        connection.execute("SELECT replace_collection(%s::jsonb)", (text,))
-        return "updated"
+        connection.execute("SELECT lock_collection(%s)", (identifier,))
+        # As it is now: meanwhile others may have widened it, described it or deleted it.
+        row = connection.execute("SELECT collection_document(%s)::text", (identifier,)).fetchone()
+        document = orjson.loads(row[0]) if row and row[0] else None
+        present = Extent.of_collection(document) if document and is_bare(document) else None
+        if present:
+            text = orjson.dumps(bare_collection(identifier, present | extent)).decode()
+            connection.execute("SELECT replace_collection(%s::jsonb)", (text,))
 
 
 def refused_by_database(error: psycopg.Error | AlmagestError) -> str | None:

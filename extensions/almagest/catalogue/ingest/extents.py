@@ -36,10 +36,14 @@ class Extent:
 
     @classmethod
     def of_collection(cls, collection: Mapping[str, Any]) -> Extent | None:
-        """That which a collection states; None where it leaves an end open."""
-        box = collection["extent"]["spatial"]["bbox"][0]
-        start, end = collection["extent"]["temporal"]["interval"][0]
-        return cls(*_box(box), start, end) if start and end else None
+        """That which a collection states; None where it leaves an end open, or says less than it must."""
+        match collection.get("extent"):
+            # What other tools have stored need not be valid.
+            case {"spatial": {"bbox": [[*box], *_]}, "temporal": {"interval": [[str(start), str(end)], *_]}} if len(
+                box
+            ) in {4, 6} and all(isinstance(each, int | float) for each in box):
+                return cls(*_box(box), start, end)
+        return None
 
     def __or__(self, other: Extent) -> Extent:
         """Around both."""
@@ -83,10 +87,7 @@ def bare_collection(name: str, extent: Extent) -> Document:
 def is_bare(collection: Mapping[str, Any]) -> bool:
     """Whether a document says no more than :func:`bare_collection` does, so that its extent is ours to widen."""
     extent = Extent.of_collection(collection)
-    return extent is not None and bare_collection(collection["id"], extent) == {
-        **collection,
-        "extent": extent.as_json(),
-    }
+    return extent is not None and bare_collection(collection["id"], extent) == collection
 
 
 def _box(bbox: list[float]) -> tuple[float, float, float, float]:

@@ -104,13 +104,16 @@ class Line:
         Raises:
             DatabaseUnavailableError: the database did not come back in time, or was never there.
         """
-        since, pause = time.monotonic(), _FIRST_PAUSE_S
+        since: float | None = None
+        pause = _FIRST_PAUSE_S
         while True:
             try:
                 if self._connection is None or self._connection.closed:
                     self._connection = self._access.connect()
                 answer = work(self._connection)
             except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnavailableError) as error:
+                # Not from the start: work may well take longer than a database is waited for.
+                since = since or time.monotonic()
                 if _is_busy(error):
                     self._wait("others are changing the same collections", error, since, pause)
                 elif self._worked and is_away(error):

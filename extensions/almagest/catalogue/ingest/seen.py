@@ -1,11 +1,9 @@
-"""Which documents an ingest has met, in a temporary file: memory stays flat however many there are."""
+"""Which documents an ingest has met, on the disk: memory stays flat however many there are."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import tempfile
-from pathlib import Path
 from types import TracebackType
 
 #: Bytes that stand for a key or a document. Two of a billion are taken for one another once in 10^20 ingests.
@@ -26,11 +24,9 @@ class Seen:
     """Remembers the first document of each name and where it stood."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="almagest-ingest-")
-        # No journal, no syncing: nobody reads this file after a crash.
-        self._store = sqlite3.connect(Path(self._folder.name) / "seen.sqlite", isolation_level=None)
+        # What does not fit into the cache goes to a file without a name: whatever ends us, nothing of it stays.
+        self._store = sqlite3.connect("", isolation_level=None)
         self._store.execute("PRAGMA journal_mode = OFF")
-        self._store.execute("PRAGMA synchronous = OFF")
         self._store.execute("PRAGMA cache_size = -32768")
         self._store.execute("CREATE TABLE seen (key BLOB PRIMARY KEY, content BLOB, place TEXT) WITHOUT ROWID")
         self._store.execute("BEGIN")
@@ -50,4 +46,3 @@ class Seen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._store.close()
-        self._folder.cleanup()

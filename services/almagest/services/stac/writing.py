@@ -13,9 +13,9 @@ import orjson
 from almagest.catalogue import acceptance
 from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.hydration import base_item, join
-from almagest.catalogue.reserved import CANARY
+from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Mode, Outcome
-from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, NotFoundError, TooLargeError
+from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
 from almagest.services.stac.storing import Store
 from almagest.services.web.pool import Pool
@@ -124,6 +124,7 @@ class Writer:
 
     async def change_item(self, collection: str, item_id: str, change: Change, *, extensions: bool) -> Accepted:
         """Reads, changes and writes an item while no other of our writers can touch it."""
+        require_changeable(collection)
 
         async def work(connection: Any) -> Accepted:
             await connection.execute("SELECT lock_item($1, $2)", collection, item_id)
@@ -143,19 +144,21 @@ class Writer:
         Raises:
             NotFoundError: there is none of this id.
         """
+        require_changeable(collection)
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_item($1, $2)", collection, item_id)
 
     async def create_collection(self, document: Any, *, extensions: bool) -> Accepted:
         """Stores a new collection; errors as for an item."""
         accepted = self._accept_collection(document, extensions=extensions)
+        require_changeable(accepted.document["id"])
         async with self.pool.connection() as connection:
             await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
         return accepted
 
     async def replace_collection(self, collection_id: str, document: Any, *, extensions: bool) -> Accepted:
         """Replaces a collection; its items stay."""
-        _check_changeable(collection_id)
+        require_changeable(collection_id)
         accepted = self._accept_collection(document, collection_id, extensions=extensions)
         async with self.pool.connection() as connection:
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
@@ -163,7 +166,7 @@ class Writer:
 
     async def change_collection(self, collection_id: str, change: Change, *, extensions: bool) -> Accepted:
         """Reads, changes and writes a collection while no other of our writers can touch it."""
-        _check_changeable(collection_id)
+        require_changeable(collection_id)
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute("SELECT lock_collection($1)", collection_id)
             text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
@@ -176,7 +179,7 @@ class Writer:
 
     async def delete_collection(self, collection_id: str) -> None:
         """Deletes a collection and all its items."""
-        _check_changeable(collection_id)
+        require_changeable(collection_id)
         async with self.pool.connection() as connection:
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
@@ -198,17 +201,14 @@ class Writer:
             raise TooLargeError(f"{len(documents):,} items at once: send at most {MAX_ITEMS:,}, in several requests.")
 
     async def _put(self, collection: str, items: list[Document], mode: Mode) -> Outcome:
+        require_changeable(collection)
+
         async def work(connection: Any) -> Outcome:
             if not items and not await connection.fetchval("SELECT port_collection_exists($1)", collection):
                 raise NotFoundError(f"There is no collection {collection!r}: create it first.")
             return await self._store.put(connection, collection, items, mode)
 
         return await self._store.within(work)
-
-
-def _check_changeable(collection_id: str) -> None:
-    if collection_id == CANARY:
-        raise ConflictError(f"{CANARY} is not anybody's to change: outsiders are served only while it is there.")
 
 
 def _text(value: Any) -> str:
