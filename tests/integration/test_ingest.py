@@ -18,8 +18,8 @@ from psycopg import sql
 
 from almagest.catalogue import database
 from almagest.catalogue.exchange import writer
+from almagest.catalogue.extents import around, bare_collection
 from almagest.catalogue.ingest.collecting import Collections
-from almagest.catalogue.ingest.extents import around, bare_collection
 from almagest.catalogue.ingest.line import Access, Line
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import DatabaseUnavailableError

@@ -19,6 +19,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from almagest.catalogue.exchange import Reading, Record, Unreadable, open_source, reading, writer
+from almagest.catalogue.extents import around, bare_collection
 from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.errors import BadRequestError
 from support import data
@@ -329,6 +330,22 @@ def test_ids_may_be_anything(tmp_path_factory: pytest.TempPathFactory, ids: list
         == len(items) + len(set(next(zip(*items, strict=True)))) + 1
     )
     assert all(len(part.encode()) < 200 and part.isascii() for name in files for part in name.split("/"))
+
+
+def test_a_collection_that_nobody_described_is_what_ingest_makes_of_its_items(tmp_path: Path) -> None:
+    # So that ingest knows it again, and goes on to widen it.
+    times = ["2024-03-09T00:00:00Z", "2024-03-09T00:00:00.5Z", "2024-03-09T00:00:00.25Z"]
+    items = [item(str(n), properties={"datetime": time}) for n, time in enumerate(times)]
+    # The geometry may be null in STAC, and then there is no bbox; and nobody has checked what is written here.
+    odd = [item("o", properties={"datetime": "yesterday"}), item("p", bbox=None), item("q", bbox=[1])]
+    target = write(tmp_path / "out", *odd, *items, item("n", "nowhere", bbox=None))
+    found = {one["id"]: one for one in parsed(open_source(target).collections())}
+    assert found["c"] == bare_collection("c", around(items))
+    assert found["c"]["extent"]["temporal"]["interval"] == [[times[0], times[1]]]
+    assert found["nowhere"]["extent"]["temporal"]["interval"] == [[None, None]]
+    assert pystac.Catalog.from_file(str(target / "catalog.json")).get_child("nowhere") is not None
+    later = item("l", properties={"datetime": "2025-01-01T00:00:00Z"})
+    assert parsed(open_source(write(target, later)).collections())[0] == bare_collection("c", around([*items, later]))
 
 
 def test_a_catalogue_that_is_there_is_added_to(tmp_path: Path) -> None:

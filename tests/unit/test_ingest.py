@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from almagest.catalogue import storing
 from almagest.catalogue.acceptance import Rules, accept_collection
 from almagest.catalogue.exchange import Record, Unreadable, open_source
+from almagest.catalogue.extents import Extent, around, bare_collection, is_bare
 from almagest.catalogue.ingest.batches import PART, WHOLE, Batch, cut, digest
 from almagest.catalogue.ingest.checking import Terms, check, judged
-from almagest.catalogue.ingest.extents import Extent, around, bare_collection, is_bare
 from almagest.catalogue.ingest.options import Sources
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import SHOWN, Entry, Tally

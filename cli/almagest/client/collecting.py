@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from almagest.catalogue.ingest.extents import Extent, bare_collection, is_bare
+from almagest.catalogue.extents import Extent, bare_collection, is_bare
 from almagest.client.http import Http
 from almagest.client.measuring import measured
 from almagest.core.addresses import segment

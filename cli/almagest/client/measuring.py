@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from almagest.catalogue import mending
-from almagest.catalogue.ingest.extents import Extent
+from almagest.catalogue.extents import Extent
 
 #: A time as STAC spells it: others a collection would not be taken with.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,40})?(Z|\+00:00)", re.ASCII)

@@ -12,16 +12,17 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
-from almagest.catalogue.exchange.extents import Extent
 from almagest.catalogue.exchange.naming import day_folder, file_names
 from almagest.catalogue.exchange.records import Document, dump
 from almagest.catalogue.exchange.register import Register
 from almagest.catalogue.exchange.writing import beside
+from almagest.catalogue.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.errors import BadRequestError
 
@@ -76,7 +77,7 @@ class StacWriter:
         if collection:
             structure.append(_link("collection", holder))
         self._save(path, dump({**item, "links": [*structure, *links]}))
-        self._extents.setdefault(collection, Extent()).add(item)
+        self._cover(collection, item)
 
     def write_collection(self, collection: Document) -> None:
         """Adds a collection."""
@@ -112,8 +113,9 @@ class StacWriter:
                 folder = posixpath.dirname(path)
                 self._folders[collection["id"]] = folder
                 self._taken.add(folder.casefold())
-                self._collections[collection["id"]] = collection
                 self._take_over_items(collection["id"], collection, folder)
+                if not is_bare(collection):
+                    self._collections[collection["id"]] = collection
             elif rel(link) not in {"self", "root", "item"}:
                 kept.append(link)
         self._take_over_items("", self._root, "")
@@ -126,8 +128,15 @@ class StacWriter:
             if path and (self._target / path).is_file():
                 item = _loaded(self._target / path)
                 self._register.remember(collection, item["id"], path)
-                self._extents.setdefault(collection, Extent()).add(item)
+                self._cover(collection, item)
         document["links"] = [link for link in links if rel(link) not in INFERRED_LINKS - {"child"}]
+
+    def _cover(self, collection: str, item: Document) -> None:
+        """Takes note of where and when an item is, if it says so: nobody has judged it."""
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
+            extent = Extent.of(item)
+            # With itself, if it is the first: what cannot be compared would stand in the way of all others.
+            self._extents[collection] = self._extents.get(collection, extent) | extent
 
     def _local(self, link: Any, folder: str) -> str | None:
         """The path below the target that a link leads to, if it leads to one."""
@@ -168,7 +177,7 @@ class StacWriter:
 
     def _save_collections(self) -> None:
         for identifier, folder in self._folders.items():
-            document = self._collections.get(identifier) or self._extents[identifier].collection(identifier)
+            document = self._collections.get(identifier) or bare_collection(identifier, self._extents.get(identifier))
             links = [link for link in document.get("links") or () if rel(link) not in INFERRED_LINKS - {"child"}]
             structure = [_link("root", f"../{_CATALOG}"), _link("parent", f"../{_CATALOG}"), *links]
             items = (posixpath.relpath(path, folder) for path in self._register.paths(identifier))

@@ -14,7 +14,7 @@ Kind = Literal["item", "collection", "catalog"]
 SIGNS: dict[Kind, bytes] = {"collection": b'"Collection"', "catalog": b'"Catalog"'}
 #: A longer document is none: what holds it would not fit into memory many times over.
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-#: But one that leads to others has a link for each, and there may be millions.
+#: But one that leads to others has a link for each, and there may be millions: half a gigabyte of memory for each.
 MAX_HOLDER_BYTES = 1024 * 1024 * 1024
 
 

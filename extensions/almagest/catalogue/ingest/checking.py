@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from almagest.catalogue import acceptance
+from almagest.catalogue.extents import Extent, bare_collection
 from almagest.catalogue.ingest.batches import digest
-from almagest.catalogue.ingest.extents import Extent, bare_collection
 from almagest.catalogue.ingest.seen import content_of, key_of
 from almagest.catalogue.reserved import require_changeable
 from almagest.core.errors import BadRequestError, ConflictError, InvalidDocumentError, TooLargeError

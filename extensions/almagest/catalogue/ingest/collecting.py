@@ -12,8 +12,8 @@ import psycopg
 
 from almagest.catalogue import acceptance
 from almagest.catalogue.exchange import Record, Unreadable
+from almagest.catalogue.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.ingest.checking import Refusals, named, parsed
-from almagest.catalogue.ingest.extents import Extent, bare_collection, is_bare
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import Entry, Tally

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from almagest.catalogue.extents import Extent
 from almagest.catalogue.ingest.checking import Finding, Terms, Verdicts
-from almagest.catalogue.ingest.extents import Extent
 from almagest.catalogue.ingest.line import Access
 from almagest.core.errors import AlmagestError
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from almagest.catalogue.ingest.extents import around, bare_collection
+from almagest.catalogue.extents import around, bare_collection
 from almagest.catalogue.sample import Progress, Sample
 from almagest.catalogue.sample._rasters import Raster, describe, geometry
 from almagest.catalogue.sample._sources import SOURCES, File, Source, Thing

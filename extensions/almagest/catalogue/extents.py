@@ -9,6 +9,8 @@ from typing import Any
 
 Document = dict[str, Any]
 
+_ANYWHERE = {"spatial": {"bbox": [[-180.0, -90.0, 180.0, 90.0]]}, "temporal": {"interval": [[None, None]]}}
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -71,15 +73,15 @@ def around(items: Iterable[Mapping[str, Any]]) -> Extent:
     return found
 
 
-def bare_collection(name: str, extent: Extent) -> Document:
-    """The least that a collection must say."""
+def bare_collection(name: str, extent: Extent | None) -> Document:
+    """The least that a collection must say; without an extent its items may be anywhere."""
     return {
         "type": "Collection",
         "stac_version": "1.1.0",
         "id": name,
         "description": f"Items of {name}; no document of the collection came with them.",
         "license": "other",
-        "extent": extent.as_json(),
+        "extent": extent.as_json() if extent else _ANYWHERE,
         "links": [],
     }
 
