@@ -15,6 +15,7 @@ import pytest
 
 from almagest.catalogue import database, loading, migrate
 from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.rows import Base
 from almagest.catalogue.storing import Outcome, Store
 from almagest.core.errors import NotFoundError
 from almagest.core.settings import Settings
@@ -167,6 +168,17 @@ def test_there_is_no_item_without_its_collection(writer: psycopg.Connection) -> 
     writer.execute("SELECT delete_collection('scenes')")
     with pytest.raises(NotFoundError, match="Create it first"), writer.transaction():
         store.put(batch)
+
+
+def test_what_was_known_of_a_collection_that_is_gone_is_forgotten(writer: psycopg.Connection) -> None:
+    Store(writer).collections([collection()])
+    bases: dict[str, Base] = {}
+    batch = Store(writer, bases).prepare([item()])
+    assert bases.keys() == {"scenes"}
+    writer.execute("SELECT delete_collection('scenes')")
+    with pytest.raises(NotFoundError), writer.transaction():
+        Store(writer, bases).put(batch)
+    assert bases == {}
 
 
 @pytest.mark.parametrize("again", [False, True])

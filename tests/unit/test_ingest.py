@@ -26,6 +26,7 @@ from almagest.catalogue.ingest.checking import Terms, check, judged
 from almagest.catalogue.ingest.options import Sources
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import SHOWN, Entry, Tally
+from almagest.catalogue.rows import Base, RowMaker
 
 RULES = Rules("http://127.0.0.1:8080")
 
@@ -205,6 +206,16 @@ def test_a_batch_is_judged_item_by_item() -> None:
     assert "--collection ID" in refused[5]
     assert "--create-collections" in refused[6]
     assert [finding.id for finding in checked.findings] == [None, None, "late", "homeless", "foreign"]
+
+
+def test_rows_are_made_of_items_whose_collections_are_known_well_enough() -> None:
+    base = Base(1, 7, {"assets": {"red": {"title": "Red"}}})
+    data = [line(item("a", assets={"red": {"href": "red.tif", "title": "Red"}})), line(item("b", collection="new"))]
+    terms = Terms(RULES, create=True, known=frozenset({"scenes"}))
+    row, none = check(data, terms, {"scenes": base}).rows
+    assert row == RowMaker({"scenes": base}).row(json.loads(data[0]))
+    assert none is None
+    assert check(data, terms).rows == [None, None]
 
 
 def test_items_without_a_collection_go_where_one_says() -> None:

@@ -61,7 +61,14 @@ class Rules:
     extensions: bool = False
 
 
-def accept_item(document: Any, rules: Rules, *, collection: str | None = None, item_id: str | None = None) -> Accepted:
+def accept_item(
+    document: Any,
+    rules: Rules,
+    *,
+    collection: str | None = None,
+    item_id: str | None = None,
+    is_finite: bool = False,
+) -> Accepted:
     """An item as it will be stored.
 
     Args:
@@ -69,13 +76,14 @@ def accept_item(document: Any, rules: Rules, *, collection: str | None = None, i
         rules: what it is judged by.
         collection: where it goes; where nobody says, the item itself must.
         item_id: the id that it must have.
+        is_finite: whether all its numbers are known to be finite, as they are in what orjson has parsed.
 
     Raises:
         BadRequestError: it names another collection or id than it should.
         InvalidDocumentError: it is not valid STAC, or holds what cannot be stored.
         TooLargeError: it is larger than any document has reason to be.
     """
-    _check_values(document, "item")
+    _check_values(document, "item", is_finite=is_finite)
     remarks: tuple[str, ...] = ()
     item = document
     if isinstance(document, dict):
@@ -154,7 +162,7 @@ def _interval_violations(intervals: list[list[str | None]]) -> Iterator[Violatio
             yield Violation(where, f"ends, {end}, before it starts, {start}")
 
 
-def _check_values(document: Any, kind: str) -> None:
+def _check_values(document: Any, kind: str, *, is_finite: bool = False) -> None:
     """Refuses what no JSON text, no page of answers or no row of the database can hold.
 
     The text of the document tells nearly all of it at the speed of C; only where it raises a doubt is every value seen.
@@ -176,7 +184,7 @@ def _check_values(document: Any, kind: str) -> None:
         len(text) > MAX_STRING
         or b"\\u0000" in text
         or _MARKER_BYTES in text
-        or (b"null" in text and orjson.loads(text) != page)
+        or (not is_finite and b"null" in text and orjson.loads(text) != page)
     ):
         _refuse_values(document, kind)
 

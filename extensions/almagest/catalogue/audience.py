@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError
-from almagest.core.settings import Settings
+
+if TYPE_CHECKING:
+    from almagest.core.settings import Settings
 
 Visibility = Literal["public", "internal"]
 

@@ -7,7 +7,7 @@ import secrets as random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -15,7 +15,9 @@ from psycopg import sql
 from almagest.catalogue import audience, canary, migrate
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, StorageFullError
-from almagest.core.settings import Settings
+
+if TYPE_CHECKING:
+    from almagest.core.settings import Settings
 
 #: Login roles and what each session of theirs starts with.
 ROLES: dict[str, dict[str, str]] = {

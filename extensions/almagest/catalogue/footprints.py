@@ -17,6 +17,7 @@ from typing import Any
 
 from almagest.catalogue import meridians
 from almagest.catalogue.meridians import Position, Ring
+from almagest.catalogue.rows import ewkb
 
 Geometry = dict[str, Any]
 
@@ -121,21 +122,19 @@ def _mend_polygons(
 ) -> tuple[Geometry, tuple[str, ...]]:
     import shapely
 
-    parts: list[Any] = []
-    remarks: list[str] = []
-    for rings in polygons:
-        if any(map(meridians.is_beyond, rings)) or not all(
-            map(meridians.is_round, rings, [bbox, *repeat(None, len(rings) - 1)])
-        ):
-            parts.extend(_folded(rings, bbox, remarks))
-        else:
-            parts.append(_polygon(rings))
-    if not remarks:
-        shape = parts[0] if geometry["type"] == "Polygon" else shapely.MultiPolygon(parts)
+    if all(_is_as_written(rings, bbox) for rings in polygons):
+        shape = shapely.from_wkb(ewkb(geometry))  # sooner made of it than of lists
         if shape.is_valid:
             if not shape.area:
                 raise meridians.UnmendableError("encloses no area")
             return geometry, ()
+    parts: list[Any] = []
+    remarks: list[str] = []
+    for rings in polygons:
+        if _is_as_written(rings, bbox):
+            parts.append(_polygon(rings))
+        else:
+            parts.extend(_folded(rings, bbox, remarks))
     shape = shapely.MultiPolygon([part for piece in parts for part in _areas(piece)])
     if not shape.is_valid:
         shape = shapely.union_all([_valid(_rounded(part)) for part in parts], grid_size=_GRID)
@@ -144,6 +143,16 @@ def _mend_polygons(
     if not sum(piece.area for piece in pieces):
         raise meridians.UnmendableError("encloses no area")
     return _written(geometry, pieces), tuple(dict.fromkeys(remarks))
+
+
+def _is_as_written(rings: list[Ring], bbox: Sequence[float] | None) -> bool:
+    """Whether a polygon lies on the globe in the way that its numbers say."""
+    longitudes = [point[0] for ring in rings for point in ring]
+    west, east = min(longitudes), max(longitudes)
+    if west < -180 or east > 180:
+        return False
+    # Most lie on one half of the globe, where no step is a long one.
+    return east - west <= 180 or all(map(meridians.is_round, rings, [bbox, *repeat(None, len(rings) - 1)]))
 
 
 def _written(geometry: Geometry, pieces: list[Any]) -> Geometry:

@@ -140,14 +140,14 @@ def stripped(base: Document, item: Document) -> Document:
 
     What the base has and the item has not is marked, so that it is not put back.
     """
-    rest = {}
-    for key, value in item.items():
-        if key not in base:
-            rest[key] = value
-        elif not _is_same(base[key], value):
-            rest[key] = _rest(base[key], value)
-    if not base.keys() <= item.keys():
-        rest |= {key: DO_NOT_MERGE_MARKER for key in base if key not in item}
+    rest = item.copy()
+    for key, there in base.items():
+        if key not in item:
+            rest[key] = DO_NOT_MERGE_MARKER
+        elif there == (value := item[key]) and (type(value) is str or _written(there) == _written(value)):
+            del rest[key]
+        else:
+            rest[key] = _rest(there, value)
     return rest
 
 
@@ -160,17 +160,9 @@ def _rest(base: Any, value: Any) -> Any:
     return value
 
 
-def _is_same(base: Any, value: Any) -> bool:
-    """To Python 1, 1.0 and True are one; in a document they are not."""
-    if base != value or type(base) is not type(value):
-        return False
-    if type(value) is str:  # the most common, and done with
-        return True
-    if isinstance(value, dict):
-        return all(_is_same(base[key], here) for key, here in value.items())
-    if isinstance(value, list):
-        return all(_is_same(there, here) for there, here in zip(base, value, strict=True))
-    return True
+def _written(value: Any) -> bytes:
+    """As JSON: to Python 1, 1.0 and True are one; in a document they are not."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _geometry(document: Document) -> bytes:

@@ -67,9 +67,10 @@ class Store:
     locked while the items go in.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], bases: dict[str, Base] | None = None) -> None:
+        """`bases` of collections that another has left; they may have changed since."""
         self._connection = connection
-        self._bases: dict[str, Base] = {}
+        self._bases = {} if bases is None else bases
         #: Partitions that took items, for :meth:`refresh`.
         self.partitions: set[str] = set()
 
@@ -91,9 +92,15 @@ class Store:
             NotFoundError: there is no such collection.
         """
         batch = self._batch(documents)
-        for part in parts(batch.rows):
-            self._ensure(part)
+        self.make_room(batch.rows)
         return batch
+
+    def make_room(self, rows: Iterable[Row]) -> None:
+        """Makes partitions for rows where they are missing; outside a transaction."""
+        for part in parts(rows):
+            with self._connection.transaction():
+                (names,) = _one(self._connection.execute(_ENSURE, arguments(part)))
+            self.partitions.update(names)
 
     def put(self, documents: Iterable[Document] | Batch, *, mode: Mode = "upsert") -> Outcome:
         """Stores items, all or none, in the transaction of the caller. Of one id twice, the last counts.
@@ -115,9 +122,9 @@ class Store:
                 if not tries_left:
                     raise
                 # Another process narrowed what a partition takes, after this was prepared.
-                for part in parts(batch.rows):
-                    self._ensure(part)
+                self.make_room(batch.rows)
             except psycopg.errors.ForeignKeyViolation as error:
+                self._bases.clear()
                 raise NotFoundError(f"{error.diag.message_primary} Create it first.") from None
             except (
                 psycopg.errors.SerializationFailure,
@@ -153,11 +160,6 @@ class Store:
         with self._connection.transaction():
             found = self._connection.execute(_BASE, (collection,)).fetchone()
         return Base.of(collection, found)
-
-    def _ensure(self, part: list[Row]) -> None:
-        with self._connection.transaction():
-            (names,) = _one(self._connection.execute(_ENSURE, arguments(part)))
-        self.partitions.update(names)
 
     def _put(self, rows: Sequence[Row], mode: Mode) -> Outcome:
         outcome = Outcome()

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from almagest.core.errors import ConfigurationError, NotFoundError
-from almagest.core.settings import Settings
+
+if TYPE_CHECKING:
+    from almagest.core.settings import Settings
 
 _MAX_LENGTH = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

@@ -6,7 +6,6 @@ import codecs
 import gzip
 import io
 import json
-import mmap
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +44,7 @@ class Stream:
 
     def _all(self) -> Iterator[Reading]:
         try:
-            with self.path.open("rb") as raw:
+            with self.path.open("rb", _CHUNK) as raw:
                 self._raw = raw
                 magic = raw.read(2)
                 raw.seek(0)
@@ -70,10 +69,17 @@ class Stream:
 def _mentions(path: Path, sign: bytes) -> bool:
     """Whether a word is in a file, as far as that can be told without reading line by line."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            return text[:2] == _GZIP_MAGIC or text.find(sign) >= 0
-    except (OSError, ValueError):  # it cannot be mapped: a pipe, an empty file
+        # Not mapped: what was looked at would count as memory of ours.
+        with path.open("rb", 0) as file:
+            if not file.seekable() or (text := file.read(2)) == _GZIP_MAGIC:
+                return True
+            while chunk := file.read(_CHUNK):
+                text = text[-len(sign) :] + chunk
+                if sign in text:
+                    return True
+    except OSError:
         return True
+    return False
 
 
 def _stands_alone(line: bytes) -> bool:

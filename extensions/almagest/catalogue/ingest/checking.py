@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,8 @@ from almagest.catalogue.extents import Extent, bare_collection
 from almagest.catalogue.ingest.batches import digest
 from almagest.catalogue.ingest.seen import content_of, key_of
 from almagest.catalogue.reserved import require_changeable
-from almagest.core.errors import BadRequestError, ConflictError, InvalidDocumentError, TooLargeError
+from almagest.catalogue.rows import Base, Document, Row, RowMaker
+from almagest.core.errors import AlmagestError, BadRequestError, ConflictError, InvalidDocumentError, TooLargeError
 
 #: What a document can be refused for.
 Refusals = (BadRequestError, ConflictError, InvalidDocumentError, TooLargeError)
@@ -62,6 +63,7 @@ class Checked:
         positions: of the good ones, in the batch.
         names: collection and id of each good one.
         texts: each good one, as it will be stored.
+        rows: each good one as a row, while it is at hand; None where that has to wait for its collection.
         keys, contents: what stands for names and texts, one after the other.
         extents: of collections that are made from their items.
         findings: about the others, and what was mended.
@@ -71,27 +73,35 @@ class Checked:
     positions: list[int] = field(default_factory=list)
     names: list[tuple[str, str]] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
+    rows: list[Row | None] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
     extents: dict[str, Extent] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
-def check(data: Sequence[bytes], terms: Terms) -> Checked:
-    """Judges the documents of a batch; empty ones, which could not be read, are passed over."""
+def check(data: Sequence[bytes], terms: Terms, bases: Mapping[str, Base] | None = None) -> Checked:
+    """Judges the documents of a batch; empty ones, which could not be read, are passed over.
+
+    Args:
+        data: the documents as they came.
+        terms: how they are judged.
+        bases: of collections, as far as they are known: the items of these are made into rows.
+    """
     checked = Checked(digest(data, *terms.context()))
+    maker = RowMaker(bases or {})
     for position, text in enumerate(data):
         if text:
-            _check_one(checked, position, text, terms)
+            _check_one(checked, position, text, terms, maker)
     return checked
 
 
-def _check_one(checked: Checked, position: int, text: bytes, terms: Terms) -> None:
+def _check_one(checked: Checked, position: int, text: bytes, terms: Terms, maker: RowMaker) -> None:
     collection = identifier = None
     try:
         document = parsed(text)
         collection, identifier = named(document)
-        accepted = acceptance.accept_item(_at_home(document, terms), terms.rules)
+        accepted = acceptance.accept_item(_at_home(document, terms), terms.rules, is_finite=True)
         item, remarks = accepted.document, accepted.remarks
         collection = item["collection"]
         _require_collection(collection, terms)
@@ -107,12 +117,20 @@ def _check_one(checked: Checked, position: int, text: bytes, terms: Terms) -> No
     # In the order of its keys, which the database does not keep: equal documents have equal texts.
     ordered = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
     checked.texts.append(ordered)
+    checked.rows.append(_row(maker, item))
     checked.keys.append(key_of(collection, item["id"]))
     checked.contents.append(content_of(ordered))
     if terms.create and collection not in terms.settled:
         extent = Extent.of(item)
         present = checked.extents.get(collection)
         checked.extents[collection] = present | extent if present else extent
+
+
+def _row(maker: RowMaker, item: Document) -> Row | None:
+    try:
+        return maker.row(item)
+    except AlmagestError:
+        return None  # tried again where it is stored, which says why
 
 
 def parsed(text: bytes) -> Any:

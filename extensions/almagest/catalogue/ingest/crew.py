@@ -55,22 +55,28 @@ class Crew:
     """Starts workers, as they are needed, and listens to them.
 
     Leaving it ends them, and no transaction of theirs stays half done.
+
+    Attributes:
+        size: so many workers at most.
+        workers: those that have their orders.
     """
 
     size: int
-    orders: Orders
     workers: list[Worker] = field(default_factory=list)
+    _early: Worker | None = None
 
     def __enter__(self) -> Crew:
+        # What the first one imports takes as long as all that comes before the first batch.
+        self._early = _started()
         return self
 
-    def one_more(self) -> Worker | None:
+    def one_more(self, orders: Orders) -> Worker | None:
         """A new worker, as long as there are not enough of them: a small ingest needs no more than one."""
         if len(self.workers) >= self.size:
             return None
-        worker = _started()
+        worker, self._early = self._early or _started(), None
         self.workers.append(worker)
-        worker.send(self.orders)
+        worker.send(orders)
         return worker
 
     def heard(self, timeout: float | None) -> Iterator[tuple[Worker, Message]]:
@@ -93,6 +99,10 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._early is not None:
+            self._early.line.close()
+            self._early.process.kill()  # it has nothing to end
+            self._early.process.wait()
         for worker in self.workers:
             worker.line.close()  # they notice, and end after the transaction they are in
         until = time.monotonic() + GRACE_S

@@ -30,21 +30,22 @@ def ingest(sources: Sources, access: Access, rules: acceptance.Rules, options: O
     line = Line(access, tally.say)
     try:
         with translated(), Seen() as seen:
-            collections = Collections(line)
-            collections.look()
-            tally.show(None)
-            collections.take(sources.collections(), rules, seen, tally, dry=options.dry_run)
-            terms = Terms(
-                rules,
-                options.collection,
-                options.create_collections,
-                frozenset(collections.known),
-                frozenset(collections.settled),
-            )
-            run = None if options.dry_run else manifest.begin(line, sources.name, terms, fresh=options.fresh)
-            orders = Orders(terms, access, run.id) if run else Orders(terms, None, None)
-            with Crew(options.workers, orders) as crew:
-                engine = _Engine(sources, options, tally, seen, collections, crew, run.digests if run else frozenset())
+            with Crew(options.workers) as crew:
+                collections = Collections(line)
+                collections.look()
+                tally.show(None)
+                collections.take(sources.collections(), rules, seen, tally, dry=options.dry_run)
+                terms = Terms(
+                    rules,
+                    options.collection,
+                    options.create_collections,
+                    frozenset(collections.known),
+                    frozenset(collections.settled),
+                )
+                run = None if options.dry_run else manifest.begin(line, sources.name, terms, fresh=options.fresh)
+                orders = Orders(terms, access, run.id) if run else Orders(terms, None, None)
+                recorded = run.digests if run else frozenset()
+                engine = _Engine(sources, options, tally, seen, collections, crew, orders, recorded)
                 engine.work()
             if run is not None:
                 collections.settle()
@@ -61,6 +62,7 @@ class _Engine:
     seen: Seen
     collections: Collections
     crew: Crew
+    orders: Orders
     recorded: frozenset[bytes]
     #: Which batch each worker has.
     busy: dict[Worker, batches.Batch] = field(default_factory=dict)
@@ -90,7 +92,8 @@ class _Engine:
             self.tally.show(self.sources.fraction())
 
     def _free(self) -> Worker | None:
-        return next((worker for worker in self.crew.workers if worker not in self.busy), None) or self.crew.one_more()
+        idle = next((worker for worker in self.crew.workers if worker not in self.busy), None)
+        return idle or self.crew.one_more(self.orders)
 
     def _hand(self, worker: Worker, batch: batches.Batch) -> None:
         worker.send(batch.data)

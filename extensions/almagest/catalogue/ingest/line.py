@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
 from almagest.core import secrets
 from almagest.core.errors import DatabaseUnavailableError
-from almagest.core.settings import Settings
+
+if TYPE_CHECKING:
+    from almagest.core.settings import Settings
 
 T = TypeVar("T")
 

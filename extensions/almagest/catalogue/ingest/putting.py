@@ -13,12 +13,9 @@ from almagest.catalogue.ingest.checking import Checked, Finding
 from almagest.catalogue.ingest.collecting import refused_by_database
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.messages import Done, Verdict
-from almagest.catalogue.rows import Row
+from almagest.catalogue.rows import Base, Row
 from almagest.catalogue.storing import Batch, Outcome, Store
 from almagest.core.errors import AlmagestError
-
-#: Among so many documents, one by one, is looked for those that cannot be stored.
-_PORTION = 500
 
 #: Why an item is not stored, by its place.
 Refused = dict[int, str]
@@ -47,7 +44,9 @@ class _Documents(Sequence[dict[str, Any]]):
         return document
 
 
-def put_batch(line: Line, run: int, checked: Checked, verdict: Verdict, findings: list[Finding]) -> Done:
+def put_batch(
+    line: Line, run: int, checked: Checked, verdict: Verdict, findings: list[Finding], bases: dict[str, Base]
+) -> Done:
     """Stores what is good in a batch and was not met before.
 
     Args:
@@ -56,15 +55,17 @@ def put_batch(line: Line, run: int, checked: Checked, verdict: Verdict, findings
         checked: the batch.
         verdict: what of it was met before, and whether an earlier run has stored it.
         findings: what is known so far of those that stay out; taken over into the answer.
+        bases: of the collections that rows were made for; those that had to be asked for come in.
     """
     # By name, as all our writers go, so that none waits for another that waits for it.
     kept = sorted(set(range(len(checked.names))) - verdict.repeated.keys(), key=checked.names.__getitem__)
     names = [checked.names[n] for n in kept]
     texts = [checked.texts[n] for n in kept]
+    ready = [checked.rows[n] for n in kept]
 
     def work(connection: psycopg.Connection) -> tuple[Outcome | None, Refused, set[str]]:
-        store = Store(connection)
-        batch, places, refused = _prepared(store, texts)
+        store = Store(connection, bases)
+        batch, places, refused = _prepared(store, texts, ready)
         if verdict.recorded and manifest.are_present(connection, names):
             return None, {}, store.partitions
         with connection.transaction():
@@ -85,16 +86,19 @@ def put_batch(line: Line, run: int, checked: Checked, verdict: Verdict, findings
     )
 
 
-def _prepared(store: Store, texts: list[bytes]) -> tuple[Batch, list[int], Refused]:
-    """Rows of the documents, the place of each, and the documents that none can be made of."""
+def _prepared(store: Store, texts: list[bytes], ready: list[Row | None]) -> tuple[Batch, list[int], Refused]:
+    """Rows of the documents and room for them, the place of each, and the documents that none can be made of."""
     rows: list[Row] = []
     places: list[int] = []
     refused: Refused = {}
 
     def add(first: int, last: int) -> None:
+        made = [row for row in ready[first:last] if row]
         try:
-            rows.extend(store.prepare(_Documents(texts[first:last])).rows)
-            places.extend(range(first, last))
+            if len(made) == last - first:
+                store.make_room(made)
+            else:
+                made = [*store.prepare(_Documents(texts[first:last])).rows]
         except (AlmagestError, psycopg.Error) as error:
             reason = refused_by_database(error)
             if reason is None:
@@ -102,11 +106,16 @@ def _prepared(store: Store, texts: list[bytes]) -> tuple[Batch, list[int], Refus
             if last - first == 1:
                 refused[first] = reason
                 return
-            for each in range(first, last):
-                add(each, each + 1)
+            # Halves find out which.
+            middle = (first + last) // 2
+            add(first, middle)
+            add(middle, last)
+        else:
+            rows.extend(made)
+            places.extend(range(first, last))
 
-    for first in range(0, len(texts), _PORTION):
-        add(first, min(first + _PORTION, len(texts)))
+    if texts:
+        add(0, len(texts))
     documents: Any = _Documents([texts[place] for place in places])
     return Batch(documents, tuple(rows)), places, refused
 

@@ -15,6 +15,7 @@ from almagest.catalogue.database import translated
 from almagest.catalogue.ingest import checking
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.messages import Done, Failed, Inspected, Orders, Verdict, Waiting
+from almagest.catalogue.rows import Base
 from almagest.core.errors import AlmagestError
 
 
@@ -42,13 +43,14 @@ def _serve(parent: Connection) -> None:
         parent.send(Waiting(sentence))
 
     line = Line(orders.access, say, rest, proven=True) if orders.access else None
+    bases: dict[str, Base] = {}
     gc.freeze()  # what is loaded by now stays: a collection need not look at it
     while True:
-        parent.send(_one(parent, parent.recv(), orders, line))
+        parent.send(_one(parent, parent.recv(), orders, line, bases))
 
 
-def _one(parent: Connection, data: list[bytes], orders: Orders, line: Line | None) -> Done:
-    checked = checking.check(data, orders.terms)
+def _one(parent: Connection, data: list[bytes], orders: Orders, line: Line | None, bases: dict[str, Base]) -> Done:
+    checked = checking.check(data, orders.terms, bases)
     data.clear()
     parent.send(Inspected(checked.digest, checked.positions, checked.keys, checked.contents, checked.extents))
     verdict: Verdict = parent.recv()
@@ -57,7 +59,7 @@ def _one(parent: Connection, data: list[bytes], orders: Orders, line: Line | Non
         return Done(findings=tuple(findings))
     from almagest.catalogue.ingest import putting
 
-    return putting.put_batch(line, orders.run, checked, verdict, findings)
+    return putting.put_batch(line, orders.run, checked, verdict, findings, bases)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ BEGIN
             SELECT count(*) AS times,
                    bool_and(i.datetime = g.start_at AND i.end_datetime = g.end_at
                             AND i.geometry::bytea = g.shape::bytea
-                            AND almagest.port_is_same_item(collection_id, i.content, g.content)) AS is_same
+                            AND (i.content = g.content OR almagest.port_is_same_item(collection_id, i.content, g.content))) AS is_same
             FROM pgstac.items AS i
             WHERE i.collection = collection_id AND i.id = g.id
         ) AS s
