@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.types import Message
 
 from almagest.catalogue import database, exchange, loading
@@ -228,6 +229,22 @@ def test_a_file_is_let_go_where_the_client_left_before_its_first_byte(tmp_path: 
     anyio.run(FileAnswer(file, lambda: gone.append(True)), scope, left, send)
     assert file.closed
     assert gone == [True]
+
+
+def test_a_client_that_leaves_while_its_file_is_made_is_no_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever wanted could fill the logs with it."""
+    stored(settings)
+    monkeypatch.setattr(core, "_ROWS", 3)
+
+    async def left(_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(Request, "is_disconnected", left)
+    with stac_client(settings, "external") as outside:
+        assert outside.get("/external/search", headers=TABLE).status_code == 499
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_equal_catalogues_give_equal_files(settings: Settings, api: httpx.Client) -> None:

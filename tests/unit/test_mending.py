@@ -196,6 +196,13 @@ def test_a_missing_bbox_is_made_and_heights_of_one_that_is_there_are_kept() -> N
     assert deep["bbox"] == [170, -10, 5, -170, 10, 9]
 
 
+@pytest.mark.parametrize("bbox", [[10, 5, 20, 0], [10, 5, 0, 20, 0, 9]])
+def test_a_bbox_upside_down_is_computed_anew(bbox: list[float]) -> None:
+    """Who looks for rows by it would find none."""
+    mended, remarks = mending.mend_place({"geometry": polygon(box(10, 0, 20, 5)), "bbox": bbox})
+    assert (mended["bbox"][0], mended["bbox"][1], remarks) == (10, 0, (mending.BBOX_ANEW,))
+
+
 def test_a_bbox_the_wrong_way_round_is_computed_anew() -> None:
     item = {**SHAPES[0].item, "geometry": polygon(box(10, 0, 20, 5)), "bbox": [20, 0, 10, 5]}
     mended, remarks = mending.mend_place(item)

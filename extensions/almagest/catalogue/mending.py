@@ -127,7 +127,7 @@ def mend_place(document: Document) -> tuple[Document, tuple[str, ...]]:
         raise InvalidDocumentError([Violation("/geometry", str(error))], subject) from None
     if bbox is None:
         return {**document, "geometry": mended, "bbox": bounds(mended)}, (*remarks, BBOX_MADE)
-    if mended is geometry and -180 <= bbox[0] <= bbox[len(bbox) // 2] <= 180 and not _seems_round(bbox):
+    if mended is geometry and not _is_doubtful(bbox):
         return document, ()
     made = bounds(mended)
     if mended is geometry and _covers(bbox, made):
@@ -139,17 +139,24 @@ def mend_place(document: Document) -> tuple[Document, tuple[str, ...]]:
     return {**document, "geometry": mended, "bbox": made}, (*remarks, BBOX_ANEW)
 
 
-def _seems_round(bbox: Box) -> bool:
-    """Whether it goes from -180 to 180: around the globe, or around a geometry that is split there."""
-    return bbox[0] == -180 and bbox[len(bbox) // 2] == 180
+def _is_doubtful(bbox: Box) -> bool:
+    """Whether a bbox is none, goes across the antimeridian, or goes from -180 to 180: around the globe, or around a
+    geometry that is split there."""
+    west, south, east, north = _sides(bbox)
+    return not -180 <= west <= east <= 180 or south > north or (west == -180 and east == 180)
 
 
 def _covers(bbox: Box, made: Box) -> bool:
     """Whether a bbox lies across the antimeridian where the geometry does, and there only."""
-    west, east = bbox[0], bbox[len(bbox) // 2]
-    if max(abs(west), abs(east)) > 180:
+    west, south, east, north = _sides(bbox)
+    if max(abs(west), abs(east)) > 180 or south > north:
         return False
     return (west > east) == (made[0] > made[2])
+
+
+def _sides(bbox: Box) -> tuple[float, float, float, float]:
+    half = len(bbox) // 2
+    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
 
 
 def bounds(geometry: Mapping[str, Any]) -> Box:

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,6 +83,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, _validation)
     app.add_exception_handler(PydanticSerializationError, _unserializable)
     app.add_exception_handler(OverflowError, _overflow)
+    app.add_exception_handler(ClientDisconnect, _gone)
 
 
 async def _almagest(_: Request, error: Exception) -> Response:
@@ -129,6 +130,11 @@ async def _unserializable(_: Request, __: Exception) -> Response:
 async def _overflow(_: Request, __: Exception) -> Response:
     # Times a few hours beyond the year 1 or 9999, once they are put into UTC.
     return problem(400, "bad-request", "A number or a time in the request lies outside of what can be computed with.")
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # As nginx writes it into its log. Nobody reads it, and nothing went wrong here.
+    return Response(status_code=499)
 
 
 def _of_the_kind_meant(faults: Sequence[Any]) -> Sequence[Any]:
