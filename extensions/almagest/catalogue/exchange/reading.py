@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
@@ -46,7 +47,10 @@ def absolute(href: str, base: str) -> str:
     if has_scheme(href):
         return href
     if is_web(base):
-        return urljoin(base, href)
+        try:
+            return urljoin(base, href)
+        except ValueError:
+            return f"invalid:{href}"
     return os.path.normpath(os.path.join(os.path.dirname(base), href))  # noqa: PTH118, PTH120 (paths as text, by lakhs)
 
 
@@ -64,7 +68,11 @@ def read(href: str) -> bytes:
     try:
         if not path.exists() and "%" in href:
             path = Path(unquote(href))
-        _check_size(path.stat().st_size, href)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe, for one, might keep us for ever
+            raise UnavailableError("is no file")
+        if found.st_size > _limit(href):
+            raise UnavailableError(f"is larger than {_limit(href) // 2**20} MiB")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise UnavailableError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -73,22 +81,18 @@ def read(href: str) -> bytes:
 def _fetched(url: str) -> bytes:
     import httpx
 
-    data = bytearray()
+    from almagest.catalogue.exchange.answers import answered
+
     try:
-        with client().stream("GET", url) as response:
-            response.raise_for_status()
-            for part in response.iter_bytes():
-                data += part
-                _check_size(len(data), url)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        response = answered(client(), client().build_request("GET", url), limit=_limit(url))
+        response.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # half a surrogate pair in an address, for one
         raise UnavailableError(f"cannot be read: {error}") from None
-    return bytes(data)
+    return response.content
 
 
-def _check_size(size: int, href: str) -> None:
-    limit = MAX_HOLDER_BYTES if href.endswith(_HOLDERS) else MAX_DOCUMENT_BYTES
-    if size > limit:
-        raise UnavailableError(f"is larger than {limit // 2**20} MiB")
+def _limit(href: str) -> int:
+    return MAX_HOLDER_BYTES if href.endswith(_HOLDERS) else MAX_DOCUMENT_BYTES
 
 
 @functools.cache
