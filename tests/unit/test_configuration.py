@@ -14,7 +14,7 @@ from pydantic.v1.utils import deep_update
 from typer.testing import CliRunner
 
 from almagest.cli import template
-from almagest.cli.main import app
+from almagest.cli.commands import app
 from almagest.core import configuration
 from almagest.core.configuration import EOMATCH_SECTIONS, FINDER_KEYS, Configuration
 from almagest.core.errors import ConfigurationError
@@ -168,6 +168,11 @@ def test_an_empty_value_is_one_that_is_not_set(own: Path, file: Path) -> None:
         ("a: \x01", "is not YAML: unacceptable character"),
         ("a: !!python/object/apply:os.getcwd []", "this is not YAML: could not determine a constructor"),
         ("[" * 2_000, "is nested too deeply."),
+        ("a: &a [1]\nb: *a", "line 2: an alias stands here: write out what it means."),
+        ("a: &a [*a]", "line 1: an alias stands here"),
+        ("site: {port: &a [[1], *a]}", "line 1: an alias stands here"),
+        (f"site: {{port: {'x' * 5_000}}}", f"(it is '{'x' * 99}…)"),
+        (f"{'x' * 1_000}: 1", f"there is no section `{'x' * 100}`."),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_file_and_the_key(file: Path, text: str, sentence: str) -> None:
@@ -178,6 +183,7 @@ def test_a_mistake_is_one_sentence_with_the_file_and_the_key(file: Path, text: s
     assert message.startswith(str(file))
     assert sentence in message
     assert "\n" not in message
+    assert len(message) < 500
     assert "12345" not in message
 
 

@@ -13,6 +13,7 @@ import typer
 from almagest.catalogue.reserved import CANARY
 from almagest.cli import options, searching
 from almagest.cli.output import console
+from almagest.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from almagest.catalogue.exchange import Writer
@@ -78,6 +79,9 @@ def export(
     """
     from almagest.core.configuration import Configuration
 
+    options.require_address(output)
+    for named in collections or ():
+        options.require_text(named, "[COLLECTION]...")
     search = searching.body(
         start_time=start_time,
         end_time=end_time,
@@ -95,7 +99,7 @@ def export(
         from almagest.catalogue import filters
 
         search = {**search, "filter": filters.parse(text, "cql2-text"), "filter-lang": "cql2-json"}
-    with _reader(target) as reader:
+    with stoppable(searching.STOPPED), _reader(target) as reader:
         wanted = reader.ids(collections or ())
         with searching.counted() as count, files:
             for identifier in wanted:
@@ -145,11 +149,16 @@ class _Files:
     """One file for everything, or one for each collection."""
 
     def __init__(self, output: str, form: Format | None) -> None:
+        from almagest.catalogue.exchange.writing import is_stream
+
         self._folder = Path(output) if output.endswith("/") or Path(output).is_dir() else None
         self._output, self._form = output, form or "geoparquet"
         self._stack = contextlib.ExitStack()
         self._whole: Writer | None = None
         self._counts: dict[str, int] = {}
+        self._streams = output == "-" or is_stream(output)
+        self._names: dict[str, str] = {}
+        self._taken: set[str] = set()
         if self._folder is None:
             named = _form_of(output)
             if form and named != form:
@@ -186,7 +195,7 @@ class _Files:
 
     def conclude(self) -> None:
         """Says what there is now."""
-        say = console.print if self._output == "-" else print
+        say = console.print if self._streams else print
         if self._folder is not None:
             for identifier, count in self._counts.items():
                 say(f"{self._path(identifier)}: {count:,} items")
@@ -204,10 +213,14 @@ class _Files:
             yield writer
 
     def _path(self, identifier: str) -> Path:
-        from urllib.parse import quote
+        from almagest.catalogue.exchange.naming import file_names
 
         assert self._folder is not None, "asked for files in a folder alone"
-        return self._folder / f"{quote(identifier, safe=' ')}{_ENDINGS[self._form]}"
+        if identifier not in self._names:
+            name = next(name for name in file_names(identifier) if name.casefold() not in self._taken)
+            self._taken.add(name.casefold())
+            self._names[identifier] = name
+        return self._folder / f"{self._names[identifier]}{_ENDINGS[self._form]}"
 
 
 def _form_of(output: str) -> Format:

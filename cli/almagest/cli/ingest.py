@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from almagest.cli import options
-from almagest.cli.output import console
+from almagest.cli.stopping import stoppable
 from almagest.cli.watching import Watch
 from almagest.core.configuration import Configuration
 from almagest.core.errors import ConfigurationError
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from almagest.catalogue.ingest.options import Options, Sources
     from almagest.catalogue.ingest.tally import Tally
 
+_STOPPED = "What was stored stays: the same command goes on from there."
 EPILOG = "Example: almagest ingest items.ndjson.gz --create-collections --report refused.ndjson"
 
 
@@ -86,9 +86,12 @@ def ingest(
     configuration = Configuration.load(config)
     locations = [*(sources or ()), *([str(catalogue)] if catalogue else ())]
     locations = locations or _configured(configuration)
+    for location in (*locations, *filter(None, [assets_base_url])):
+        options.require_address(location)
+    options.require_text(collection or "", "--collection")
     asked = Options(collection, create_collections, batch_size, workers or default_workers(), dry_run, fresh)
     began = time.monotonic()
-    with _stoppable(), _opened(report) as file, Watch() as watch:
+    with stoppable(_STOPPED), _opened(report) as file, Watch() as watch:
         # Before the database is reached: root may read and write where the stack's user may not.
         target = options.target(
             configuration,
@@ -124,7 +127,10 @@ def _configured(configuration: Configuration) -> list[str]:
             "name at least one (or --catalogue, or matchup_catalogue.path in the configuration).",
             param_hint="'[SOURCE]...'",
         )
-    return [str(path)]
+    if not isinstance(path, str):
+        where = configuration.where("matchup_catalogue.path")
+        raise ConfigurationError(f"{where}: matchup_catalogue.path: must be text.")
+    return [path]
 
 
 def _sources(locations: list[str], origin: str, assets_base_url: str | None) -> Sources:
@@ -176,23 +182,3 @@ def _opened(report: Path | None) -> Iterator[IO[str] | None]:
         return
     with report.open("w", encoding="utf-8") as file:
         yield file
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the ingest between two batches; what is committed stays, and a sentence says so."""
-    received = signal.SIGINT
-
-    def stop(number: int, _: Any) -> NoReturn:
-        nonlocal received
-        received = signal.Signals(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print("Stopped. What was stored stays: the same command goes on from there.")
-        raise typer.Exit(128 + received) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from almagest.cli.output import console
 from almagest.core import secrets
 from almagest.core.configuration import Configuration
 from almagest.core.errors import ConfigurationError
-from almagest.core.settings import Settings
+from almagest.core.settings import Settings, brief
 
 ConfigFile = Annotated[
     Path | None,
@@ -34,6 +35,8 @@ KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="File with th
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")]
 
 _WRITER = "almagest_writer"
+_KEY = re.compile("[!-~]+")
+_PASSWORD = re.compile(r"\s*[a-z][a-z0-9+.-]*:/*[^/?#]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,37 @@ def api(
     client = configuration.client
     url = api_url or client.api_url or configuration.section("query").get("api_url")
     url = url or f"{session.look(configuration).site.origin}/api"
+    if isinstance(url, str):
+        require_address(url)
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"{url} is not the address of an API: it begins with http:// or https://.")
+        raise ConfigurationError(f"{brief(url)} is not the address of an API: it begins with http:// or https://.")
     if not key and not key_file and configuration.rank("client.key") >= configuration.rank("client.key_file"):
         key = client.key.get_secret_value() if client.key else None
-    return Api(url.rstrip("/"), key or _key_in(key_file or client.key_file))
+    key = key or _key_in(key_file or client.key_file)
+    if key and not _KEY.fullmatch(key):
+        # Not even a part of it: it may be the whole key, with a line break.
+        raise ConfigurationError("The key is none: a key is letters, digits and signs of ASCII, without a space.")
+    return Api(url.rstrip("/"), key)
+
+
+def require_address(location: str) -> None:
+    """Refuses what leads nowhere, and addresses with a password: what is said, logged or stored would show it.
+
+    Raises:
+        ConfigurationError: it is one of these.
+    """
+    if not location:
+        raise ConfigurationError("An empty name leads nowhere.")
+    if _PASSWORD.match(location):
+        raise ConfigurationError("An address with a password in it is not taken: a key goes into ALMAGEST_KEY.")
+
+
+def require_text(text: str, option: str) -> None:
+    """Refuses what a terminal of another encoding has made of a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("this is not text in UTF-8.", param_hint=f"'{option}'") from None
 
 
 def _key_in(file: Path | None) -> str | None:

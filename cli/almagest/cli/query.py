@@ -10,6 +10,7 @@ import typer
 from almagest.catalogue.exchange import Format
 from almagest.cli import options, searching
 from almagest.cli.output import console
+from almagest.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from almagest.client.copying import Tally
@@ -67,6 +68,7 @@ def query(
     from almagest.client.http import Http
     from almagest.core.configuration import Configuration
 
+    options.require_address(output)
     search = searching.body(
         collections=collections or (),
         ids=ids or (),
@@ -79,7 +81,7 @@ def query(
         sortby=sortby,
     )
     target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
-    with Http(target.url, target.key, say=searching.say) as ask:
+    with stoppable(searching.STOPPED), Http(target.url, target.key, say=searching.say) as ask:
         api = StacApi.open(ask, target.url)
         if verbose:
             console.print(f"searching {api.search_url}: {search}", markup=False, soft_wrap=True)
@@ -92,11 +94,13 @@ def query(
 
 
 def _conclude(tally: Tally, output: str) -> None:
+    from almagest.catalogue.exchange.writing import is_stream
+
     followed = f", {tally.followed:,} that they lead to" if tally.followed else ""
     sentence = f"{searching.counts(tally.found, tally.collections)}{followed}"
     if tally.lost:
         console.print(f"{tally.lost:,} links lead to items that are not in this catalogue: they stay as they are")
-    if output == "-":
+    if output == "-" or is_stream(output):
         console.print(sentence)
     else:
         print(f"{sentence}: {Path(output)}")

@@ -15,6 +15,9 @@ from typer.core import TyperCommand
 
 from almagest.cli.output import console
 
+STOPPED = "What was not complete is gone; nothing else was touched."
+_LEVELS = 100
+
 FilterLanguage = Literal["cql2-text", "cql2-json"]
 Bbox = tuple[float, float, float, float]
 
@@ -86,7 +89,14 @@ def body(
     if filter_expr:
         search["filter"] = filter_expr if filter_lang == "cql2-text" else _object(filter_expr, "--filter")
         search["filter-lang"] = filter_lang
-    return {name: value for name, value in search.items() if value}
+    found = {name: value for name, value in search.items() if value}
+    try:
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("a part of this search is not text in UTF-8.") from None
+    except ValueError:
+        raise typer.BadParameter("a part of this search is a number that is not finite.") from None
+    return found
 
 
 def _moment(text: str | None, option: str) -> datetime | None:
@@ -94,9 +104,9 @@ def _moment(text: str | None, option: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # of the years 1 and 9999, some hours are in other years where it is UTC
         raise typer.BadParameter(f"{text!r} is no time like 2024-05-31T12:00:00Z.", param_hint=f"'{option}'") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _printed(moment: datetime | None) -> str:
@@ -113,7 +123,7 @@ def _geometry(file: Path) -> dict[str, Any]:
         features = found.get("features")
         if not isinstance(features, list) or len(features) != 1:
             raise typer.BadParameter(f"{file} holds more or less than one feature.", param_hint="'--intersects'")
-        found = features[0]
+        found = features[0] if isinstance(features[0], dict) else {}
     geometry = found.get("geometry") if found.get("type") == "Feature" else found
     if not isinstance(geometry, dict) or not ("coordinates" in geometry or "geometries" in geometry):
         raise typer.BadParameter(f"{file} holds no geometry.", param_hint="'--intersects'")
@@ -123,11 +133,30 @@ def _geometry(file: Path) -> dict[str, Any]:
 def _object(text: str, option: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
+        if not isinstance(found, dict):
+            raise typer.BadParameter("this is no JSON object.", param_hint=f"'{option}'")
+        if _is_deep(found):
+            raise RecursionError
     except ValueError as error:
         raise typer.BadParameter(f"this is no JSON: {error}.", param_hint=f"'{option}'") from None
-    if not isinstance(found, dict):
-        raise typer.BadParameter("this is no JSON object.", param_hint=f"'{option}'")
+    except RecursionError:
+        raise typer.BadParameter("this is nested too deeply.", param_hint=f"'{option}'") from None
     return found
+
+
+def _is_deep(document: Any) -> bool:
+    """Whether a document has more levels than all that it goes through on its way take."""
+    level = [document]
+    for _ in range(_LEVELS):
+        level = [
+            below
+            for each in level
+            if isinstance(each, dict | list)
+            for below in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _sort_keys(text: str) -> Iterable[dict[str, str]]:

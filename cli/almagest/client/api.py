@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urljoin
 
+from almagest.client.http import joined, not_stac
 from almagest.core.addresses import segment
 from almagest.core.errors import ConfigurationError, NotFoundError
 
@@ -15,6 +16,8 @@ Document = dict[str, Any]
 
 _PAGE = 500
 _QUERYABLES = ("queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables")
+#: What members of a document are, where they are there at all.
+_KINDS = {"id": str, "collection": str, "geometry": dict, "properties": dict, "assets": dict, "links": list}
 #: Links that follow from where a document is served.
 _PLACES = frozenset({"self", "root", "parent", "collection", "item", "items", "child", *_QUERYABLES})
 
@@ -56,13 +59,14 @@ class StacApi:
         links = [link for link in _links(landing) if link.get("rel") == "search"]
         if not links:
             raise ConfigurationError(f"{url} is no STAC API that can be searched: it has no link to a search.")
-        root = next((link["href"] for link in _links(landing) if link.get("rel") == "self"), url)
+        base = f"{url.rstrip('/')}/"
+        root = next((link for link in _links(landing) if link.get("rel") == "self"), {"href": url})
         return cls(
             ask,
-            urljoin(f"{url.rstrip('/')}/", f"{root.rstrip('/')}/"),
-            urljoin(f"{url.rstrip('/')}/", links[0]["href"]),
+            joined(base, f"{_href(root, base).rstrip('/')}/"),
+            joined(base, _href(links[0], base)),
             any(str(link.get("method")).upper() == "POST" for link in links),
-            any("item-search#sort" in str(name) for name in landing.get("conformsTo") or ()),
+            "item-search#sort" in str(landing.get("conformsTo")),
         )
 
     def search(self, body: Mapping[str, Any], *, most: int | None = None) -> Iterator[Document]:
@@ -72,18 +76,11 @@ class StacApi:
             body: of a STAC item search; a filter in CQL2 text is one too.
             most: ends after so many items.
         """
-        request: Document | None = self._first({**body, "limit": min(_PAGE, most or _PAGE)})
-        count = 0
-        while request is not None:
-            page = self.ask(
-                request.get("method") or "GET", request["href"], params=request.get("params"), json=request.get("body")
-            )
-            for item in page.get("features") or ():
-                yield self._without_own_links(item)
-                count += 1
-                if count == most:
-                    return
-            request = _next(page, request)
+        first = self._first({**body, "limit": min(_PAGE, most or _PAGE)})
+        for count, item in enumerate(self._pages(first, "features"), 1):
+            yield self._without_own_links(item)
+            if count == most:
+                return
 
     def collection(self, identifier: str) -> Document | None:
         """A collection; None where the API does not say anything about it."""
@@ -91,15 +88,32 @@ class StacApi:
             found = self.ask("GET", f"{self.root}collections/{segment(identifier)}")
         except NotFoundError:
             return None
-        return self._without_own_links(found)
+        return self._without_own_links(_checked(found, self.root))
 
     def collections(self) -> Iterator[str]:
         """Ids of all collections."""
-        request: Document | None = {"href": f"{self.root}collections"}
-        while request is not None:
-            page = self.ask(request.get("method") or "GET", request["href"], json=request.get("body"))
-            yield from (str(collection["id"]) for collection in page.get("collections") or ())
-            request = _next(page, request)
+        first = {"method": "GET", "href": f"{self.root}collections"}
+        for collection in self._pages(first, "collections"):
+            yield collection["id"]
+
+    def _pages(self, request: Document, member: str) -> Iterator[Document]:
+        """Documents page by page, as long as there is anything new."""
+        known = set[bytes]()
+        following: Document | None = request
+        while following is not None:
+            request = following
+            page = self.ask(request["method"], request["href"], params=request.get("params"), json=request.get("body"))
+            documents = page.get(member) or []
+            if not isinstance(documents, list):
+                not_stac(request["href"], f"`{member}` is no list")
+            for document in documents:
+                yield _checked(document, request["href"])
+            following = _next(page, request)
+            names = sorted((document.get("collection") or "", document["id"]) for document in documents)
+            digest = hashlib.sha256(json.dumps(names).encode()).digest()
+            if following and digest in known:
+                not_stac(request["href"], "its pages come again and again")
+            known.add(digest)
 
     def _first(self, body: Document) -> Document:
         # Filters as text are for addresses alone; few servers take them in a body.
@@ -117,22 +131,45 @@ class StacApi:
         return {**document, "links": kept}
 
 
+def _checked(document: Any, where: str) -> Document:
+    """A document that is what it has to be for all that is done with it here. Whether it is good, others judge."""
+    if not isinstance(document, dict) or document.get("id") is None:
+        not_stac(where, "a document is no object, or has no id")
+    for name, kind in _KINDS.items():
+        if document.get(name) is not None and not isinstance(document[name], kind):
+            not_stac(where, f"`{name}` of a document is a {type(document[name]).__name__}")
+    if not all(isinstance(asset, dict) for asset in (document.get("assets") or {}).values()):
+        not_stac(where, "an asset is no object")
+    return document
+
+
 def _links(document: Document) -> list[Document]:
     links = document.get("links")
-    return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+    found = links if isinstance(links, list) else []
+    return [link for link in found if isinstance(link, dict) and isinstance(link.get("rel"), str)]
+
+
+def _href(link: Document, where: str) -> str:
+    href = link.get("href")
+    if not isinstance(href, str) or not href:
+        not_stac(where, f"its link `{link['rel']}` leads to no address")
+    return href
 
 
 def _next(page: Document, before: Document) -> Document | None:
     """The request for the page behind this one; None on the last, or where a server would go round in circles."""
-    link = next((link for link in _links(page) if link.get("rel") == "next" and link.get("href")), None)
+    link = next((link for link in _links(page) if link["rel"] == "next" and link.get("href")), None)
     if link is None or not (page.get("features") or page.get("collections")):
         return None
     body = link.get("body")
+    method = str(link.get("method") or "GET").upper()
+    if method not in {"GET", "POST"} or not isinstance(body, dict | None):
+        not_stac(before["href"], "its link to the next page is none to follow")
     if link.get("merge"):
         body = {**(before.get("body") or {}), **(body or {})}
     found = {
-        "method": str(link.get("method") or "GET").upper(),
-        "href": urljoin(before["href"], link["href"]),
+        "method": method,
+        "href": joined(before["href"], _href(link, before["href"])),
         "body": body,
     }
     return None if all(found[name] == before.get(name) for name in found) else found

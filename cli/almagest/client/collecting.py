@@ -45,7 +45,7 @@ class Collections:
                 pass  # made meanwhile: by others, or by an attempt whose answer was lost
             else:
                 return "created"
-        changed = self.http.send("PUT", address(document["id"]), params=self.asking, content=content).json()
+        changed = self.http("PUT", address(document["id"]), params=self.asking, content=content)
         return "unchanged" if changed == present else "updated"
 
     def _stored(self, name: str) -> Document | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -27,6 +28,17 @@ Document = dict[str, Any]
 
 #: A large batch takes a while on the other side.
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+#: Of one answer, unpacked.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+#: However much it is: a service that goes on longer does not mean to end.
+_ANSWER_S = 300.0
+#: One packing at a time: each can make a thousand times as much of what came.
+_PACKINGS = {"", "identity", "gzip", "deflate"}
+#: Half of a character beyond U+FFFF: JSON can escape it, UTF-8 cannot hold it.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+#: What another attempt changes nothing about.
+_LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
+_LONGEST_SENTENCE = 1000
 _MEANING: dict[int, type[AlmagestError]] = {
     kind.status: kind
     for kind in (BadRequestError, NotFoundError, ConflictError, TooLargeError, UnsupportedMediaTypeError)
@@ -49,6 +61,7 @@ class Http:
         patience_s: how long.
         rest: waits; what it raises ends the waiting.
         transport: how requests travel, where not over the network.
+        answer_s: how long an answer may take to come in.
     """
 
     def __init__(
@@ -60,12 +73,22 @@ class Http:
         patience_s: float = PATIENCE_S,
         rest: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
+        answer_s: float = _ANSWER_S,
     ) -> None:
         self._url, self._key, self._say = url, key, say
-        self._patience_s, self._rest = patience_s, rest
-        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, transport=transport)
+        self._patience_s, self._rest, self._answer_s = patience_s, rest, answer_s
+        packing = {"Accept-Encoding": "gzip, deflate"}
+        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, headers=packing, transport=transport)
 
-    def __call__(self, method: str, url: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Document:
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+    ) -> Document:
         """Sends a request; returns the JSON object that is answered.
 
         Args:
@@ -73,34 +96,44 @@ class Http:
             url: absolute, or below that of the API.
             params: what the address ends with.
             json: the body.
+            content: the body as it is sent.
 
         Raises:
             AlmagestError: the service refuses, or does not answer in time; the class says which.
         """
-        content = None if json is None else jsonlib.dumps(json).encode()
+        content = content if json is None else jsonlib.dumps(json).encode()
         response = self.send(method, url, params=params, content=content)
         try:
-            document = response.json()
+            document = jsonlib.loads(response.content)
+            if _HALF.search(response.content):
+                jsonlib.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            not_stac(response.url, "there is half a character in it (a lone surrogate)")
         except ValueError:
             document = None
+        except RecursionError:
+            not_stac(response.url, "it is nested too deeply")
         if not isinstance(document, dict):
-            raise AlmagestError(f"{response.url} does not answer with a JSON object: is it a STAC API?")
+            not_stac(response.url, "this is no JSON object")
         return document
 
     def send(
         self, method: str, url: str, *, params: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> httpx.Response:
         """Sends a request whose body, if there is one, is JSON; arguments and errors as for calling."""
-        absolute = urljoin(f"{self._url.rstrip('/')}/", url)
+        absolute = joined(f"{self._url.rstrip('/')}/", url)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key and self._is_ours(absolute) else {}
         headers |= {"Content-Type": "application/json"} if content is not None else {}
         patience = Patience(self._patience_s)
         while True:
             response: httpx.Response | None = None
             try:
-                response = self._client.request(method, absolute, params=params, content=content, headers=headers)
-            except httpx.InvalidURL as error:
-                raise AlmagestError(f"{absolute} is no address: {error}.") from None
+                request = self._client.build_request(method, absolute, params=params, content=content, headers=headers)
+                response = self._answer(request)
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise AlmagestError(f"{absolute!r} is no address: {error}.") from None
+            except _LASTING as error:
+                not_stac(absolute, _reason(error))
             except httpx.HTTPError as error:
                 trouble = f"{urlsplit(absolute).netloc} does not answer ({_reason(error)})"
                 too_long = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
@@ -116,6 +149,25 @@ class Http:
             self._say(f"{trouble}; trying again for {patience.left():.0f} s")
             self._rest(pause)
 
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        """A whole answer, as long as it is not larger and does not take longer than any answer would."""
+        until = time.monotonic() + self._answer_s
+        response = self._client.send(request, stream=True)
+        try:
+            if response.headers.get("Content-Encoding", "").strip().lower() not in _PACKINGS:
+                not_stac(response.url, "it is packed in a way that was not asked for")
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    not_stac(response.url, f"it answers with more than {MAX_ANSWER_BYTES >> 20} MiB")
+                if time.monotonic() > until:
+                    raise TimedOutError(f"{response.url} has not ended its answer after {self._answer_s:.0f} s.")
+        finally:
+            response.close()
+        kept = {name: response.headers[name] for name in ("Retry-After", "Content-Type") if name in response.headers}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(body), request=response.request)
+
     def _is_ours(self, url: str) -> bool:
         ours, theirs = urlsplit(self._url), urlsplit(url)
         return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
@@ -129,15 +181,37 @@ class Http:
         self._client.close()
 
 
+def joined(base: str, href: str) -> str:
+    """An address that stands in an answer.
+
+    Raises:
+        AlmagestError: it is none that can be asked.
+    """
+    try:
+        found = urljoin(base, href)
+        parts = urlsplit(found)
+    except ValueError:
+        not_stac(base, f"{href[:200]!r} is no address")
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
+        not_stac(base, f"an address of the scheme {parts.scheme[:20]!r}, or with a password, is not followed")
+    return found
+
+
+def not_stac(where: object, reason: str) -> NoReturn:
+    """Raises for an answer that no STAC API gives."""
+    raise AlmagestError(f"{where} does not answer like a STAC API: {reason}.")
+
+
 def refusal(response: httpx.Response) -> AlmagestError:
     """The error that an answer stands for, in the words of the service."""
     status = response.status_code
     try:
         said = response.json()
         detail = said.get("detail") or said.get("description") or said.get("message") or said.get("title")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         detail = None
-    sentence = detail if isinstance(detail, str) else f"{response.url} answers {status} {response.reason_phrase}"
+    said = detail if isinstance(detail, str) else f"{response.url} answers {status} {response.reason_phrase}"
+    sentence = said[:_LONGEST_SENTENCE]
     if status in {401, 403}:
         return UnauthorizedError(f"{sentence.rstrip('.')}. Name a key with --key-file or ALMAGEST_KEY.")
     return _MEANING.get(status, AlmagestError)(sentence)

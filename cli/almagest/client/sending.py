@@ -17,7 +17,7 @@ from almagest.catalogue.ingest.options import Options, Sources
 from almagest.catalogue.ingest.seen import Seen, content_of, key_of
 from almagest.catalogue.ingest.tally import Entry, Tally
 from almagest.client.collecting import REFUSALS, Collections, address
-from almagest.client.http import Http, TimedOutError
+from almagest.client.http import Http, TimedOutError, not_stac
 from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
 
 Document = dict[str, Any]
@@ -184,7 +184,7 @@ class _Sender:
         body = b'{"method":"upsert","items":{' + members + b"}}"
         try:
             url = f"{address(collection)}/bulk_items"
-            told = self.http.send("POST", url, params=self.asking, content=body).json()
+            told = self.http("POST", url, params=self.asking, content=body)
         except NotFoundError as error:
             remedy = "Give its document too, or `--create-collections`."
             if self.options.create_collections:
@@ -198,7 +198,11 @@ class _Sender:
             if len(items) == 1:
                 return _Answer(entries=[items[0].refused(str(error))])
         else:
-            return _Answer(told["created"], told["updated"], told["unchanged"], list(_entries(told, items)))
+            try:
+                counts = {name: int(told[name]) for name in ("created", "updated", "unchanged")}
+                return _Answer(**counts, entries=list(_entries(told, items)))
+            except (KeyError, TypeError, ValueError):
+                not_stac(url, "it does not say what became of the items")
         # Too much at once for the service, or for the time it has, or one of them spoils the whole: halves find out.
         middle = len(items) // 2
         answer = self._send(collection, items[:middle])
@@ -225,7 +229,7 @@ class _Sender:
 def _entries(told: Document, items: Sequence[_Item]) -> Iterator[Entry]:
     by_id = {item.id: item for item in items}
     for error in told["errors"]:
-        yield by_id[error["id"]].refused(error["msg"])
+        yield by_id[error["id"]].refused(str(error["msg"]))
     for mended in told["mended"]:
         item = by_id[mended["id"]]
         yield Entry("mended", item.where, item.collection, item.id, "; ".join(mended["remarks"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Any
 
 import orjson
 import psycopg
+from stac_pydantic.shared import validate_bbox
 
 from almagest.catalogue import database
 from almagest.catalogue.hydration import Document, base_item, join
 from almagest.catalogue.reserved import CANARY
-from almagest.core.errors import NotFoundError
+from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.settings import Settings
 
 _ROWS = 1000
@@ -61,8 +63,10 @@ class Snapshot:
             search: what else is asked of them: members of a STAC item search, CQL2 as JSON.
 
         Raises:
+            BadRequestError: it asks for a box that is none.
             ConfigurationError: the database refuses the search; says why.
         """
+        _require_box(search.get("bbox"))
         # By id alone within one collection: so every partition is read along its own index.
         body = {**search, "collections": [collection], "sortby": [{"field": "id", "direction": "asc"}]}
         asked = orjson.dumps(body).decode()
@@ -92,6 +96,16 @@ def snapshot(settings: Settings) -> Iterator[Snapshot]:
     with database.translated(), database.connect(settings, "almagest_reader", autocommit=False) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield Snapshot(connection)
+
+
+def _require_box(bbox: Any) -> None:
+    """Raises what the API says to a box that is none: the search core takes any, and finds the wrong items."""
+    try:
+        if bbox and not all(map(math.isfinite, bbox)):
+            raise ValueError("holds a number that is not finite")
+        validate_bbox(bbox)
+    except ValueError as error:
+        raise BadRequestError(f"bbox: {error}") from None
 
 
 def ordered(document: Document) -> Document:

@@ -221,14 +221,14 @@ def read(path: Path) -> dict[str, Any]:
             if name in SECTIONS:
                 _refuse_unknown(path, name, below or {})
         elif name not in FINDER_KEYS:
-            raise ConfigurationError(f"{path}: there is no section `{name}`.{_advice(name)}")
+            raise ConfigurationError(f"{path}: there is no section `{name!s:.100}`.{_advice(name)}")
     return values
 
 
 def _refuse_unknown(path: Path, section: str, below: Mapping[Any, Any]) -> None:
     for key in below:
         if key not in SECTIONS[section].model_fields and key not in _SHARED.get(section, ()):
-            raise ConfigurationError(f"{path}: there is no setting `{section}.{key}`.{_advice(key, section)}")
+            raise ConfigurationError(f"{path}: there is no setting `{section}.{key!s:.100}`.{_advice(key, section)}")
 
 
 def _advice(name: object, section: str = "") -> str:

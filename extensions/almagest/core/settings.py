@@ -341,9 +341,15 @@ def explain(error: ValidationError, places: Mapping[str, str] | None = None) -> 
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else "?"
         info = group.model_fields.get(name)
-        found = "" if info and "Secret" in str(info.annotation) else f" (it is {problem['input']!r})"
+        found = "" if info and "Secret" in str(info.annotation) else f" (it is {brief(problem['input'])})"
         told.append(f"{(places or {}).get(name) or variable(group, name)}: {problem['msg']}{found}")
     return "; ".join(told)
+
+
+def brief(value: object) -> str:
+    """A value as a sentence shows it, however long it is."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def variable(group: type[_Group], name: str) -> str:

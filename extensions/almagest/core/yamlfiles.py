@@ -39,6 +39,11 @@ def _parsed(path: Path, text: str, once: Container[str]) -> Any:
     try:
         document = yaml.safe_load(text)
         _refuse_twice(path, yaml.compose(text, Loader=yaml.SafeLoader), once)
+        for event in yaml.parse(text, yaml.SafeLoader):
+            # A few lines of them can mean gigabytes, or a mapping that holds itself.
+            if isinstance(event, yaml.AliasEvent):
+                where = f"{path}, line {event.start_mark.line + 1}" if event.start_mark else path
+                raise ConfigurationError(f"{where}: an alias stands here: write out what it means.")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else str(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import secrets
+import stat
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,18 @@ def form_of(target: str) -> Format:
     name = target.lower()
     if name == "-" or name.removesuffix(".gz").endswith((".ndjson", ".jsonl")):
         return "ndjson"
-    return "geoparquet" if name.endswith((".parquet", ".geoparquet")) else "stac"
+    if name.endswith((".parquet", ".geoparquet")):
+        return "geoparquet"
+    return "ndjson" if is_stream(target) else "stac"
+
+
+def is_stream(target: str | Path) -> bool:
+    """Whether a target is a device, a pipe or a socket, which takes what it is given and must never be replaced."""
+    try:
+        mode = Path(target).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 class Writer(Protocol):
@@ -49,7 +61,8 @@ def writer(form: Format, target: str | Path, *, identifier: str = "almagest", or
     Args:
         form: `stac` is a self-contained catalogue in a folder; if the folder holds one already, it is added to.
             `ndjson` is one document a line, gzipped if the name ends with `.gz`; `geoparquet` is stac-geoparquet.
-        target: the file or folder, which is replaced only when all is written; for `ndjson` also `-`, standard output.
+        target: the file or folder, which is replaced only when all is written, at the end of links if it is one; for
+            `ndjson` also `-`, standard output, or a device or pipe.
         identifier: the id of a new catalogue.
         origin: public address of the catalogue that the items come from: links between items below it are made
             relative in a `stac` catalogue that holds them; if empty, below any address.
@@ -57,9 +70,12 @@ def writer(form: Format, target: str | Path, *, identifier: str = "almagest", or
     Raises:
         BadRequestError: the format is none of these, or the target is something else that must not be overwritten.
     """
+    if form == "ndjson":
+        return LinesWriter(target)
+    if is_stream(target):
+        raise BadRequestError(f"{target} is a device or a pipe: it takes `ndjson` alone.")
+    target = os.path.realpath(target)
     match form:
-        case "ndjson":
-            return LinesWriter(target)
         case "geoparquet":
             from almagest.catalogue.exchange.geoparquet import ParquetWriter
 
@@ -75,11 +91,21 @@ class LinesWriter:
     """One document a line."""
 
     def __init__(self, target: str | Path) -> None:
-        self._target = None if str(target) == "-" else Path(target)
-        self._partial = partial(self._target) if self._target else None
-        self._raw: IO[bytes] = self._partial.open("wb") if self._partial else sys.stdout.buffer
+        self._target: Path | None = None
+        self._partial: Path | None = None
+        self._raw: IO[bytes]
+        if str(target) == "-":
+            if sys.stdout is None:
+                raise BadRequestError("Standard output is closed.")
+            self._raw = sys.stdout.buffer
+        elif is_stream(target):
+            self._raw = Path(target).open("wb")  # noqa: SIM115 (closed on leaving the context)
+        else:
+            self._target = Path(os.path.realpath(target))
+            self._partial = partial(self._target)
+            self._raw = self._partial.open("wb")
         self._out: IO[bytes] | gzip.GzipFile = self._raw
-        if self._target and self._target.name.endswith(".gz"):
+        if str(target).endswith(".gz"):
             # Neither name nor time in its header: the same documents give the same file. Level 6 is a third the time.
             self._out = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
 
@@ -99,6 +125,9 @@ class LinesWriter:
     ) -> None:
         if self._target is None or self._partial is None:
             self._out.flush()
+            if self._raw is not sys.stdout.buffer:
+                self._out.close()
+                self._raw.close()
             return
         try:
             if self._out is not self._raw:

@@ -67,7 +67,7 @@ class Collections:
                 accepted = acceptance.accept_collection(document, rules)
                 require_changeable(accepted.document["id"])
                 if _is_new(accepted.document, record.where, seen):
-                    change = "created" if dry else self.put(accepted.document)
+                    change = self.put(accepted.document, dry=dry)
                     tally.add(**{f"collections_{change}": 1})
                     # Somebody has described it, so its extent is not ours to widen.
                     self.known.add(accepted.document["id"])
@@ -78,14 +78,14 @@ class Collections:
             if accepted.remarks:
                 tally.note([Entry("mended", record.where, identifier, identifier, "; ".join(accepted.remarks))])
 
-    def put(self, document: Document) -> Change:
-        """Creates or replaces a collection.
+    def put(self, document: Document, *, dry: bool = False) -> Change:
+        """Creates or replaces a collection, or says which of it that would be.
 
         Raises:
             ConflictError: the database refuses it; says why.
         """
         try:
-            return self.line.run(partial(_put, document))
+            return self.line.run(partial(_would if dry else _put, document))
         except psycopg.Error as error:
             reason = refused_by_database(error)
             if reason is None:
@@ -127,6 +127,17 @@ def _put(document: Document, connection: psycopg.Connection) -> Change:
     assert row is not None
     change: Change = row[0]
     return change
+
+
+def _would(document: Document, connection: psycopg.Connection) -> Change:
+    """What putting it would do."""
+    row = connection.execute(
+        "SELECT document, document = %s::jsonb FROM collection_document(%s) AS document",
+        (orjson.dumps(document).decode(), document["id"]),
+    ).fetchone()
+    if row is None or row[0] is None:
+        return "created"
+    return "unchanged" if row[1] else "updated"
 
 
 def _make(document: Document, connection: psycopg.Connection) -> bool:

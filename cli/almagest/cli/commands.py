@@ -1,0 +1,30 @@
+"""Every group of commands is a module; they are put together here."""
+
+from __future__ import annotations
+
+import typer
+
+from almagest.cli import assets, audience, db, export, ingest, init, keys, query, sample, searching, settings, up
+
+app = typer.Typer(
+    name="almagest",
+    help="Almagest, a STAC-native catalogue: run it, look after it, use it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    # A traceback with the values of variables would print secrets.
+    pretty_exceptions_show_locals=False,
+)
+app.command(epilog="Example: almagest up --sample ../shared/data")(up.up)
+app.command(epilog="Example: almagest down")(up.down)
+app.command(epilog="Example: almagest status --json")(up.status)
+app.command(epilog="Example: almagest logs stac --follow")(up.logs)
+app.command(epilog="Example: ALMAGEST_PORT=9000 almagest settings")(settings.settings)
+app.command(epilog="Example: almagest init --from ~/.config/eomatch/user_config.yaml")(init.init)
+app.command(epilog=ingest.EPILOG)(ingest.ingest)
+app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
+app.command(epilog=export.EPILOG)(export.export)
+app.add_typer(assets.app, name="assets")
+app.add_typer(audience.app, name="audience")
+app.add_typer(db.app, name="db")
+app.add_typer(keys.app, name="keys")
+app.add_typer(sample.app, name="sample")

@@ -1,0 +1,169 @@
+"""The `almagest` command as a process among others: files, pipes and signals."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from almagest.catalogue import exchange
+from almagest.catalogue.exchange.writing import form_of
+from almagest.cli.main import main
+from almagest.cli.stopping import stoppable
+from almagest.core.errors import BadRequestError
+
+ITEM = {"type": "Feature", "id": "i", "collection": "c", "geometry": None, "properties": {}, "links": [], "assets": {}}
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> str:
+    monkeypatch.setattr(sys, "argv", ["almagest", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == code, told
+    assert "Traceback" not in told
+    return told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("init", "file/x"), 1, "file: File exists"),
+        (("init", "x" * 300), 1, "File name too long"),
+        (("init", "loop"), 1, "loop is there already"),
+        (("init", "/proc/nowhere/x"), 1, "/proc/nowhere: No such file"),
+        (("ingest", "file", "--report", "none/r.json"), 1, "none/r.json: No such file"),
+        (("ingest", "file", "--report", "."), 1, ".: Is a directory"),
+        (("ingest", ""), 1, "leads nowhere"),
+        (("ingest", "http://u:sekret@host"), 1, "ALMAGEST_KEY"),
+        (("ingest", "file", "--collection", "\udcff"), 2, "UTF-8"),
+        (("query", "-o", ""), 1, "leads nowhere"),
+        (("export", "-o", ""), 1, "leads nowhere"),
+        (("export", "\udcff", "-o", "x.ndjson"), 2, "UTF-8"),
+        (("export", "-o", "x" * 300), 1, "File name too long"),
+        (("export", "-o", "loop"), 1, "Too many levels"),
+        (("export", "-o", "x.ndjson", "--filter", "\udcff"), 2, "UTF-8"),
+        (("export", "-o", "x.ndjson", "--intersects", "deep"), 2, "nested too deeply"),
+        (("export", "-o", "x.ndjson", "--intersects", "deeper"), 2, "nested too deeply"),
+        (("export", "-o", "x.ndjson", "--intersects", "five"), 2, "no geometry"),
+        (("export", "-o", "x.ndjson", "--intersects", "nan"), 2, "not finite"),
+        (("export", "-o", "x.ndjson", "--start-time", "0001-01-01T00:00:00+14:00"), 2, "is no time like"),
+        (("--config", "x"), 2, "--config"),
+        (("ingest", "--config", "list"), 1, "matchup_catalogue.path: must be text"),
+    ],
+)
+def test_a_mistake_is_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
+    Path("file").write_text("{}")
+    Path("loop").symlink_to("loop")
+    Path("deep").write_text('{"type": "Point", "coordinates": ' + "[" * 300 + "]" * 300 + "}")
+    Path("deeper").write_text("[" * 100_000)
+    Path("five").write_text('{"type": "FeatureCollection", "features": [5]}')
+    Path("nan").write_text('{"type": "Point", "coordinates": [NaN, 1e999]}')
+    Path("list").write_text("matchup_catalogue: {path: [1, 2]}")
+    told = said(monkeypatch, capsys, *arguments, code=code)
+    assert sentence in told
+    assert "sekret" not in told
+    assert Path("loop").is_symlink()
+
+
+def lines(target: Path, form: exchange.Format = "ndjson") -> None:
+    with exchange.writer(form, target) as writer:
+        writer.write(ITEM)
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.ndjson.gz"])
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path, name: str) -> None:
+    pipe, read = tmp_path / name, list[bytes]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    assert form_of(str(pipe)) == "ndjson"
+    lines(pipe)
+    reader.join(10)
+    assert json.loads(gzip.decompress(read[0]) if name.endswith(".gz") else read[0]) == ITEM
+    assert pipe.is_fifo()
+    for form in ("geoparquet", "stac"):
+        with pytest.raises(BadRequestError, match="takes `ndjson` alone"):
+            lines(pipe, form)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "geoparquet", "stac"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_followed(tmp_path: Path, form: exchange.Format, is_there: bool) -> None:
+    link, target = tmp_path / "link", tmp_path / "below" / "target"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    if is_there:
+        lines(target, form)
+    lines(link, form)
+    assert link.is_symlink()
+    assert target.exists()
+    assert [each.name for each in target.parent.iterdir()] == ["target"]
+
+
+def almagest(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "almagest.cli.main", *arguments]
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.3])
+def test_an_interrupted_start_is_quiet(after_s: float) -> None:
+    """Before this, libraries are being loaded, which cannot be interrupted properly."""
+    # A child of a shell's background would ignore the signal.
+    started = subprocess.Popen(almagest("settings"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(after_s)
+    started.send_signal(signal.SIGINT)
+    told = started.communicate(timeout=60)[1]
+    assert started.returncode in {130, 0}
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
+    def write() -> None:
+        with stoppable("So."), exchange.writer("ndjson", tmp_path / "x.ndjson") as out:
+            out.write(ITEM)
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    with pytest.raises(typer.Exit) as ended:
+        write()
+    assert ended.value.exit_code == 128 + number
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_closed_output_is_a_sentence() -> None:
+    code = (
+        "import sys, almagest.cli.commands as c\n"
+        "from almagest.catalogue import exchange\n"
+        "from almagest.cli import main\n"
+        f"def write(**_):\n    with exchange.writer('ndjson', '-') as out: out.write({ITEM!r})\n"
+        "c.app = write\n"
+        "main.main()\n"
+    )
+    for closing, sentence in ((">&-", "Standard output is closed"), (">/dev/full", "No space left")):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-c", code],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
