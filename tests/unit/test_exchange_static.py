@@ -392,3 +392,38 @@ def test_nothing_else_is_overwritten_and_nothing_is_left_of_a_failure(tmp_path: 
     with pytest.raises(KeyError):
         write(tmp_path / "out", item("a"), {"collection": "c"})
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        ("catalog.json", "nope"),
+        ("catalog.json", "[1]"),
+        ("catalog.json", '{"id": "k", "links": 5}'),
+        ("c/collection.json", None),
+        ("c/collection.json", "{}"),
+        ("c/2024/3/9/a.json", "[" * 100_000),
+        ("c/2024/3/9/a.json", '{"id": ["a"]}'),
+    ],
+)
+def test_a_broken_catalogue_is_not_added_to(broken: str, text: str | None, tmp_path: Path) -> None:
+    target = write(tmp_path / "out", item("a"))
+    (target / broken).unlink()
+    if text is not None:
+        (target / broken).write_text(text)
+    with pytest.raises(BadRequestError, match="out"):
+        writer("stac", target)
+    assert [path.name for path in tmp_path.rglob("*partial*")] == []
+
+
+def test_addresses_that_are_none_and_names_that_are_no_text_stop_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    links = [link("item", href) for href in ("i.json", "\ud800.json", "http://[x", "http://x/\ud800", "../pipe")]
+    save(folder / "catalog.json", catalog(*links))
+    save(folder / "i.json", item("i", None, assets={"data": {"href": "a.tif"}}))
+    source = open_source(folder)
+    found = list(source.items())
+    assert parsed(found)[0]["assets"]["data"]["href"] == f"{tmp_path.as_uri()}/%FF/a.tif"
+    assert len(unreadable(found)) == 4
+    assert all(text.encode() for text in (source.name, *(reading.where for reading in found)))

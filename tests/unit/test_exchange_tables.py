@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,52 @@ def test_what_is_no_table_of_items_is_unreadable_and_nothing_is_left_of_a_failur
     with pytest.raises(RuntimeError):
         written(items(), tmp_path / "new.parquet")
     assert {path.name for path in tmp_path.iterdir()} == {"noise.parquet", "other.parquet"}
+
+
+#: Columns that say nothing of an item, by what is odd about them: rows of three items, of which the second is hit.
+ODD: dict[str, Any] = {
+    "thumb": [None, b"\xff\xd8hello", None],
+    "price": [None, Decimal("1.5"), None],
+    "took": [None, timedelta(1), None],
+    "geometry": [None, b"no WKB", None],
+    EXACT: [None, "5", None],
+    **{
+        f"{EXACT} {note[:30]}": [None, note, None]
+        for note in ('[[["a","b"],1]]', '[[["properties","zz"]]]', '[[[["x"]],1]]', "[" * 100_000)
+    },
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_row_that_says_what_json_cannot_is_unreadable_and_the_others_are_not(name: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    column = name.split(" ")[0]
+    pq.write_table(pa.table({"id": ["a", "b", "c"], column: ODD[name]}), tmp_path / "x.parquet")
+    first, second, third = open_source(tmp_path / "x.parquet").items()
+    assert [json.loads(one.data)["id"] for one in (first, third) if isinstance(one, Record)] == ["a", "c"]
+    assert isinstance(second, Unreadable)
+    assert second.where == "x.parquet (row 2)"
+    assert f"`{column}`" in second.reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "metadata", "kinds"),
+    [
+        ([("id", ["a"]), ("x", ["1"]), ("x", ["2"])], None, [Unreadable]),
+        ([("id", ["a"]), (EXACT, [5])], None, [Unreadable]),
+        ([("id", ["a"])], '{"times": {"datetime": 5}}', [Unreadable]),
+        ([("id", ["a"]), ("datetime", [datetime(2024, 1, 1)])], '{"times":{"datetime":["a","Z"]}}', [Unreadable]),  # noqa: DTZ001
+        ([("id", ["a"])], "[" * 100_000, [Record]),
+    ],
+)
+def test_a_table_that_was_made_to_do_harm_is_one_that_cannot_be_read(
+    columns: list[tuple[str, list[Any]]], metadata: str | None, kinds: list[type], tmp_path: Path
+) -> None:
+    import pyarrow as pa
+
+    table = pa.Table.from_arrays([pa.array(values) for _, values in columns], [name for name, _ in columns])
+    pq.write_table(table.replace_schema_metadata({"almagest": metadata} if metadata else None), tmp_path / "x.parquet")
+    source = open_source(tmp_path / "x.parquet")
+    assert list(source.collections()) == []
+    assert [type(reading) for reading in source.items()] == kinds

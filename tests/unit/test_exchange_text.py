@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +166,71 @@ def test_what_is_written_as_lines_is_read_back_and_is_there_only_when_complete(n
         broken_off()
     assert target.read_bytes() == before
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_name_that_is_no_text_breaks_off_its_object(tmp_path: Path) -> None:
+    (tmp_path / "k.json").write_text("{\n[1]:[2]}")
+    [found] = open_source(tmp_path / "k.json").items()
+    assert "Expecting a name" in found.reason  # type: ignore[union-attr]
+
+
+def test_names_of_files_are_text_whatever_bytes_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xff.ndjson")).write_text(lines(ITEMS[:1]))
+    source = open_source(folder)
+    assert source.name == f"{tmp_path}/\\udcfe"
+    assert [reading.where for reading in source.items()] == ["\\udcff.ndjson:1"]
+    assert parsed(source.items()) == ITEMS[:1]
+
+
+def test_what_of_a_folder_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.ndjson").write_text(lines(ITEMS[:1]))
+    (tmp_path / "dangling.json").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    os.mkfifo(tmp_path / "pipe.ndjson")
+    (tmp_path / "closed").mkdir()
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:  # root may look into every folder
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = list(open_source(tmp_path).items())
+    assert parsed(found) == ITEMS[:1]
+    assert [reading.where for reading in unreadable(found)] == ["dangling.json", "loop.json", "pipe.ndjson", "closed"]
+
+
+def test_a_location_that_leads_nowhere_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "loop1").symlink_to(tmp_path / "loop2")
+    (tmp_path / "loop2").symlink_to(tmp_path / "loop1")
+    for location in (tmp_path / "loop1", "a\0b", "~nobody-of-this-name/x"):
+        with pytest.raises(BadRequestError, match="cannot be read"):
+            open_source(location)
+    script = "from almagest.catalogue.exchange import open_source; open_source('-')"
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$0" -c "$1" <&-', sys.executable, script],
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr.endswith(b"BadRequestError: Standard input is closed.\n")
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_pipe_is_read_as_standard_input_is(is_named: bool, tmp_path: Path) -> None:
+    text = lines([*ITEMS, COLLECTION])
+    if is_named:
+        path = tmp_path / "p.ndjson"
+        os.mkfifo(path)
+        threading.Thread(target=path.write_text, args=[text]).start()
+    else:
+        back, front = os.pipe()
+        path = Path(f"/dev/fd/{back}")
+        with os.fdopen(front, "w") as pipe:
+            pipe.write(text)
+    source = open_source(path)
+    assert source.name == str(path)
+    assert parsed(source.collections()) == [COLLECTION]
+    assert parsed(source.items()) == ITEMS

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
-from almagest.catalogue.exchange.records import Kind, Reading, Record
+from almagest.catalogue.exchange.records import Kind, Reading, Record, Unreadable, printable
 from almagest.catalogue.exchange.streams import Stream
 from almagest.core.errors import BadRequestError
 
@@ -26,8 +28,31 @@ class _File(Protocol):
     def readings(self, wanted: Kind) -> Iterator[Reading]: ...
 
 
+class _Lost:
+    """Stands for a file that cannot be opened, or should not: a pipe might keep us for ever."""
+
+    size = 0
+
+    def __init__(self, shown: str, reason: str) -> None:
+        self.shown, self.reason = shown, reason
+
+    def position(self) -> int:
+        return 0
+
+    def readings(self, wanted: Kind) -> Iterator[Reading]:
+        if wanted == "item":
+            yield Unreadable(self.shown, self.reason)
+
+
 def _open(path: Path, shown: str) -> _File:
-    name = path.name.lower().removesuffix(".gz")
+    """A file; what it is follows from the name that is shown."""
+    shown = printable(shown)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return _Lost(shown, "is neither a file nor a folder")
+    except OSError as error:
+        return _Lost(shown, _why(error))
+    name = shown.lower().removesuffix(".gz")
     if name.endswith(_TABLE):
         from almagest.catalogue.exchange.parquet import Table
 
@@ -39,7 +64,7 @@ class _Files:
     """Files read one after the other."""
 
     def __init__(self, name: str, files: list[_File]) -> None:
-        self.name = name
+        self.name = printable(name)
         self._files = files
         self._total = sum(file.size for file in files)
         self._done = 0
@@ -82,27 +107,52 @@ class FolderSource(_Files):
 
     def __init__(self, folder: Path) -> None:
         """Fails with BadRequestError if there are none."""
-        paths = sorted(
-            path for path in folder.rglob("*") if _holds_documents(path.relative_to(folder)) and path.is_file()
-        )
-        if not paths:
+        lost: list[_File] = []
+        files = [_open(path, str(path.relative_to(folder))) for path in sorted(_found(folder, lost))]
+        if not files and not lost:
             raise BadRequestError(f"{folder} holds no .json, .geojson, .ndjson, .jsonl or .parquet file.")
-        super().__init__(str(folder), [_open(path, str(path.relative_to(folder))) for path in paths])
+        super().__init__(str(folder), [*files, *lost])
 
 
-def _holds_documents(path: Path) -> bool:
-    if any(part.startswith(".") for part in path.parts):
-        return False
-    name = path.name.lower()
-    return name.endswith(_TABLE) or name.removesuffix(".gz").endswith(_TEXT)
+def _found(folder: Path, lost: list[_File]) -> Iterator[Path]:
+    """The files of a folder and below, hidden ones left out; what cannot be looked into is added to a list."""
+
+    def note(error: OSError) -> None:
+        lost.append(_Lost(printable(os.path.relpath(error.filename, folder)), _why(error)))
+
+    for base, folders, names in os.walk(folder, onerror=note):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        for name in names:
+            if _holds_documents(name):
+                yield Path(base, name)
+
+
+def _why(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
+
+
+def _holds_documents(name: str) -> bool:
+    shown = name.lower()
+    return not name.startswith(".") and (shown.endswith(_TABLE) or shown.removesuffix(".gz").endswith(_TEXT))
 
 
 class InputSource(_Files):
-    """Standard input, kept in a temporary file, since collections are wanted before the items that come first."""
+    """What can be read but once, kept in a temporary file: collections are wanted before the items that come first."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: IO[bytes], name: str) -> None:
         # Closed, and so deleted, with the source.
         self._kept = tempfile.NamedTemporaryFile(prefix="almagest-input-")  # noqa: SIM115
-        shutil.copyfileobj(sys.stdin.buffer, self._kept)
+        shutil.copyfileobj(opened, self._kept)
         self._kept.flush()
-        super().__init__("-", [Stream(Path(self._kept.name), "standard input")])
+        super().__init__(name, [_open(Path(self._kept.name), "standard input" if name == "-" else Path(name).name)])
+
+
+def standard_input() -> InputSource:
+    """Standard input.
+
+    Raises:
+        BadRequestError: it is closed.
+    """
+    if sys.stdin is None:
+        raise BadRequestError("Standard input is closed.")
+    return InputSource(sys.stdin.buffer, "-")

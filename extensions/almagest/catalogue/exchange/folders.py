@@ -30,6 +30,9 @@ _JSON, _GEOJSON = "application/json", "application/geo+json"
 _CATALOG, _COLLECTION = "catalog.json", "collection.json"
 _ITEM_ADDRESS = re.compile(r"(.*)/collections/([^/?#]+)/items/([^/?#]+)/?")
 
+#: What comes of catalogues that hold anything but what they should.
+_BROKEN = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+
 Link = dict[str, Any]
 
 
@@ -59,8 +62,10 @@ class StacWriter:
         self._taken = {_CATALOG}
         try:
             self._take_over()
-        except BaseException:
+        except BaseException as error:
             self._clean()
+            if isinstance(error, _BROKEN):
+                raise BadRequestError(f"{target} holds a catalogue that cannot be added to: {error}") from error
             raise
 
     def write(self, item: Document) -> None:
@@ -233,5 +238,10 @@ def _link(rel: str, href: str, media_type: str = _JSON) -> Link:
 
 
 def _loaded(path: Path) -> Document:
-    document: Document = json.loads(path.read_bytes())
+    try:
+        document: Document = json.loads(path.read_bytes())
+    except (OSError, RecursionError, ValueError) as error:
+        raise BadRequestError(f"{path} cannot be read: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        raise BadRequestError(f"{path} is no STAC document.")
     return document

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from almagest.catalogue.exchange.files import FileSource, FolderSource, InputSource
-from almagest.catalogue.exchange.records import Source
-from almagest.core.errors import NotFoundError
+from almagest.catalogue.exchange.files import FileSource, FolderSource, InputSource, standard_input
+from almagest.catalogue.exchange.records import Source, printable
+from almagest.core.errors import BadRequestError, NotFoundError
 
 
 def open_source(location: str | Path, *, origin: str = "", assets_base_url: str | None = None) -> Source:
@@ -21,7 +22,7 @@ def open_source(location: str | Path, *, origin: str = "", assets_base_url: str 
     - any other folder: all `.json`, `.geojson`, `.ndjson` and `.jsonl` files in it and below, gzipped or not, and all
       `.parquet` files, by name; hidden ones are left out;
     - a file: items and collections in any mix, one a line, or as feature collections, arrays, or one alone; gzipped or
-      not; or stac-geoparquet;
+      not; or stac-geoparquet; or a pipe that gives one;
     - a STAC API: its root, a collection, its items, or a search, as a URL;
     - `-`: standard input, for text as in a file.
 
@@ -36,15 +37,30 @@ def open_source(location: str | Path, *, origin: str = "", assets_base_url: str 
         BadRequestError: what is there is nothing that could be read.
     """
     text = str(location)
+    try:
+        return _opened(text, origin, assets_base_url)
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no file or folder {printable(text)}.") from None
+    except (OSError, RuntimeError, ValueError) as error:  # a NUL in a name, a home that nobody has
+        raise BadRequestError(
+            f"{printable(text)} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def _opened(text: str, origin: str, assets_base_url: str | None) -> Source:
     if text == "-":
-        return InputSource()
+        return standard_input()
     if text.startswith(("http://", "https://")):
         from almagest.catalogue.exchange.remote import open_url
 
         return open_url(text, origin=origin, assets_base_url=assets_base_url)
-    path = Path(url2pathname(urlsplit(text).path) if text.startswith("file://") else text).expanduser().resolve()
-    if not path.exists():
-        raise NotFoundError(f"There is no file or folder {path}.")
+    path = Path(url2pathname(urlsplit(text).path) if text.startswith("file://") else text).expanduser().absolute()
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        # Not resolved: what `/dev/fd/7` leads to has no path.
+        with path.open("rb") as pipe:
+            return InputSource(pipe, str(path))
+    path = path.resolve()
     from almagest.catalogue.exchange.static import StaticSource, static_root
 
     root = static_root(path)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from almagest.catalogue.exchange.records import Document, Kind, Reading, Record, Unreadable, dump
-from almagest.catalogue.exchange.tables import METADATA, Spelling, documents
+from almagest.catalogue.exchange.tables import METADATA, Spelling, corrected, documents, notes
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ROWS = 2000
+#: What comes of tables that hold anything but what they should.
+_ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Table:
@@ -36,6 +38,7 @@ class Table:
         needs_parquet()
         import pyarrow as pa
         import pyarrow.parquet as pq
+        import shapely.errors
 
         try:
             with pq.ParquetFile(self.path) as file:
@@ -45,8 +48,9 @@ class Table:
                 elif wanted == "collection":
                     for collection in _collections(metadata):
                         yield Record(self.shown, dump(collection))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            yield Unreadable(self.shown, f"cannot be read: {str(error).splitlines()[0]}")
+        except (pa.ArrowException, shapely.errors.ShapelyError, OSError, *_ODD) as error:
+            said = str(error).splitlines()
+            yield Unreadable(self.shown, f"cannot be read: {said[0] if said else type(error).__name__}")
 
     def _items(self, file: pq.ParquetFile, known: Mapping[str, Spelling]) -> Iterator[Reading]:
         self._share = 0.0
@@ -55,13 +59,33 @@ class Table:
             return
         number = 0
         for batch in file.iter_batches(_ROWS):
-            for document in documents(batch, known):
+            for document, note in zip(documents(batch, known), notes(batch), strict=True):
                 number += 1
                 self._share = number / file.metadata.num_rows
-                yield Record(f"{self.shown} (row {number})", _quickly(document))
+                yield _reading(f"{self.shown} (row {number})", document, note)
 
 
-def _quickly(document: Document) -> bytes:
+def _reading(where: str, document: Document, note: Any) -> Reading:
+    try:
+        return Record(where, _quickly(corrected(document, note)))
+    except TypeError:
+        return Unreadable(where, _unspeakable(document))
+    except ValueError as error:
+        return Unreadable(where, str(error))
+
+
+def _unspeakable(document: Document) -> str:
+    """Which value of a row JSON has none for."""
+    for held in (document.get("properties"), document):
+        for name, value in held.items() if isinstance(held, dict) else ():
+            try:
+                _quickly(value)
+            except TypeError as error:
+                return f"column `{name}` holds what is no value of JSON: {error}"
+    return "holds what is no value of JSON"
+
+
+def _quickly(document: Any) -> bytes:
     import orjson
 
     try:
@@ -97,6 +121,6 @@ def _collections(metadata: Mapping[bytes, bytes]) -> list[dict[str, Any]]:
 def _parsed(metadata: Mapping[bytes, bytes], key: bytes) -> dict[str, Any]:
     try:
         said = json.loads(metadata.get(key, b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -66,6 +66,13 @@ class Source(Protocol):
         ...
 
 
+def printable(name: str) -> str:
+    """A name as it can be shown and stored: file systems and hostile catalogues have any bytes in it."""
+    if name.isprintable():
+        return name
+    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in name)
+
+
 def kind(data: bytes) -> Kind:
     """What a document says it is. Whatever does not call itself otherwise is taken for an item, good or bad."""
     # Looking for the word spares parsing nearly every item.

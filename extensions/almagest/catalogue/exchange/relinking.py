@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,10 @@ def _quoted(text: str, path: str) -> str:
     """A path as part of a URL; one that is so written already stays as it is."""
     if "%" in text and not Path(path).exists() and unquote(text) != text:
         return text
-    return quote(text)
+    try:
+        return quote(os.fsencode(text))
+    except UnicodeEncodeError:  # half a surrogate pair, which no file system has in a name
+        return quote(text, errors="surrogatepass")
 
 
 def _assets(document: Document) -> Iterator[dict[str, Any]]:

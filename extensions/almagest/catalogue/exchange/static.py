@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue.exchange.reading import UnavailableError, absolute, read
-from almagest.catalogue.exchange.records import Reading, Record, Unreadable
+from almagest.catalogue.exchange.records import Reading, Record, Unreadable, printable
 from almagest.catalogue.exchange.relinking import Relinking
 
 _HOLDERS = ("Catalog", "Collection")
@@ -54,7 +54,8 @@ class StaticSource:
 
     def __init__(self, root: str, *, origin: str = "", assets_base_url: str | None = None) -> None:
         """`root` is an absolute path or a URL; the others are those of `open_source`."""
-        self.name = root
+        self.name = printable(root)
+        self._root = root
         self._folder = root.rpartition("/")[0] + "/"
         self._relinking = Relinking(self._folder, origin, assets_base_url)
         self._done: float | None = None
@@ -85,7 +86,7 @@ class StaticSource:
         self._done = 0.0
         # Links lead to a catalogue more than once where they run in circles.
         followed: set[str] = set()
-        levels = [_Level(iter([self.name]), 1.0, None)]
+        levels = [_Level(iter([self._root]), 1.0, None)]
         while levels:
             level = levels[-1]
             href = next(level.links, None)
@@ -109,7 +110,7 @@ class StaticSource:
                 self._done += level.share
 
     def _shown(self, href: str) -> str:
-        return href.removeprefix(self._folder)
+        return printable(href.removeprefix(self._folder))
 
 
 def _parsed(href: str) -> Any:

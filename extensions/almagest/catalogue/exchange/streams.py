@@ -170,6 +170,8 @@ class _Values:
         names_another_type = False
         self._expect("{")
         while self._peek() != "}":
+            if self._peek() != '"':
+                raise json.JSONDecodeError("Expecting a name in quotes", self._text, self._at)
             key = self._value()
             self._expect(":")
             name = json.loads(key)

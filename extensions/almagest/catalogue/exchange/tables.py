@@ -29,6 +29,8 @@ EXACT = "almagest:exact"
 #: The key of our metadata.
 METADATA = b"almagest"
 PROJECTED = "proj:geometry"
+#: Columns of WKB; whatever else is binary is nothing that JSON could hold.
+_GEOMETRIES = frozenset({"geometry", PROJECTED})
 _BOXES = (("xmin", "ymin", "zmin", "xmax", "ymax", "zmax"), ("xmin", "ymin", "xmax", "ymax"))
 
 #: How a time was written: digits after the point (None for as many as it needs), and what stands for UTC.
@@ -37,15 +39,14 @@ _PLAIN: Spelling = (None, "Z")
 
 
 def documents(batch: pa.RecordBatch, spellings: Mapping[str, Spelling]) -> list[Document]:
-    """The items of a batch.
+    """The items of a batch, without the changes of :func:`notes`. A value that JSON has none for is left as it is.
 
     Args:
         batch: rows.
         spellings: of the columns of time, where they are known.
     """
-    names = batch.schema.names
+    names = [name for name in batch.schema.names if name != EXACT]
     held = {name: _values(batch.column(name), name, spellings) for name in names}
-    exact = held.pop(EXACT, None)
     count = batch.num_rows
     members = {name: held.pop(name, [None] * count) for name in (*MEMBERS, "geometry", "bbox")}
     boxes = _boxes(members["bbox"])
@@ -69,8 +70,26 @@ def documents(batch: pa.RecordBatch, spellings: Mapping[str, Spelling]) -> list[
             "collection": members["collection"][at],
         }
         made.append({name: value for name, value in document.items() if value is not None or name == "geometry"})
-    if exact:
-        return [apply(item, json.loads(text)) if text else item for item, text in zip(made, exact, strict=True)]
+    return made
+
+
+def notes(batch: pa.RecordBatch) -> list[Any]:
+    """What is noted beside each item of a batch, for :func:`corrected`."""
+    return batch.column(EXACT).to_pylist() if EXACT in batch.schema.names else [None] * batch.num_rows
+
+
+def corrected(item: Document, note: Any) -> Document:
+    """An item with the changes that are noted beside it.
+
+    Raises:
+        ValueError: whoever wrote the note was not us.
+    """
+    if not note:
+        return item
+    try:
+        made: Document = apply(item, json.loads(note))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise ValueError(f"column `{EXACT}` holds no changes to this item") from None
     return made
 
 
@@ -87,7 +106,7 @@ def _values(array: pa.Array | pa.ChunkedArray, name: str, spellings: Mapping[str
         return _objects(array, spellings)
     if pa.types.is_timestamp(kind):
         return _times(array, spellings.get(name, _PLAIN))
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if name in _GEOMETRIES and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         return _geometries(array)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(array, name, spellings)
@@ -139,8 +158,10 @@ def _geometries(array: pa.Array) -> list[Any]:
     import orjson
     import shapely
 
-    shapes = shapely.from_wkb(array.to_numpy(zero_copy_only=False), on_invalid="ignore")
-    return [None if text is None else orjson.loads(text) for text in shapely.to_geojson(shapes).tolist()]
+    held = array.to_numpy(zero_copy_only=False)
+    texts = shapely.to_geojson(shapely.from_wkb(held, on_invalid="ignore")).tolist()
+    # What is no WKB stays what it is, and so the item is refused.
+    return [wkb if text is None else orjson.loads(text) for text, wkb in zip(texts, held.tolist(), strict=True)]
 
 
 def _times(array: pa.Array, spelling: Spelling) -> list[Any]:
