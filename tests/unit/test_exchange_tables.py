@@ -266,3 +266,15 @@ def test_a_table_that_was_made_to_do_harm_is_one_that_cannot_be_read(
     source = open_source(tmp_path / "x.parquet")
     assert list(source.collections()) == []
     assert [type(reading) for reading in source.items()] == kinds
+
+
+def test_columns_of_geometries_are_those_that_the_table_declares(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import shapely
+
+    wkb = shapely.to_wkb(shapely.Point(1, 2))
+    table = pa.table({"id": ["a"], "middle": [wkb], "geometry": [wkb]})
+    geo = {"columns": {"middle": {"encoding": "WKB"}}}
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), tmp_path / "x.parquet")
+    [found] = read(tmp_path / "x.parquet")
+    assert found["geometry"] == found["properties"]["middle"] == {"type": "Point", "coordinates": [1.0, 2.0]}

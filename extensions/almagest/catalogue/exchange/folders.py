@@ -239,7 +239,7 @@ def _link(rel: str, href: str, media_type: str = _JSON) -> Link:
 
 def _loaded(path: Path) -> Document:
     try:
-        document: Document = json.loads(path.read_bytes())
+        document: Any = json.loads(path.read_bytes())
     except (OSError, RecursionError, ValueError) as error:
         raise BadRequestError(f"{path} cannot be read: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):

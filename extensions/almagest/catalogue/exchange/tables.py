@@ -46,7 +46,11 @@ def documents(batch: pa.RecordBatch, spellings: Mapping[str, Spelling]) -> list[
         spellings: of the columns of time, where they are known.
     """
     names = [name for name in batch.schema.names if name != EXACT]
-    held = {name: _values(batch.column(name), name, spellings) for name in names}
+    shapes = _GEOMETRIES | _declared(batch.schema)
+    held = {
+        name: _geometries(batch.column(name)) if name in shapes else _values(batch.column(name), name, spellings)
+        for name in names
+    }
     count = batch.num_rows
     members = {name: held.pop(name, [None] * count) for name in (*MEMBERS, "geometry", "bbox")}
     boxes = _boxes(members["bbox"])
@@ -97,17 +101,12 @@ def _values(array: pa.Array | pa.ChunkedArray, name: str, spellings: Mapping[str
     """A column as JSON values. Made for columns as wholes: row by row is several times slower."""
     import pyarrow as pa
 
+    array = _plain(array)
     kind = array.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _values(array.storage, name, spellings)
-    if pa.types.is_dictionary(kind):
-        return _values(array.dictionary_decode(), name, spellings)
     if pa.types.is_struct(kind):
         return _objects(array, spellings)
     if pa.types.is_timestamp(kind):
         return _times(array, spellings.get(name, _PLAIN))
-    if name in _GEOMETRIES and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        return _geometries(array)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(array, name, spellings)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind):
@@ -154,10 +153,32 @@ def _without_nulls(array: pa.Array, values: list[Any]) -> list[Any]:
     return values
 
 
+def _plain(array: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(array.type, pa.BaseExtensionType):
+        return _plain(array.storage)
+    return _plain(array.dictionary_decode()) if pa.types.is_dictionary(array.type) else array
+
+
+def _declared(schema: pa.Schema) -> frozenset[str]:
+    """The columns of geometries as GeoParquet names them."""
+    try:
+        return frozenset(json.loads((schema.metadata or {})[b"geo"])["columns"])
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return frozenset()
+
+
 def _geometries(array: pa.Array) -> list[Any]:
     import orjson
+    import pyarrow as pa
     import shapely
 
+    array = _plain(array)
+    if not any(
+        is_kind(array.type) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    ):
+        return _values(array, "", {})
     held = array.to_numpy(zero_copy_only=False)
     texts = shapely.to_geojson(shapely.from_wkb(held, on_invalid="ignore")).tolist()
     # What is no WKB stays what it is, and so the item is refused.
