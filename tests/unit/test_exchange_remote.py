@@ -79,6 +79,13 @@ def slow(handler: http.server.BaseHTTPRequestHandler) -> None:
         time.sleep(0.05)
 
 
+def slow_to_begin(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -86,6 +93,7 @@ def slow(handler: http.server.BaseHTTPRequestHandler) -> None:
         (bomb_within_a_bomb, "not asked for"),
         (endless, "is larger than 1 MiB"),
         (slow, "comes too slowly"),
+        (slow_to_begin, "comes too slowly"),
     ],
 )
 def test_an_answer_has_its_limits(answer: Answer, reason: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import queue
+import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
@@ -17,6 +20,7 @@ from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES
 
 #: How long an answer may take in all, however steadily it comes [s].
 ANSWER_S = 120.0
+_TOO_SLOW = "comes too slowly"
 _GZIP = {"gzip", "x-gzip"}
 _AS_IT_TRAVELLED = {"content-encoding", "content-length", "transfer-encoding"}
 
@@ -40,9 +44,32 @@ def answered(
         UnavailableError: the body is longer, or takes longer.
         httpx.HTTPError: there is no answer.
     """
-    ends = time.monotonic() + seconds
     # The only one whose length is known before it is decoded, since it is asked for once and not within itself.
     request.headers["Accept-Encoding"] = "gzip"
+    return _within(seconds, functools.partial(_received, client, request, limit, time.monotonic() + seconds))
+
+
+def _within(seconds: float, receive: Callable[[], httpx.Response]) -> httpx.Response:
+    """What comes in time. httpx only limits single reads: headers, too, may come by one byte after the other."""
+    arrived: queue.SimpleQueue[httpx.Response | Exception] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            arrived.put(receive())
+        except Exception as error:
+            arrived.put(error)
+
+    threading.Thread(target=wait, daemon=True).start()  # given up, it does not keep the process from ending
+    try:
+        result = arrived.get(timeout=seconds)
+    except queue.Empty:
+        raise UnavailableError(_TOO_SLOW) from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _received(client: httpx.Client, request: httpx.Request, limit: int, ends: float) -> httpx.Response:
     response = client.send(request, stream=True, follow_redirects=False)
     # httpx would read what comes with a redirect, whatever its length.
     for _ in range(client.max_redirects):
@@ -64,7 +91,7 @@ def _body(response: httpx.Response, limit: int, ends: float) -> bytes:
         if len(body) > limit:
             raise UnavailableError(f"is larger than {limit // 2**20} MiB")
         if time.monotonic() > ends:
-            raise UnavailableError("comes too slowly")
+            raise UnavailableError(_TOO_SLOW)
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding in {"", "identity"}:
         return bytes(body)
