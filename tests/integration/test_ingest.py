@@ -310,6 +310,12 @@ def test_a_dry_run_says_the_same_and_stores_nothing(settings: Settings, tmp_path
     assert not stored(settings)
     assert not collections(settings)
     assert put(settings, source).entries == dry.entries
+    for document in (collection(), {**collection(), "title": "another"}):
+        dry, wet = (
+            put(settings, write(tmp_path / "one.ndjson", [document]), dry_run=dry_run).totals
+            for dry_run in (True, False)
+        )
+        assert str(dry) == str(wet)
 
 
 def test_the_database_may_go_away_for_a_while(settings: Settings, tmp_path: Path) -> None:

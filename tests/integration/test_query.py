@@ -13,6 +13,7 @@ import pystac
 import pytest
 
 from almagest.catalogue import exchange, exporting, loading
+from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from conftest import TEMPLATE, stac_client
 from support import data, eomatch, rasters
@@ -184,6 +185,13 @@ def test_a_folder_gets_a_file_for_each_collection(site: Settings, tmp_path: Path
     assert {item["id"] for item in documents(tmp_path / "out" / "L8.parquet")} == {"L8_é", "alone"}
 
 
+def test_files_of_a_folder_have_names_that_can_be_and_are_read_back(site: Settings, tmp_path: Path) -> None:
+    names = [".hidden", "x" * 900, "a b", "con"]
+    loading.load_documents(site, [rasters.collection(name) for name in names], [])
+    almagest(site, "export", "-o", f"{tmp_path}/out/")
+    assert {*names} < {collection["id"] for collection in documents(tmp_path / "out", "collections")}
+
+
 def test_an_export_over_http_is_the_same(site: Settings, tmp_path: Path) -> None:
     near, far = tmp_path / "near.ndjson", tmp_path / "far.ndjson"
     almagest(site, "export", "-o", str(near))
@@ -196,10 +204,24 @@ def test_an_export_over_http_is_the_same(site: Settings, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "bbox",
+    [("nan", "0", "1", "1"), ("-inf", "-90", "inf", "90"), ("-500", "0", "500", "1"), ("0", "2", "1", "1"),
+     ("170", "0", "190", "1"), ("0", "-91", "1", "0")],
+)  # fmt: skip
+def test_a_box_is_judged_as_the_api_judges_it(site: Settings, tmp_path: Path, bbox: tuple[str, ...]) -> None:
+    refused = httpx.get(f"{site.site.origin}/api/search", params={"bbox": ",".join(bbox)})
+    assert refused.status_code == 400
+    with pytest.raises(BadRequestError) as raised, exporting.snapshot(site) as snapshot:
+        next(snapshot.items("L8", {"bbox": [*map(float, bbox)]}))
+    assert str(raised.value).removeprefix("bbox: ") in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
         (("export", "none", "-o", "x.ndjson"), 1, "none"),
         (("export", "-o", "x.csv"), 2, ".parquet"),
+        (("export", "--bbox", "170", "0", "190", "1", "-o", "x.ndjson"), 1, "bbox: Bounding box must be within"),
         (("export", "--filter", "a b", "-o", "x.ndjson"), 1, "cql2-text"),
         (("query", "--filter", "a b", "-o", "x.ndjson"), 1, "cql2-text"),
         (("query", "--bbox", "1", "2", "3", "-o", "x.ndjson"), 2, "bbox"),

@@ -132,7 +132,7 @@ def test_an_interrupted_start_is_quiet(after_s: float) -> None:
     time.sleep(after_s)
     started.send_signal(signal.SIGINT)
     told = started.communicate(timeout=60)[1]
-    assert started.returncode in {130, 0}
+    assert started.returncode in {130, 0, -signal.SIGINT}  # the last: before there was a Python
     assert "Traceback" not in told
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from almagest.catalogue.exchange.answers import Rounds
 from almagest.client.http import joined, not_stac
 from almagest.core.addresses import segment
 from almagest.core.errors import ConfigurationError, NotFoundError
@@ -98,7 +98,7 @@ class StacApi:
 
     def _pages(self, request: Document, member: str) -> Iterator[Document]:
         """Documents page by page, as long as there is anything new."""
-        known = set[bytes]()
+        rounds = Rounds()
         following: Document | None = request
         while following is not None:
             request = following
@@ -109,11 +109,8 @@ class StacApi:
             for document in documents:
                 yield _checked(document, request["href"])
             following = _next(page, request)
-            names = sorted((document.get("collection") or "", document["id"]) for document in documents)
-            digest = hashlib.sha256(json.dumps(names).encode()).digest()
-            if following and digest in known:
+            if not rounds.is_new(documents) and following:
                 not_stac(request["href"], "its pages come again and again")
-            known.add(digest)
 
     def _first(self, body: Document) -> Document:
         # Filters as text are for addresses alone; few servers take them in a body.

@@ -12,7 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from almagest.catalogue.exchange.answers import answered
 from almagest.catalogue.exchange.patience import PASSING, PATIENCE_S, Patience
+from almagest.catalogue.exchange.reading import UnavailableError
 from almagest.core.errors import (
     AlmagestError,
     BadRequestError,
@@ -28,12 +30,8 @@ Document = dict[str, Any]
 
 #: A large batch takes a while on the other side.
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-#: Of one answer, unpacked.
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-#: However much it is: a service that goes on longer does not mean to end.
+#: Of one answer: a service that goes on longer does not mean to end.
 _ANSWER_S = 300.0
-#: One packing at a time: each can make a thousand times as much of what came.
-_PACKINGS = {"", "identity", "gzip", "deflate"}
 #: Half of a character beyond U+FFFF: JSON can escape it, UTF-8 cannot hold it.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 #: What another attempt changes nothing about.
@@ -77,8 +75,7 @@ class Http:
     ) -> None:
         self._url, self._key, self._say = url, key, say
         self._patience_s, self._rest, self._answer_s = patience_s, rest, answer_s
-        packing = {"Accept-Encoding": "gzip, deflate"}
-        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, headers=packing, transport=transport)
+        self._client = httpx.Client(timeout=_TIMEOUT, transport=transport)
 
     def __call__(
         self,
@@ -129,9 +126,11 @@ class Http:
             response: httpx.Response | None = None
             try:
                 request = self._client.build_request(method, absolute, params=params, content=content, headers=headers)
-                response = self._answer(request)
+                response = answered(self._client, request, seconds=self._answer_s)
             except (httpx.InvalidURL, UnicodeError) as error:
                 raise AlmagestError(f"{absolute!r} is no address: {error}.") from None
+            except UnavailableError as error:
+                not_stac(absolute, f"it {error}")
             except _LASTING as error:
                 not_stac(absolute, _reason(error))
             except httpx.HTTPError as error:
@@ -148,25 +147,6 @@ class Http:
                 raise kind(f"For {self._patience_s:.0f} s: {trouble}")
             self._say(f"{trouble}; trying again for {patience.left():.0f} s")
             self._rest(pause)
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        """A whole answer, as long as it is not larger and does not take longer than any answer would."""
-        until = time.monotonic() + self._answer_s
-        response = self._client.send(request, stream=True)
-        try:
-            if response.headers.get("Content-Encoding", "").strip().lower() not in _PACKINGS:
-                not_stac(response.url, "it is packed in a way that was not asked for")
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    not_stac(response.url, f"it answers with more than {MAX_ANSWER_BYTES >> 20} MiB")
-                if time.monotonic() > until:
-                    raise TimedOutError(f"{response.url} has not ended its answer after {self._answer_s:.0f} s.")
-        finally:
-            response.close()
-        kept = {name: response.headers[name] for name in ("Retry-After", "Content-Type") if name in response.headers}
-        return httpx.Response(response.status_code, headers=kept, content=bytes(body), request=response.request)
 
     def _is_ours(self, url: str) -> bool:
         ours, theirs = urlsplit(self._url), urlsplit(url)

@@ -22,7 +22,7 @@ from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES
 ANSWER_S = 120.0
 _TOO_SLOW = "comes too slowly"
 _GZIP = {"gzip", "x-gzip"}
-_AS_IT_TRAVELLED = {"content-encoding", "content-length", "transfer-encoding"}
+_AS_IT_TRAVELLED = {b"content-encoding", b"content-length", b"transfer-encoding"}
 
 
 def answered(
@@ -80,7 +80,8 @@ def _received(client: httpx.Client, request: httpx.Request, limit: int, ends: fl
     with contextlib.closing(response):
         # A transport that is no network has it all at once.
         body = response.content if response.is_stream_consumed else _body(response, limit, ends)
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _AS_IT_TRAVELLED]
+    # As bytes: they may be of any encoding, or none.
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _AS_IT_TRAVELLED]
     return httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
 
 

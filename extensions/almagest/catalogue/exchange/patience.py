@@ -47,9 +47,9 @@ class Patience:
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that the service asks to wait, as a number or a date."""
     said = response.headers.get("Retry-After", "")
-    if said.isdigit():
-        return float(said)
     try:
+        if said.isdigit():  # of any script: not all of them are numbers
+            return float(said)
         return email.utils.parsedate_to_datetime(said).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
