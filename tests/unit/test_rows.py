@@ -12,8 +12,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from almagest.catalogue.geometry import ewkb
 from almagest.catalogue.hydration import base_item, join
-from almagest.catalogue.rows import TAG, Base, RowMaker, ewkb, stripped, times
+from almagest.catalogue.rows import TAG, Base, RowMaker, stripped, times
 from almagest.core.errors import InvalidDocumentError, NotFoundError
 
 Document = dict[str, Any]

@@ -16,8 +16,8 @@ from itertools import pairwise, repeat
 from typing import Any
 
 from almagest.catalogue import meridians
+from almagest.catalogue.geometry import ewkb
 from almagest.catalogue.meridians import Position, Ring
-from almagest.catalogue.rows import ewkb
 
 Geometry = dict[str, Any]
 
@@ -121,6 +121,8 @@ def _mend_polygons(
     geometry: Geometry, polygons: list[list[Ring]], bbox: Sequence[float] | None
 ) -> tuple[Geometry, tuple[str, ...]]:
     import shapely
+
+    from almagest.catalogue.rows import ewkb  # which the base installation does not have
 
     if all(_is_as_written(rings, bbox) for rings in polygons):
         shape = shapely.from_wkb(ewkb(geometry))  # sooner made of it than of lists

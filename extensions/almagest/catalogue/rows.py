@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
 from hydraters import DO_NOT_MERGE_MARKER
 
+from almagest.catalogue.geometry import ewkb
 from almagest.catalogue.hydration import base_item
 from almagest.core.errors import InvalidDocumentError, NotFoundError, Violation
 
@@ -24,18 +24,6 @@ Document = dict[str, Any]
 TAG = "pgstac:base_item"
 #: Members with a column of their own, and the one that only stored items have.
 _NOT_CONTENT = ("id", "collection", "geometry", TAG)
-
-_SHAPES = {
-    "Point": 1,
-    "LineString": 2,
-    "Polygon": 3,
-    "MultiPoint": 4,
-    "MultiLineString": 5,
-    "MultiPolygon": 6,
-    "GeometryCollection": 7,
-}
-_PARTS = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
-_HAS_Z, _HAS_SRID, _SRID = 0x80000000, 0x20000000, 4326
 
 
 class Base(NamedTuple):
@@ -171,51 +159,3 @@ def _geometry(document: Document) -> bytes:
     except (KeyError, TypeError, IndexError, ValueError, OverflowError, struct.error) as error:
         subject = f"The item {document['id']!r}"
         raise InvalidDocumentError([Violation("/geometry", "cannot be stored")], subject) from error
-
-
-def ewkb(geometry: Document) -> bytes:
-    """A GeoJSON geometry as PostGIS reads it from GeoJSON: in degrees, heights kept, none is 0 beside others."""
-    has_z = _has_z(geometry)
-    code = _SHAPES[geometry["type"]] | _HAS_SRID | (_HAS_Z if has_z else 0)
-    return struct.pack("<BII", 1, code, _SRID) + _body(geometry, 3 if has_z else 2)
-
-
-def _body(geometry: Document, width: int) -> bytes:
-    kind = geometry["type"]
-    if kind == "GeometryCollection":
-        parts = geometry["geometries"]
-    elif kind in _PARTS:
-        parts = [{"type": _PARTS[kind], "coordinates": part} for part in geometry["coordinates"]]
-    else:
-        coordinates = geometry["coordinates"]
-        if kind == "Point":
-            return _positions([coordinates], width)
-        if kind == "LineString":
-            return _counted(coordinates, width)
-        return struct.pack("<I", len(coordinates)) + b"".join(_counted(ring, width) for ring in coordinates)
-    flags = _HAS_Z if width == 3 else 0
-    return struct.pack("<I", len(parts)) + b"".join(
-        struct.pack("<BI", 1, _SHAPES[part["type"]] | flags) + _body(part, width) for part in parts
-    )
-
-
-def _counted(positions: list[list[float]], width: int) -> bytes:
-    return struct.pack("<I", len(positions)) + _positions(positions, width)
-
-
-def _positions(positions: list[list[float]], width: int) -> bytes:
-    if any(len(position) != width for position in positions):
-        positions = [[*position, 0.0][:width] for position in positions]
-    return struct.pack(f"<{len(positions) * width}d", *chain.from_iterable(positions))
-
-
-def _has_z(geometry: Document) -> bool:
-    if geometry["type"] == "GeometryCollection":
-        return any(map(_has_z, geometry["geometries"]))
-
-    def deep(coordinates: Any) -> bool:
-        if coordinates and isinstance(coordinates[0], list):
-            return any(map(deep, coordinates))
-        return len(coordinates) > 2
-
-    return deep(geometry["coordinates"])
