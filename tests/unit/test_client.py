@@ -221,6 +221,8 @@ def test_what_cannot_be_a_key_is_refused_and_never_shown(
         "HTTP://u:sekret@[::1",
         "ftp://u:sekret@host",
         "http:u:sekret@h",
+        "http://u:a/sekret@h",
+        "http://u:1a?sekret@h",
     ],
 )
 def test_a_password_in_an_address_is_refused_and_never_shown(address: str) -> None:
@@ -234,7 +236,14 @@ def test_a_password_in_an_address_is_refused_and_never_shown(address: str) -> No
 
 
 def test_at_signs_elsewhere_are_taken() -> None:
-    for location in ("http://host/a@b", "a@b.ndjson", "/a:b@c", "https://host?a=b@c"):
+    for location in (
+        "http://host/a@b",
+        "a@b.ndjson",
+        "/a:b@c",
+        "https://host?a=b@c",
+        "http://host:80/a:b@c",
+        "http://[::1]:80/a@b",
+    ):
         options.require_address(location)
     with pytest.raises(ConfigurationError, match="leads nowhere"):
         options.require_address("")

@@ -172,6 +172,7 @@ def test_an_empty_value_is_one_that_is_not_set(own: Path, file: Path) -> None:
         ("a: &a [*a]", "line 1: an alias stands here"),
         ("site: {port: &a [[1], *a]}", "line 1: an alias stands here"),
         (f"site: {{port: {'x' * 5_000}}}", f"(it is '{'x' * 99}…)"),
+        ("client: {api_url: 'ftp://u:12345@h'}", "(it is 'ftp://…@h')"),
         (f"{'x' * 1_000}: 1", f"there is no section `{'x' * 100}`."),
     ],
 )

@@ -36,7 +36,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what
 
 _WRITER = "almagest_writer"
 _KEY = re.compile("[!-~]+")
-_PASSWORD = re.compile(r"\s*[a-z][a-z0-9+.-]*:/*[^/?#]*@", re.IGNORECASE)
+#: Before the host; behind what would be a port, the password has a slash in it.
+_PASSWORD = re.compile(r"\s*[a-z][a-z0-9+.-]*:/*([^/?#]*@|[^/?#\[]*:\d*[^\d/?#].*@)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,6 @@ def _mend_polygons(
 ) -> tuple[Geometry, tuple[str, ...]]:
     import shapely
 
-    from almagest.catalogue.rows import ewkb  # which the base installation does not have
-
     if all(_is_as_written(rings, bbox) for rings in polygons):
         shape = shapely.from_wkb(ewkb(geometry))  # sooner made of it than of lists
         if shape.is_valid:

@@ -347,8 +347,8 @@ def explain(error: ValidationError, places: Mapping[str, str] | None = None) -> 
 
 
 def brief(value: object) -> str:
-    """A value as a sentence shows it, however long it is."""
-    text = repr(value)
+    """A value as a sentence shows it, however long it is, and without a password in an address."""
+    text = re.sub("//[^/]*@", "//…@", repr(value))
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
