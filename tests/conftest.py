@@ -18,7 +18,6 @@ from almagest.core.settings import Settings
 from support import cluster as clusters
 from support import data
 
-ROOT_VARIABLE = "ALMAGEST_TEST_ROOT"
 TEMPLATE = "template_almagest"
 REAL_TEMPLATE = "template_real"
 
@@ -30,14 +29,14 @@ for _name in list(os.environ):
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        os.environ[ROOT_VARIABLE] = tempfile.mkdtemp(prefix="almagest-test-")
+        os.environ[clusters.ROOT_VARIABLE] = tempfile.mkdtemp(prefix="almagest-test-")
         # Nor does what stands in the developer's own configuration files.
-        os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="config-", dir=os.environ[ROOT_VARIABLE])
+        os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="config-", dir=os.environ[clusters.ROOT_VARIABLE])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        clusters.stop(Path(os.environ[ROOT_VARIABLE]))
+        clusters.stop(Path(os.environ[clusters.ROOT_VARIABLE]))
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +54,7 @@ def cluster() -> clusters.Cluster:
     """A private PostgreSQL cluster with a migrated template database."""
     from almagest.catalogue import database
 
-    root = Path(os.environ[ROOT_VARIABLE])
+    root = Path(os.environ[clusters.ROOT_VARIABLE])
     running = clusters.start(root)
     with clusters.lock(root, "template"):
         if not running.has(TEMPLATE):

@@ -137,12 +137,12 @@ def test_eight_folders_of_real_data_go_in(everything: Everything) -> None:
 
 def test_the_archive_of_static_catalogues_goes_in(everything: Everything) -> None:
     counts = {}
+    links = [link for document in stored(everything.settings).values() for link in document["links"]]
     for name, folder in everything.folders.items():
         if name not in FOLDERS:
             report = everything.reports[name]
             assert not report.totals.refused, report.entries
             counts[name] = report.totals.created + report.totals.updated
-            links = [link for document in stored(everything.settings).values() for link in document["links"]]
             within = {link["rel"] for link in links if str(folder) in link["href"]}
             assert within <= {"source"}, "items are found by address"
     assert counts == {
@@ -178,8 +178,8 @@ def anchored(documents: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Any
     [
         ("export", "all.ndjson.gz"),
         pytest.param("export", "all.parquet", marks=pytest.mark.soak),
-        ("query", "all.parquet"),
-        pytest.param("query", "all.ndjson", marks=pytest.mark.soak),
+        ("query", "all.ndjson"),
+        pytest.param("query", "all.parquet", marks=pytest.mark.soak),
         pytest.param("query", "all", marks=pytest.mark.soak),
     ],
 )
@@ -203,6 +203,9 @@ def test_all_of_it_comes_out_and_goes_into_an_empty_catalogue_and_is_equal(
             found = {item: found[item] for item in wanted}
             assert len(wanted) == 12_553
         assert found == wanted
-        filled = {of for of, _ in stored(other)}
-        whole = collections(everything.settings)
-        assert collections(other) == {of: whole[of] for of in (whole if command == "export" else filled)}
+        copied, whole = collections(other), collections(everything.settings)
+        if command == "query":
+            # Those that hold something; an API leaves out links to the queryables and tiles of other services.
+            assert copied.keys() == {of for of, _ in found}
+            copied, whole = ({of: {**each[of], "links": []} for of in copied} for each in (copied, whole))
+        assert copied == whole

@@ -19,6 +19,9 @@ from psycopg import sql
 
 from almagest.core.settings import Api, Database, Settings, Site, Store
 
+#: Names the folder that all processes of one test run share.
+ROOT_VARIABLE = "ALMAGEST_TEST_ROOT"
+
 
 def server_programs() -> Path:
     """Folder of the newest PostgreSQL (15 or later) that has PostGIS."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,13 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from support.cluster import free_port
+from support.cluster import ROOT_VARIABLE, free_port
 
 HOUSE = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ class Stack:
         return httpx.Client(base_url=self.origin, timeout=30, **options)
 
 
-@contextmanager
+@contextlib.contextmanager
 def stack(sample: str, **variables: str) -> Iterator[Stack]:
     """A running stack, stopped and removed in the end."""
     home = Path(tempfile.mkdtemp(prefix="alm-", dir="/tmp"))
@@ -86,8 +86,17 @@ def stack(sample: str, **variables: str) -> Iterator[Stack]:
     if built.exists():
         shutil.copytree(built.resolve(), home / "browser")
     running = Stack(home, **variables)
+    # Rendering the sample takes longer than all the rest: the stacks of one run share it.
+    rendered, store = Path(os.environ[ROOT_VARIABLE]) / "sample", home / "store" / "sample"
+    if sample == "generate" and rendered.exists():
+        shutil.copytree(rendered, store)
     try:
         running.run("up", "--sample", sample)
+        if sample == "generate" and not rendered.exists():
+            own = rendered.with_name(f"sample-{os.getpid()}")
+            shutil.copytree(store, own)
+            with contextlib.suppress(OSError):  # another process has just done the same
+                own.rename(rendered)
         yield running
     finally:
         running.run("down", check=False)

@@ -249,10 +249,13 @@ def test_sections_of_eomatch_are_merged_key_by_key(own: Path, file: Path) -> Non
     assert found.section("ingest")["db_host"] == "db.example"
 
 
-_TREES = st.recursive(
-    st.none() | st.integers() | st.lists(st.integers(), max_size=2),
-    lambda below: st.dictionaries(st.sampled_from("abc"), below, max_size=3),
-    max_leaves=12,
+_TREES: st.SearchStrategy[Any] = st.deferred(
+    lambda: (
+        st.none()
+        | st.integers()
+        | st.lists(st.integers(), max_size=2)
+        | st.dictionaries(st.sampled_from("abc"), _TREES, max_size=3)
+    )
 )
 _MAPPINGS = st.dictionaries(st.sampled_from("abc"), _TREES, max_size=3)
 
