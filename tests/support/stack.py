@@ -89,18 +89,24 @@ def stack(sample: str, **variables: str) -> Iterator[Stack]:
     # Rendering the sample takes longer than all the rest: the stacks of one run share it.
     rendered, store = Path(os.environ[ROOT_VARIABLE]) / "sample", home / "store" / "sample"
     if sample == "generate" and rendered.exists():
-        shutil.copytree(rendered, store)
+        store.parent.mkdir()
+        _copy(rendered, store)
     try:
         running.run("up", "--sample", sample)
         if sample == "generate" and not rendered.exists():
             own = rendered.with_name(f"sample-{os.getpid()}")
-            shutil.copytree(store, own)
+            _copy(store, own)
             with contextlib.suppress(OSError):  # another process has just done the same
                 own.rename(rendered)
         yield running
     finally:
         running.run("down", check=False)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """With its owners: the services' user reads it."""
+    subprocess.run(["cp", "-a", folder, target], check=True)
 
 
 def kill(pid: int) -> None:
