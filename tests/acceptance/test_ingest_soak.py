@@ -17,7 +17,7 @@ from almagest.core.settings import Settings
 from bench import catalogue
 from support.cluster import Cluster
 from support.ingests import a_seed, command, environment, kill, noted, put, wait_for
-from support.memory import highest
+from support.processes import highest
 
 pytestmark = pytest.mark.soak
 

@@ -26,7 +26,7 @@ from almagest.catalogue.storing import Store  # noqa: E402
 from bench import catalogue  # noqa: E402
 from support import cluster as clusters  # noqa: E402
 from support import ingests  # noqa: E402
-from support.memory import highest  # noqa: E402
+from support.processes import highest  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 ENGINES = ("almagest", "pypgstac")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -25,6 +26,7 @@ from almagest.catalogue.ingest.options import Options, Sources
 from almagest.catalogue.ingest.tally import Tally, Totals
 from almagest.catalogue.reserved import CANARY
 from almagest.core.settings import Settings
+from support.processes import children
 
 Document = dict[str, Any]
 
@@ -223,11 +225,7 @@ def a_seed() -> int:
 
 def workers_of(parent: int) -> Iterator[int]:
     """Worker processes of an ingest that runs."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes()
-            status = (folder / "stat").read_text()
-        except OSError:
-            continue
-        if b"almagest.catalogue.ingest.worker" in words and int(status.rpartition(")")[2].split()[1]) == parent:
-            yield int(folder.name)
+    for process in children(parent):
+        with contextlib.suppress(OSError):
+            if b"almagest.catalogue.ingest.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                yield process

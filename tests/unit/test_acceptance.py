@@ -9,20 +9,10 @@ from almagest.catalogue import acceptance
 from almagest.catalogue.acceptance import MARKER, MAX_STRING, Accepted, Rules
 from almagest.core.errors import AlmagestError, BadRequestError, InvalidDocumentError, TooLargeError
 from support import data
+from support.documents import ITEM
 from support.shapes import SHAPES
 
 RULES = Rules("https://here.example")
-ITEM: dict[str, Any] = {
-    "type": "Feature",
-    "stac_version": "1.1.0",
-    "id": "a",
-    "collection": "c",
-    "geometry": {"type": "Point", "coordinates": [1, 2]},
-    "bbox": [1, 2, 1, 2],
-    "properties": {"datetime": "2024-01-01T00:00:00Z"},
-    "links": [],
-    "assets": {},
-}
 COLLECTION: dict[str, Any] = {
     "type": "Collection",
     "stac_version": "1.1.0",

@@ -8,18 +8,7 @@ import pytest
 from almagest.catalogue.validation import check_collection, check_item
 from almagest.core.errors import InvalidDocumentError
 from support import data
-
-ITEM: dict[str, Any] = {
-    "type": "Feature",
-    "stac_version": "1.1.0",
-    "id": "a",
-    "collection": "c",
-    "geometry": {"type": "Point", "coordinates": [1, 2]},
-    "bbox": [1, 2, 1, 2],
-    "properties": {"datetime": "2024-01-01T00:00:00Z"},
-    "links": [],
-    "assets": {},
-}
+from support.documents import ITEM
 
 
 def violations(document: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from almagest.catalogue.exchange.answers import Rounds
+from almagest.catalogue.links import INFERRED_LINKS
 from almagest.client.http import joined, not_stac
 from almagest.core.addresses import segment
 from almagest.core.errors import ConfigurationError, NotFoundError
@@ -19,7 +20,7 @@ _QUERYABLES = ("queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 #: What members of a document are, where they are there at all.
 _KINDS = {"id": str, "collection": str, "geometry": dict, "properties": dict, "assets": dict, "links": list}
 #: Links that follow from where a document is served.
-_PLACES = frozenset({"self", "root", "parent", "collection", "item", "items", "child", *_QUERYABLES})
+_PLACES = INFERRED_LINKS | {*_QUERYABLES}
 
 
 class Asks(Protocol):

@@ -36,7 +36,9 @@ class Collections:
 
     def put(self, document: Document) -> str:
         """Creates or replaces one; returns which of these it was, or that it was equal."""
-        present = self._stored(document["id"])
+        return self._put(document, self._stored(document["id"]))
+
+    def _put(self, document: Document, present: Document | None) -> str:
         content = json.dumps(document).encode()
         if present is None:
             try:
@@ -71,7 +73,7 @@ class Collections:
         try:
             present = self._stored(name)
             if present is None:
-                return self.put(bare_collection(name, self.extents[name])) == "created"
+                return self._put(bare_collection(name, self.extents[name]), None) == "created"
         except REFUSALS:
             del self.extents[name]
             raise
@@ -86,7 +88,7 @@ class Collections:
             present = self._stored(name)
             if present is not None and _is_ours(present):
                 stated = Extent.of_collection(present)
-                self.put(bare_collection(name, extent | stated if stated else extent))
+                self._put(bare_collection(name, extent | stated if stated else extent), present)
 
 
 def _is_ours(collection: Document) -> bool:

@@ -16,7 +16,7 @@ import orjson
 
 from almagest.catalogue import mending, rendering, validation
 from almagest.catalogue.links import INFERRED_LINKS
-from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation
+from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation, pointer_step
 
 Document = dict[str, Any]
 
@@ -134,8 +134,9 @@ def _circular_assets(item: Document, origin: str) -> Iterator[Violation]:
     for key, asset in item["assets"].items():
         href = asset["href"]
         if href.startswith(public) and unquote(href.removeprefix(public)) == f"{item['collection']}/{item['id']}/{key}":
-            where = key.replace("~", "~0").replace("/", "~1")
-            yield Violation(f"/assets/{where}/href", "is where this catalogue serves the asset: say where it lies")
+            yield Violation(
+                f"/assets/{pointer_step(key)}/href", "is where this catalogue serves the asset: say where it lies"
+            )
 
 
 def _check_id(document: Document, expected: str | None) -> None:
@@ -203,7 +204,7 @@ def _value_violations(value: Any, pointer: str) -> Iterator[Violation]:
                     continue
                 if type(member) in _PLAIN:
                     continue
-                key = key.replace("~", "~0").replace("/", "~1")
+                key = pointer_step(key)
             yield from _value_violations(member, f"{pointer}/{key}")
     elif isinstance(value, list | tuple):
         for index, member in enumerate(value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import psycopg
 from stac_pydantic.shared import validate_bbox
 
 from almagest.catalogue import database
+from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.hydration import Document, base_item, join
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError, NotFoundError
@@ -101,8 +101,7 @@ def snapshot(settings: Settings) -> Iterator[Snapshot]:
 def _require_box(bbox: Any) -> None:
     """Raises what the API says to a box that is none: the search core takes any, and finds the wrong items."""
     try:
-        if bbox and not all(map(math.isfinite, bbox)):
-            raise ValueError("holds a number that is not finite")
+        require_finite(bbox)
         validate_bbox(bbox)
     except ValueError as error:
         raise BadRequestError(f"bbox: {error}") from None

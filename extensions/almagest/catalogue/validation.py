@@ -19,7 +19,7 @@ from typing import Any, Literal
 import jsonschema_rs
 
 from almagest.catalogue.links import INFERRED_LINKS, rel
-from almagest.core.errors import InvalidDocumentError, Violation
+from almagest.core.errors import InvalidDocumentError, Violation, pointer_step
 
 Kind = Literal["item", "collection"]
 
@@ -161,7 +161,7 @@ def _explain(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
         for cause in nearest:
             yield from _explain(cause)
         return
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.instance_path)
+    pointer = "".join(f"/{pointer_step(part)}" for part in error.instance_path)
     message = error.message if len(error.message) <= 300 else f"{error.message[:120]} … {error.message[-120:]}"
     yield Violation(pointer, message)
 

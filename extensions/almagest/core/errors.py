@@ -88,6 +88,11 @@ class ConflictError(AlmagestError):
     slug = "conflict"
 
 
+def pointer_step(key: object) -> str:
+    """A key as one step of a JSON Pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
 @dataclass(frozen=True)
 class Violation:
     """One thing that is wrong with a document: where (a JSON Pointer, `""` for the whole) and what."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import attr
@@ -13,6 +12,7 @@ from stac_fastapi.pgstac.core import clean_search_args
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from starlette.responses import Response
 
+from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
@@ -188,8 +188,10 @@ def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     """GET parameters as the body of a search."""
     query = parameters.get("query")
     bbox = parameters.get("bbox")
-    if bbox is not None and not all(map(math.isfinite, bbox)):
-        raise BadRequestError("bbox: holds a number that is not finite.")
+    try:
+        require_finite(bbox)
+    except ValueError as error:
+        raise BadRequestError(f"bbox: {error}.") from None
     base = {**base, "bbox": bbox}
     names = ("intersects", "datetime", "fields", "sortby", "q")
     given: dict[str, Any] = {name: parameters.get(name) for name in names}

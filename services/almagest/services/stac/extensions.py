@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +32,7 @@ from stac_fastapi.extensions.sort import (
 from stac_fastapi.pgstac.extensions import FreeTextExtension, QueryExtension
 from stac_fastapi.types.search import BaseSearchPostRequest
 
+from almagest.catalogue.boxes import require_finite
 from almagest.services.stac.client import QueryablesClient
 
 #: stac-fastapi names version 1.1 of the sort extension alone; pystac-client asks for 1.0, which is served as well.
@@ -55,8 +55,7 @@ class SearchBody(BaseSearchPostRequest):
     @field_validator("bbox")
     @classmethod
     def _finite(cls, bbox: Any) -> Any:
-        if bbox is not None and not all(map(math.isfinite, bbox)):
-            raise ValueError("holds a number that is not finite")
+        require_finite(bbox)
         return bbox
 
 

@@ -1,4 +1,4 @@
-"""How much memory a command takes."""
+"""Processes of a command: which there are, and how much memory they take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def highest(process: int) -> int:
     """The most memory that a command and its children had, each its own peak, together [KiB]; waits for its end."""
     most: dict[int, int] = {}
     while (_state(process) or "Z") != "Z":
-        for each in (process, *_children(process)):
+        for each in (process, *children(process)):
             most[each] = max(most.get(each, 0), _peak(each))
         time.sleep(0.2)
     return sum(most.values())
@@ -29,7 +29,8 @@ def _state(process: int) -> str:
     return "".join(_stat(process)[:1])
 
 
-def _children(process: int) -> Iterator[int]:
+def children(process: int) -> Iterator[int]:
+    """Those that a process has started and that still run."""
     for folder in Path("/proc").glob("[0-9]*"):
         if _stat(folder.name)[1:2] == [str(process)]:
             yield int(folder.name)
