@@ -54,7 +54,9 @@ def test_an_item_comes_back_as_it_was_written(scenes: httpx.Client) -> None:
     assert response.status_code == 201
     assert response.headers["location"] == "http://127.0.0.1:8080/api/collections/scenes/items/a"
     document = stored(scenes)
-    assert {link["rel"] for link in document["links"]} == {"self", "parent", "collection", "root", "about"}
+    assert {link["rel"] for link in document["links"]} == {
+        *("self", "parent", "collection", "root", "about", "latest-version", "version-history")
+    }
     assert {**document, "links": ITEM["links"]} == {**ITEM, "collection": "scenes"}
 
 
@@ -108,10 +110,10 @@ def test_patches(scenes: httpx.Client) -> None:
 def test_deleting(scenes: httpx.Client) -> None:
     scenes.post("/api/collections/scenes/items", json=ITEM)
     assert scenes.delete("/api/collections/scenes/items/a").status_code == 204
-    assert scenes.get("/api/collections/scenes/items/a").status_code == 404
+    assert scenes.get("/api/collections/scenes/items/a").status_code == 410
     assert scenes.delete("/api/collections/scenes/items/a").status_code == 404
     assert scenes.delete("/api/collections/scenes").status_code == 204
-    assert scenes.get("/api/collections/scenes").status_code == 404
+    assert scenes.get("/api/collections/scenes").status_code == 410
     assert scenes.delete("/api/collections/scenes").status_code == 404
 
 

@@ -126,8 +126,11 @@ def test_what_other_writers_left_twice_becomes_one(settings: Settings, writer: p
     Store(writer).collections([collection()])
     with admin(settings) as connection:
         connection.execute("UPDATE pgstac.collections SET partition_trunc = 'month'")
-    for when in ("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"):
-        stock(settings, [item(when=when)])
+        # As before versions were kept, which sees to it that there is one.
+        connection.execute("ALTER TABLE pgstac.items DISABLE TRIGGER almagest_insert")
+        for when in ("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"):
+            stock(settings, [item(when=when)])
+        connection.execute("ALTER TABLE pgstac.items ENABLE TRIGGER almagest_insert")
     assert len(rows(settings)["one"]) == 2
     assert put(writer, item(when="2024-03-01T00:00:00Z"), item("two")) == Outcome(created=1, updated=1)
     assert len(rows(settings)["one"]) == 1

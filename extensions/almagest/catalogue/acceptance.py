@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from almagest.catalogue import mending, rendering, validation
+from almagest.catalogue import mending, rendering, validation, versions
 from almagest.catalogue.links import INFERRED_LINKS
 from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation, pointer_step
 
@@ -28,7 +28,7 @@ MARKER = "𒍟※"
 _MARKER_BYTES = MARKER.encode()
 
 #: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
-_MADE_HERE = rendering.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
+_MADE_HERE = rendering.RELS | versions.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
 #: Stands for a bbox that is still to be made, so that the schema judges the rest.
 _ANY_BBOX = [0, 0, 0, 0]
 

@@ -28,6 +28,11 @@ class AlmagestError(Exception):
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
 
     @property
+    def more(self) -> dict[str, object]:
+        """What else a problem document says."""
+        return {}
+
+    @property
     def title(self) -> str:
         """A short name of the kind of problem, the same for every instance."""
         return self.slug.replace("-", " ").capitalize()
@@ -81,6 +86,37 @@ class NotFoundError(AlmagestError):
     slug = "not-found"
 
 
+class GoneError(AlmagestError):
+    """What was here was deleted."""
+
+    status = 410
+    slug = "gone"
+
+    def __init__(self, message: str, history: str) -> None:
+        super().__init__(message)
+        #: Address of its former versions.
+        self.history = history
+
+    @property
+    def more(self) -> dict[str, object]:
+        """Where its versions are."""
+        return {"links": [{"rel": "version-history", "type": "application/json", "href": self.history}]}
+
+
+class PreconditionFailedError(AlmagestError):
+    """It has changed since you read it: read it again, and repeat your change."""
+
+    status = 412
+    slug = "precondition-failed"
+
+
+class PreconditionRequiredError(AlmagestError):
+    """Say which version you change: send `If-Match` with the ETag that you read."""
+
+    status = 428
+    slug = "precondition-required"
+
+
 class ConflictError(AlmagestError):
     """This id is taken."""
 
@@ -115,6 +151,11 @@ class InvalidDocumentError(AlmagestError):
         first = violations[0] if violations else Violation("", "unknown")
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(f"{subject} is not valid STAC: {first}{more}")
+
+    @property
+    def more(self) -> dict[str, object]:
+        """Everything that is wrong."""
+        return {"errors": [{"pointer": v.pointer, "detail": v.message} for v in self.violations]}
 
 
 class TooLargeError(AlmagestError):

@@ -11,6 +11,7 @@ from almagest.core.errors import (
     DatabaseUnavailableError,
     NotFoundError,
     OverloadedError,
+    PreconditionFailedError,
     StorageFullError,
 )
 
@@ -33,6 +34,8 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
     match state:
         case "23505":
             return ConflictError(sentence if sentence.startswith("Item ") else "This id is taken already.")
+        case "AM412":
+            return PreconditionFailedError(sentence)
         case "23503":
             return NotFoundError("The collection does not exist: create it first.")
         case "P0002":

@@ -7,6 +7,10 @@ REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_write
 
 GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops, almagest_external_definer;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
+GRANT SELECT ON
+    almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
+    almagest.collection_history
+TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
@@ -41,6 +45,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_page_query(text, text, text, int, jsonb),
     almagest.port_fields(jsonb, jsonb),
     almagest.port_item(text, text),
+    almagest.port_joined(jsonb, jsonb),
     almagest.port_hydrate(jsonb, jsonb),
     almagest.port_collection(text),
     almagest.port_collection_search(jsonb),
@@ -59,7 +64,13 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_mosaic_query(text, text, geometry, int, boolean, boolean),
     almagest.mosaic_query(jsonb, jsonb, int, boolean, boolean),
     almagest.mosaic_items(jsonb, jsonb, int, boolean, boolean),
-    almagest.registered_search(text)
+    almagest.registered_search(text),
+    almagest.item_states(text, text),
+    almagest.item_row_at(text, text, timestamptz),
+    almagest.collection_states(text),
+    almagest.collection_document_at(text, timestamptz),
+    almagest.port_tag(jsonb),
+    almagest.base_item_of(bigint, jsonb)
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
@@ -104,6 +115,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_current_base(text),
     almagest.port_is_same_joined(jsonb, jsonb, jsonb, jsonb),
     almagest.port_is_same_item(text, jsonb, jsonb),
+    almagest.port_whole(jsonb),
     almagest.port_put_items(text, text[], text[], text[], bytea[], text[]),
     almagest.port_ensure_partitions(text, text[], text[], boolean),
     almagest.port_refresh_partition(text),
@@ -113,6 +125,14 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_delete_collection(text),
     almagest.lock_collection(text),
     almagest.lock_item(text, text),
+    almagest.port_hold_item(text, text),
+    almagest.port_hold_collection(text),
+    almagest.hold_item(text, text),
+    almagest.hold_collection(text),
+    almagest.write_as(text, text, text, text),
+    almagest.port_stripped(jsonb, jsonb),
+    almagest.port_content(jsonb, jsonb, int),
+    almagest.put_item(jsonb, timestamptz),
     almagest.put_items(text, bigint, int, text[], text[], text[], bytea[], text[], text),
     almagest.ensure_partitions(text, text[], text[]),
     almagest.refresh_partition(text),
@@ -132,6 +152,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.hide_assets(text, text[], text[]),
     almagest.move_exposed(text, text[], text, text)
 TO almagest_writer;
+
+-- Whoever makes a partition makes its triggers.
+GRANT EXECUTE ON FUNCTION almagest.capture_insert(), almagest.capture_update(), almagest.capture_delete() TO pgstac_admin;
 
 -- Who checks keys cannot read them.
 GRANT EXECUTE ON FUNCTION

@@ -20,12 +20,14 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import routes, streaming, transactions
+from almagest.services.stac import routes, streaming, transactions, versions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
+from almagest.services.stac.history import History
 from almagest.services.stac.links import Links
 from almagest.services.stac.search import ItemSearch
+from almagest.services.stac.storing import Store
 from almagest.services.stac.tiles import TileLinks
 from almagest.services.stac.writing import Writer
 from almagest.services.web import docs, inventory, problem
@@ -86,6 +88,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         lifespan=lifespan,
     )
     search = ItemSearch(reads, key, tiles)
+    history = History(reads, public)
     client = CatalogueClient(
         search=search,
         streams=streaming.Streams(
@@ -95,6 +98,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
             hidden=None if writes else HiddenHref.of(settings),
         ),
         catalogue=catalogue,
+        history=history,
         public=public,
         search_model=offered.search_post,
         base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *(transactions.CONFORMANCE if writes else ())],
@@ -114,7 +118,9 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         middlewares=[],
     )
     if writes is not None:
-        app.include_router(transactions.router(Writer(writes, settings), public))
+        writer = Writer(Store(writes), settings)
+        app.include_router(transactions.router(writer, public, require_if_match=settings.api.require_if_match))
+    app.include_router(versions.router(history))
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     streaming.describe(app)

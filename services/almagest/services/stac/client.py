@@ -16,9 +16,11 @@ from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
+from almagest.services.stac.history import History, Subject
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
 from almagest.services.stac.search import ItemSearch, Page
 from almagest.services.stac.streaming import Streams, wanted
+from almagest.services.web.etags import etag, is_known, not_modified, tagged
 
 
 def answer(body: Any, media_type: str = JSON, status: int = 200) -> Response:
@@ -37,6 +39,7 @@ class CatalogueClient(AsyncBaseCoreClient):
         search: the search core of this audience.
         streams: whole results of searches in one answer.
         catalogue: collections and queryables of this audience.
+        history: versions, as this audience sees them.
         public: makes public links.
         search_model: pydantic model of a ``POST /search`` body, to check ``GET`` parameters by the same rules.
     """
@@ -44,6 +47,7 @@ class CatalogueClient(AsyncBaseCoreClient):
     search: ItemSearch
     streams: Streams
     catalogue: CollectionReader
+    history: History
     public: Links
     search_model: Any
 
@@ -87,19 +91,31 @@ class CatalogueClient(AsyncBaseCoreClient):
             }
         )
 
-    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
+    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}``."""
-        collection = await self.catalogue.collection(collection_id, self.public)
+        subject = Subject(collection_id)
+        collection = await self.catalogue.collection(collection_id)
         if collection is None:
-            raise NotFoundError(f"There is no collection {collection_id!r}.")
-        return answer(collection)
+            raise await self.history.missing(subject)
+        tag = etag(collection)
+        if is_known(request, tag):
+            return not_modified(tag)
+        linked = await self.catalogue.linked(collection, self.public)
+        linked["links"] += await self.history.around(subject)
+        return tagged(answer(linked), tag)
 
-    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
+    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}/items/{item_id}``."""
-        item = await self.search.item(collection_id, item_id, self.public)
+        subject = Subject(collection_id, item_id)
+        item = await self.search.item(collection_id, item_id)
         if item is None:
-            raise NotFoundError(f"There is no item {item_id!r} in the collection {collection_id!r}.")
-        return answer(item, GEOJSON)
+            raise await self.history.missing(subject)
+        tag = etag(item)
+        if is_known(request, tag):
+            return not_modified(tag)
+        linked = self.search.linked(item, self.public)
+        linked["links"] += await self.history.around(subject)
+        return tagged(answer(linked, GEOJSON), tag)
 
     async def item_collection(self, collection_id: str, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}/items``."""

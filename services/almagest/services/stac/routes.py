@@ -18,6 +18,12 @@ _READS = (
     (("GET", "POST"), "/search"),
     (("GET",), "/queryables"),
     (("GET",), f"{_COLLECTION}/queryables"),
+    (("GET",), f"{_COLLECTION}/versions"),
+    (("GET",), f"{_COLLECTION}/versions/{{version}}"),
+    (("GET",), f"{_COLLECTION}/versions/{{version}}/diff"),
+    (("GET",), f"{_ITEM}/versions"),
+    (("GET",), f"{_ITEM}/versions/{{version}}"),
+    (("GET",), f"{_ITEM}/versions/{{version}}/diff"),
     (("GET", "HEAD"), "/assets/{collection_id}/{item_id}/{key:path}"),
 )
 _WRITES = (
@@ -26,6 +32,8 @@ _WRITES = (
     (("POST",), f"{_COLLECTION}/items"),
     (("PUT", "PATCH", "DELETE"), _ITEM),
     (("POST",), f"{_COLLECTION}/bulk_items"),
+    (("POST",), f"{_COLLECTION}/versions/{{version}}/restore"),
+    (("POST",), f"{_ITEM}/versions/{{version}}/restore"),
 )
 
 _OPEN = tuple(Route(("GET",), path, Scope.PUBLIC) for path in _DESCRIPTIONS)

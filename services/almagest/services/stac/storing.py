@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 import asyncpg
@@ -16,6 +17,25 @@ T = TypeVar("T")
 
 #: What is tried again: other writers came in between, or what was known of the collection is out of date.
 _AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who asks for a change.
+
+    Attributes:
+        actor: name of the key, or of the account behind it.
+        key_id: id of the key.
+        request_id: id of the request.
+    """
+
+    actor: str | None = None
+    key_id: str | None = None
+    request_id: str | None = None
+
+
+#: Nobody says.
+NOBODY = Author()
 
 
 class _NoRoomError(Exception):
@@ -31,16 +51,18 @@ class Store:
         self._pool = pool
         self._bases: dict[str, Base] = {}
 
-    async def within(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def within(self, work: Callable[[asyncpg.Connection], Awaitable[T]], author: Author) -> T:
         """The result of work in a transaction; it is repeated where other writers came in between.
 
         Args:
             work: may be called several times, and calls :meth:`put`.
+            author: whom versions will name.
         """
         async with self._pool.connection() as connection:
             for last in (False, False, False, True):
                 try:
                     async with connection.transaction():
+                        await connection.execute("SELECT write_as($1, $2, $3)", *astuple(author))
                         return await work(connection)
                 except _NoRoomError as error:
                     if last:

@@ -11,11 +11,14 @@ from fastapi import APIRouter, Query, Request
 from json_merge_patch import merge
 from starlette.responses import Response
 
-from almagest.catalogue.acceptance import Accepted
 from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
 from almagest.services.stac.client import answer
+from almagest.services.stac.history import Subject
 from almagest.services.stac.links import GEOJSON, Links
-from almagest.services.stac.writing import Change, Writer
+from almagest.services.stac.storing import Author
+from almagest.services.stac.writing import Change, Stored, Writer
+from almagest.services.web.etags import Condition
+from almagest.services.web.request_id import request_id
 
 CONFORMANCE = (
     "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
@@ -42,37 +45,48 @@ _PATCH_BODY = {
 }
 
 
-def router(writer: Writer, public: Links) -> APIRouter:
+def router(writer: Writer, public: Links, *, require_if_match: bool = False) -> APIRouter:
     """Routes of the two extensions.
 
     Args:
         writer: checks and stores.
         public: makes the links of what is answered.
+        require_if_match: whether a change must say what it changes.
     """
     routes = APIRouter(tags=["Transactions"])
+
+    def condition(request: Request) -> Condition:
+        return Condition(request, required=require_if_match)
+
+    def of(request: Request) -> Writer:
+        return writer.of(_author(request))
 
     @routes.post("/collections", status_code=201, openapi_extra=_BODY)
     async def create_collection(request: Request, extensions: Extensions = False) -> Response:
         """Create a collection."""
-        collection = await writer.create_collection(await _json(request), extensions=extensions)
+        collection = await of(request).create_collection(await _json(request), extensions=extensions)
         return _collection(collection, public, status=201)
 
     @routes.put("/collections/{collection_id}", openapi_extra=_BODY)
     async def replace_collection(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
         """Replace a collection; its items stay."""
         document = await _json(request)
-        return _collection(await writer.replace_collection(collection_id, document, extensions=extensions), public)
+        stored = await of(request).replace_collection(
+            collection_id, document, condition(request), extensions=extensions
+        )
+        return _collection(stored, public)
 
     @routes.patch("/collections/{collection_id}", openapi_extra=_PATCH_BODY)
     async def change_collection(collection_id: str, request: Request, extensions: Extensions = False) -> Response:
         """Change a collection by JSON Merge Patch or JSON Patch."""
         change = await _change(request)
-        return _collection(await writer.change_collection(collection_id, change, extensions=extensions), public)
+        stored = await of(request).change_collection(collection_id, change, condition(request), extensions=extensions)
+        return _collection(stored, public)
 
     @routes.delete("/collections/{collection_id}", status_code=204)
-    async def delete_collection(collection_id: str) -> Response:
+    async def delete_collection(collection_id: str, request: Request) -> Response:
         """Delete a collection and all its items."""
-        await writer.delete_collection(collection_id)
+        await of(request).delete_collection(collection_id, condition(request))
         return Response(status_code=204)
 
     @routes.post("/collections/{collection_id}/items", status_code=201, openapi_extra=_BODY)
@@ -80,12 +94,12 @@ def router(writer: Writer, public: Links) -> APIRouter:
         """Create an item, or all items of a feature collection or none."""
         document = await _json(request)
         if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
-            item = await writer.create_item(collection_id, document, extensions=extensions)
+            item = await of(request).create_item(collection_id, document, extensions=extensions)
             return _item(item, public, status=201)
         features = document.get("features")
         if not isinstance(features, list):
             raise BadRequestError("/features: a feature collection needs an array of items.")
-        report = await writer.create_items(collection_id, features, extensions=extensions)
+        report = await of(request).create_items(collection_id, features, extensions=extensions)
         return answer({"created": report.success, "mended": report.mended}, status=201)
 
     @routes.put("/collections/{collection_id}/items/{item_id}", openapi_extra=_BODY)
@@ -94,7 +108,9 @@ def router(writer: Writer, public: Links) -> APIRouter:
     ) -> Response:
         """Replace an item."""
         document = await _json(request)
-        return _item(await writer.replace_item(collection_id, item_id, document, extensions=extensions), public)
+        subject = Subject(collection_id, item_id)
+        stored = await of(request).replace_item(subject, document, condition(request), extensions=extensions)
+        return _item(stored, public)
 
     @routes.patch("/collections/{collection_id}/items/{item_id}", openapi_extra=_PATCH_BODY)
     async def change_item(
@@ -102,12 +118,14 @@ def router(writer: Writer, public: Links) -> APIRouter:
     ) -> Response:
         """Change an item by JSON Merge Patch or JSON Patch, atomically."""
         change = await _change(request)
-        return _item(await writer.change_item(collection_id, item_id, change, extensions=extensions), public)
+        subject = Subject(collection_id, item_id)
+        stored = await of(request).change_item(subject, change, condition(request), extensions=extensions)
+        return _item(stored, public)
 
     @routes.delete("/collections/{collection_id}/items/{item_id}", status_code=204)
-    async def delete_item(collection_id: str, item_id: str) -> Response:
+    async def delete_item(collection_id: str, item_id: str, request: Request) -> Response:
         """Delete an item."""
-        await writer.delete_item(collection_id, item_id)
+        await of(request).delete_item(Subject(collection_id, item_id), condition(request))
         return Response(status_code=204)
 
     @routes.post("/collections/{collection_id}/bulk_items", openapi_extra=_BODY)
@@ -118,10 +136,26 @@ def router(writer: Writer, public: Links) -> APIRouter:
         method = document.get("method", "insert") if isinstance(document, dict) else None
         if not isinstance(items, dict) or method not in {"insert", "upsert"}:
             raise BadRequestError("The body needs `items`, an object of items by id, and `method`: insert or upsert.")
-        report = await writer.bulk(collection_id, items, upsert=method == "upsert", extensions=extensions)
+        report = await of(request).bulk(collection_id, items, upsert=method == "upsert", extensions=extensions)
         return answer({**asdict(report), "skipped": 0})
 
+    @routes.post("/collections/{collection_id}/versions/{version}/restore")
+    async def restore_collection(collection_id: str, version: str, request: Request) -> Response:
+        """Make a collection again what it was; its items stay as they are."""
+        return _collection(await of(request).restore_collection(collection_id, version, condition(request)), public)
+
+    @routes.post("/collections/{collection_id}/items/{item_id}/versions/{version}/restore")
+    async def restore_item(collection_id: str, item_id: str, version: str, request: Request) -> Response:
+        """Make an item again what it was, deleted though it may be."""
+        subject = Subject(collection_id, item_id)
+        return _item(await of(request).restore_item(subject, version, condition(request)), public)
+
     return routes
+
+
+def _author(request: Request) -> Author:
+    given = request.headers
+    return Author(given.get("x-principal") or None, given.get("x-key-id") or None, request_id() or None)
 
 
 async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
@@ -151,23 +185,24 @@ async def _change(request: Request) -> Change:
     return apply
 
 
-def _item(accepted: Accepted, public: Links, status: int = 200) -> Response:
-    item = accepted.document
-    links = public.item(item["collection"], item["id"], item["links"])
+def _item(stored: Stored, public: Links, status: int = 200) -> Response:
+    item = stored.document
+    links = public.item(item["collection"], item["id"], item.get("links"))
     response = answer({**item, "links": links}, GEOJSON, status)
-    return _told(response, links[0]["href"], accepted)
+    return _told(response, links[0]["href"], stored)
 
 
-def _collection(accepted: Accepted, public: Links, status: int = 200) -> Response:
-    collection = accepted.document
-    links = public.collection(collection["id"], collection["links"])
+def _collection(stored: Stored, public: Links, status: int = 200) -> Response:
+    collection = stored.document
+    links = public.collection(collection["id"], collection.get("links"))
     response = answer({**collection, "links": links}, status=status)
-    return _told(response, links[0]["href"], accepted)
+    return _told(response, links[0]["href"], stored)
 
 
-def _told(response: Response, location: str, accepted: Accepted) -> Response:
+def _told(response: Response, location: str, stored: Stored) -> Response:
     """The answer with where the document lies, and what was mended in it."""
     response.headers["Location"] = location
-    if accepted.remarks:
-        response.headers["Almagest-Mended"] = "; ".join(accepted.remarks)
+    response.headers["ETag"] = stored.etag
+    if stored.remarks:
+        response.headers["Almagest-Mended"] = "; ".join(stored.remarks)
     return response

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,14 +14,18 @@ from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.hydration import base_item, join
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Mode, Outcome
+from almagest.catalogue.versions import Place, State
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
 from almagest.core.settings import Settings
-from almagest.services.stac.storing import Store
-from almagest.services.web.pool import Pool
+from almagest.services.stac.history import Subject
+from almagest.services.stac.storing import NOBODY, Author, Store
+from almagest.services.web.etags import Condition, etag
 
 Document = dict[str, Any]
 #: Parsed, they take ten times the memory of their text.
 MAX_ITEMS = 5000
+_ITEM = "SELECT item, base FROM item_row($1, $2)"
+_FORMER_ITEM = "SELECT item, base FROM item_row_at($1, $2, $3)"
 #: Turns a stored document into the changed one.
 Change = Callable[[Document], Any]
 
@@ -51,22 +54,42 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A document as it is stored now, and as it will be read.
+
+    Attributes:
+        document: without the links that are made on the way out.
+        remarks: what was mended in what came.
+    """
+
+    document: Document
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def etag(self) -> str:
+        """Its entity tag."""
+        return etag(self.document)
+
+
+@dataclass(frozen=True)
 class Writer:
     """Writes as ``almagest_writer``.
 
     Attributes:
-        pool: connections of the writer.
+        store: stores items.
         settings: what is validated, and by which address our own links are known.
+        author: on whose behalf.
     """
 
-    pool: Pool
+    store: Store
     settings: Settings
+    author: Author = NOBODY
 
-    @cached_property
-    def _store(self) -> Store:
-        return Store(self.pool)
+    def of(self, author: Author) -> Writer:
+        """The same, on behalf of somebody."""
+        return replace(self, author=author)
 
-    async def create_item(self, collection: str, document: Any, *, extensions: bool) -> Accepted:
+    async def create_item(self, collection: str, document: Any, *, extensions: bool) -> Stored:
         """Stores a new item.
 
         Raises:
@@ -75,8 +98,13 @@ class Writer:
             NotFoundError: there is no such collection.
         """
         accepted = self._accept(collection, document, extensions=extensions)
-        await self._put(collection, [accepted.document], "create")
-        return accepted
+        require_changeable(collection)
+
+        async def work(connection: Any) -> Stored:
+            await self.store.put(connection, collection, [accepted.document], "create")
+            return await _stored_item(connection, Subject(collection, accepted.document["id"]), accepted.remarks)
+
+        return await self.store.within(work, self.author)
 
     async def create_items(self, collection: str, documents: list[Any], *, extensions: bool) -> Report:
         """Stores new items, all or none; errors as for one.
@@ -112,76 +140,136 @@ class Writer:
         done = await self._put(collection, items, "upsert" if upsert else "create")
         return Report(len(documents), len(items), done.created, done.updated, done.unchanged, errors, _mended(accepted))
 
-    async def replace_item(self, collection: str, item_id: str, document: Any, *, extensions: bool) -> Accepted:
-        """Replaces an item.
+    async def replace_item(self, subject: Subject, document: Any, condition: Condition, *, extensions: bool) -> Stored:
+        """Replaces an item; errors as for :meth:`change_item`."""
+        # Looked at beforehand: nobody waits for a lock while a large document is judged.
+        accepted = self._accept_for(subject, document, extensions=extensions)
+        return await self._change(subject, condition, lambda _: accepted)
+
+    async def change_item(self, subject: Subject, change: Change, condition: Condition, *, extensions: bool) -> Stored:
+        """Reads, changes and writes an item while nobody else can touch it.
 
         Raises:
             NotFoundError: there is none of this id.
+            PreconditionFailedError: it is not as the request believes.
         """
-        accepted = self._accept(collection, document, item_id, extensions=extensions)
-        await self._put(collection, [accepted.document], "replace")
-        return accepted
+        return await self._change(
+            subject, condition, lambda present: self._accept_for(subject, change(present), extensions=extensions)
+        )
 
-    async def change_item(self, collection: str, item_id: str, change: Change, *, extensions: bool) -> Accepted:
-        """Reads, changes and writes an item while no other of our writers can touch it."""
-        require_changeable(collection)
+    async def delete_item(self, subject: Subject, condition: Condition) -> None:
+        """Deletes an item; errors as for :meth:`change_item`."""
+        require_changeable(subject.collection)
 
-        async def work(connection: Any) -> Accepted:
-            await connection.execute("SELECT lock_item($1, $2)", collection, item_id)
-            row = await connection.fetchrow("SELECT item, base FROM item_row($1, $2)", collection, item_id)
-            if row is None:
-                raise NotFoundError(f"There is no item {item_id!r} in the collection {collection!r}.")
-            changed = change(join(orjson.loads(row["item"]), base_item(row["base"])))
-            accepted = self._accept(collection, changed, item_id, extensions=extensions)
-            await self._store.put(connection, collection, [accepted.document], "replace")
-            return accepted
+        async def work(connection: Any) -> None:
+            condition.check(await _held_item(connection, subject))
+            await connection.execute("SELECT delete_item($1, $2)", subject.collection, subject.item)
 
-        return await self._store.within(work)
+        await self.store.within(work, self.author)
 
-    async def delete_item(self, collection: str, item_id: str) -> None:
-        """Deletes an item.
+    async def restore_item(self, subject: Subject, version: str, condition: Condition) -> Stored:
+        """Makes an item again what it was, deleted though it may be.
 
         Raises:
-            NotFoundError: there is none of this id.
+            NotFoundError: there is no such version, or no longer a collection.
+            PreconditionFailedError: it is not as the request believes.
         """
-        require_changeable(collection)
-        async with self.pool.connection() as connection:
-            await connection.execute("SELECT delete_item($1, $2)", collection, item_id)
+        require_changeable(subject.collection)
 
-    async def create_collection(self, document: Any, *, extensions: bool) -> Accepted:
+        async def work(connection: Any) -> Stored:
+            condition.check(await _held_item(connection, subject))
+            states = await connection.fetch("SELECT * FROM item_states($1, $2)", subject.collection, subject.item)
+            begin = Place.find([State.of(row) for row in states], version).state.valid_from
+            former = await _joined(connection, _FORMER_ITEM, subject.collection, subject.item, begin)
+            assert former is not None  # a version is what there was
+            await self.store.put(connection, subject.collection, [former], "upsert")
+            return await _stored_item(connection, subject)
+
+        return await self.store.within(work, self.author)
+
+    async def _change(self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted]) -> Stored:
+        require_changeable(subject.collection)
+
+        async def work(connection: Any) -> Stored:
+            present = await _held_item(connection, subject)
+            condition.check(present)
+            if present is None:
+                raise NotFoundError(f"There is no {subject}.")
+            accepted = change(present)
+            await self.store.put(connection, subject.collection, [accepted.document], "replace")
+            return await _stored_item(connection, subject, accepted.remarks)
+
+        return await self.store.within(work, self.author)
+
+    async def create_collection(self, document: Any, *, extensions: bool) -> Stored:
         """Stores a new collection; errors as for an item."""
         accepted = self._accept_collection(document, extensions=extensions)
         require_changeable(accepted.document["id"])
-        async with self.pool.connection() as connection:
+
+        async def work(connection: Any) -> Stored:
             await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
-        return accepted
+            return await _stored_collection(connection, accepted.document["id"], accepted.remarks)
 
-    async def replace_collection(self, collection_id: str, document: Any, *, extensions: bool) -> Accepted:
+        return await self.store.within(work, self.author)
+
+    async def replace_collection(
+        self, collection_id: str, document: Any, condition: Condition, *, extensions: bool
+    ) -> Stored:
         """Replaces a collection; its items stay."""
-        require_changeable(collection_id)
         accepted = self._accept_collection(document, collection_id, extensions=extensions)
-        async with self.pool.connection() as connection:
-            await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
-        return accepted
+        return await self._change_collection(collection_id, condition, lambda _: accepted)
 
-    async def change_collection(self, collection_id: str, change: Change, *, extensions: bool) -> Accepted:
-        """Reads, changes and writes a collection while no other of our writers can touch it."""
-        require_changeable(collection_id)
-        async with self.pool.connection() as connection, connection.transaction():
-            await connection.execute("SELECT lock_collection($1)", collection_id)
-            text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
-            if text is None:
-                raise NotFoundError(f"There is no collection {collection_id!r}.")
-            changed = change(orjson.loads(text))
-            accepted = self._accept_collection(changed, collection_id, extensions=extensions)
-            await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
-        return accepted
+    async def change_collection(
+        self, collection_id: str, change: Change, condition: Condition, *, extensions: bool
+    ) -> Stored:
+        """Reads, changes and writes a collection while nobody else can touch it."""
 
-    async def delete_collection(self, collection_id: str) -> None:
+        def changed(present: Document) -> Accepted:
+            return self._accept_collection(change(present), collection_id, extensions=extensions)
+
+        return await self._change_collection(collection_id, condition, changed)
+
+    async def delete_collection(self, collection_id: str, condition: Condition) -> None:
         """Deletes a collection and all its items."""
         require_changeable(collection_id)
-        async with self.pool.connection() as connection:
+
+        async def work(connection: Any) -> None:
+            condition.check(await _held_collection(connection, collection_id))
             await connection.execute("SELECT delete_collection($1)", collection_id)
+
+        await self.store.within(work, self.author)
+
+    async def restore_collection(self, collection_id: str, version: str, condition: Condition) -> Stored:
+        """Makes a collection again what it was, deleted though it may be; its items do not come back with it."""
+        require_changeable(collection_id)
+
+        async def work(connection: Any) -> Stored:
+            condition.check(await _held_collection(connection, collection_id))
+            states = await connection.fetch("SELECT * FROM collection_states($1)", collection_id)
+            begin = Place.find([State.of(row) for row in states], version).state.valid_from
+            await connection.execute("SELECT put_collection(collection_document_at($1, $2))", collection_id, begin)
+            return await _stored_collection(connection, collection_id)
+
+        return await self.store.within(work, self.author)
+
+    async def _change_collection(
+        self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted]
+    ) -> Stored:
+        require_changeable(collection_id)
+
+        async def work(connection: Any) -> Stored:
+            present = await _held_collection(connection, collection_id)
+            condition.check(present)
+            if present is None:
+                raise NotFoundError(f"There is no collection {collection_id!r}.")
+            accepted = change(present)
+            await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
+            return await _stored_collection(connection, collection_id, accepted.remarks)
+
+        return await self.store.within(work, self.author)
+
+    def _accept_for(self, subject: Subject, document: Any, *, extensions: bool) -> Accepted:
+        return self._accept(subject.collection, document, subject.item, extensions=extensions)
 
     def _accept(self, collection: str, document: Any, item_id: str | None = None, *, extensions: bool) -> Accepted:
         return acceptance.accept_item(document, self._rules(extensions), collection=collection, item_id=item_id)
@@ -206,9 +294,45 @@ class Writer:
         async def work(connection: Any) -> Outcome:
             if not items and not await connection.fetchval("SELECT port_collection_exists($1)", collection):
                 raise NotFoundError(f"There is no collection {collection!r}: create it first.")
-            return await self._store.put(connection, collection, items, mode)
+            return await self.store.put(connection, collection, items, mode)
 
-        return await self._store.within(work)
+        return await self.store.within(work, self.author)
+
+
+async def _joined(connection: Any, statement: str, *arguments: Any) -> Document | None:
+    row = await connection.fetchrow(statement, *arguments)
+    return join(orjson.loads(row["item"]), base_item(row["base"])) if row else None
+
+
+async def _item(connection: Any, subject: Subject) -> Document | None:
+    return await _joined(connection, _ITEM, subject.collection, subject.item)
+
+
+async def _held_item(connection: Any, subject: Subject) -> Document | None:
+    await connection.execute("SELECT hold_item($1, $2)", subject.collection, subject.item)
+    return await _item(connection, subject)
+
+
+async def _stored_item(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:
+    document = await _item(connection, subject)
+    assert document is not None
+    return Stored(document, tuple(remarks))
+
+
+async def _collection(connection: Any, collection_id: str) -> Document | None:
+    text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
+    return None if text is None else dict(orjson.loads(text))
+
+
+async def _held_collection(connection: Any, collection_id: str) -> Document | None:
+    await connection.execute("SELECT hold_collection($1)", collection_id)
+    return await _collection(connection, collection_id)
+
+
+async def _stored_collection(connection: Any, collection_id: str, remarks: Sequence[str] = ()) -> Stored:
+    document = await _collection(connection, collection_id)
+    assert document is not None
+    return Stored(document, tuple(remarks))
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from almagest.core.errors import PROBLEM_TYPES, AlmagestError, InvalidDocumentError
+from almagest.core.errors import PROBLEM_TYPES, AlmagestError
 from almagest.services.web.request_id import request_id
 
 log = structlog.get_logger(__name__)
@@ -92,11 +92,8 @@ async def _almagest(_: Request, error: Exception) -> Response:
         log.error("request failed", kind=type(error).__name__, detail=str(error))
     if error.slug == "internal" or type(error).status == 500:
         return internal_problem()
-    more: dict[str, object] = {}
-    if isinstance(error, InvalidDocumentError):
-        more["errors"] = [{"pointer": v.pointer, "detail": v.message} for v in error.violations]
     headers = {"Retry-After": "2"} if error.status == 503 else None
-    return problem(error.status, error.slug, str(error), title=error.title, headers=headers, **more)
+    return problem(error.status, error.slug, str(error), title=error.title, headers=headers, **error.more)
 
 
 async def _http(_: Request, error: Exception) -> Response:

@@ -83,6 +83,96 @@ AS $$ SELECT almagest.port_hydrate(r.item::jsonb, r.base::jsonb) FROM external.i
 COMMENT ON FUNCTION external.item_document(text, text) IS 'As almagest.item_document, for outsiders.';
 
 
+CREATE OR REPLACE FUNCTION external.item_row_at(of_collection text, of_id text, moment timestamptz)
+RETURNS TABLE (item text, base text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+SET standard_conforming_strings = on SET client_min_messages = error
+AS $$
+    SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
+                THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, true, s.policy, s.suspicion)
+                ELSE r.item END,
+           almagest.public_document(r.base::jsonb, 'base', s.policy, s.suspicion)::text
+    FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s,
+         LATERAL almagest.item_row_at($1, $2, $3) AS r
+    WHERE NOT almagest.is_internal($1)
+$$;
+COMMENT ON FUNCTION external.item_row_at(text, text, timestamptz) IS
+    'As almagest.item_row_at, for outsiders: judged by what they may see today.';
+
+
+CREATE OR REPLACE FUNCTION external.item_states(of_collection text, of_id text)
+RETURNS TABLE (
+    valid_from timestamptz, valid_to timestamptz, deleted boolean,
+    login text, actor text, key_id text, request_id text, job text
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
+SET standard_conforming_strings = on SET client_min_messages = error
+AS $$
+    WITH seen AS (
+        SELECT s.valid_from, s.deleted, (
+                   SELECT md5(almagest.port_hydrate(r.item::jsonb, r.base::jsonb)::text)
+                   FROM external.item_row_at($1, $2, s.valid_from) AS r) AS face
+        FROM almagest.item_states($1, $2) AS s
+        WHERE NOT almagest.is_internal($1)
+    ), changes AS (
+        -- What outsiders cannot tell apart is one.
+        SELECT s.valid_from, s.deleted, s.face,
+               row_number() OVER age = 1 OR s.face IS DISTINCT FROM lag(s.face) OVER age AS begins
+        FROM seen AS s
+        WINDOW age AS (ORDER BY s.valid_from)
+    )
+    SELECT c.valid_from, lead(c.valid_from) OVER (ORDER BY c.valid_from), c.deleted, NULL, NULL, NULL, NULL, NULL
+    FROM changes AS c
+    WHERE c.begins
+    ORDER BY 1 DESC
+$$;
+COMMENT ON FUNCTION external.item_states(text, text) IS
+    'As almagest.item_states, for outsiders: what they could have seen, and not who did it.';
+
+
+CREATE OR REPLACE FUNCTION external.collection_document_at(of_id text, moment timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
+AS $$
+    SELECT almagest.public_document(almagest.collection_document_at($1, $2), 'document', p, almagest.suspicion(p))
+    FROM almagest.audience_policy() AS p
+    WHERE NOT almagest.is_internal($1)
+$$;
+COMMENT ON FUNCTION external.collection_document_at(text, timestamptz) IS
+    'As almagest.collection_document_at, for outsiders: judged by what they may see today.';
+
+
+CREATE OR REPLACE FUNCTION external.collection_states(of_id text)
+RETURNS TABLE (
+    valid_from timestamptz, valid_to timestamptz, deleted boolean,
+    login text, actor text, key_id text, request_id text, job text
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
+AS $$
+    WITH seen AS (
+        SELECT s.valid_from, s.deleted, external.collection_document_at($1, s.valid_from) AS face
+        FROM almagest.collection_states($1) AS s
+        WHERE NOT almagest.is_internal($1)
+    ), changes AS (
+        SELECT s.valid_from, s.deleted,
+               row_number() OVER age = 1 OR s.face IS DISTINCT FROM lag(s.face) OVER age AS begins
+        FROM seen AS s
+        WINDOW age AS (ORDER BY s.valid_from)
+    )
+    SELECT c.valid_from, lead(c.valid_from) OVER (ORDER BY c.valid_from), c.deleted, NULL, NULL, NULL, NULL, NULL
+    FROM changes AS c
+    WHERE c.begins
+    ORDER BY 1 DESC
+$$;
+COMMENT ON FUNCTION external.collection_states(text) IS
+    'As almagest.collection_states, for outsiders: what they could have seen, and not who did it.';
+
+
 CREATE OR REPLACE FUNCTION external.asset_location(
     collection text, item text, key text, OUT location text, OUT media_type text
 ) RETURNS SETOF record

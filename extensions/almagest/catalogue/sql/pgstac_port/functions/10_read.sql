@@ -203,15 +203,45 @@ COMMENT ON FUNCTION almagest.port_item(text, text) IS
     'One stored item and its base item as text; no row if there is none.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_hydrate(item jsonb, base jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+CREATE OR REPLACE FUNCTION almagest.port_joined(item jsonb, base jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = almagest, pg_temp
 AS $$
-    WITH hydrated AS (SELECT pgstac.content_hydrate(item, base, '{}'::jsonb) AS document)
-    -- pgSTAC strips nulls; of those, the null datetime beside a range is one that STAC requires.
-    SELECT CASE WHEN document->'properties' ? 'start_datetime' AND NOT document->'properties' ? 'datetime'
+DECLARE
+    result jsonb;
+BEGIN
+    IF item IS NULL THEN
+        RETURN base;
+    ELSIF item = almagest.port_marker() THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(item) = 'object' AND jsonb_typeof(base) = 'object' THEN
+        SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') INTO result
+        FROM (
+            SELECT k.key, almagest.port_joined(item->k.key, base->k.key) AS value
+            FROM jsonb_object_keys(base || item) AS k(key)
+        ) AS m
+        WHERE m.value IS NOT NULL;
+        RETURN result;
+    ELSIF jsonb_typeof(item) = 'array' AND jsonb_typeof(base) = 'array'
+          AND jsonb_array_length(item) = jsonb_array_length(base) THEN
+        SELECT coalesce(jsonb_agg(almagest.port_joined(item->n, base->n) ORDER BY n), '[]') INTO result
+        FROM generate_series(0, jsonb_array_length(item) - 1) AS n;
+        RETURN result;
+    END IF;
+    RETURN item;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_joined(jsonb, jsonb) IS
+    'A stored value joined with that of the base item; NULL where it is marked as missing. Unlike pgSTAC''s own, it keeps nulls.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hydrate(item jsonb, base jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT CASE WHEN document->'properties' ?& '{start_datetime,end_datetime}' AND NOT document->'properties' ? 'datetime'
                 THEN jsonb_set(document, '{properties,datetime}', 'null')
                 ELSE document END
-    FROM hydrated
+    FROM almagest.port_joined(
+        item, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(base) WHERE value <> 'null')) AS document
 $$;
 COMMENT ON FUNCTION almagest.port_hydrate(jsonb, jsonb) IS
-    'A stored item joined with its base item. For single documents; pages are hydrated by the reader.';
+    'A stored item joined with its base item, as readers see it. For single documents; pages are hydrated by the reader.';

@@ -77,28 +77,73 @@ COMMENT ON FUNCTION almagest.port_is_same_joined(jsonb, jsonb, jsonb, jsonb) IS
     'they differ.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_stripped(item jsonb, base jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    result jsonb;
+BEGIN
+    IF jsonb_typeof(item) = 'object' AND jsonb_typeof(base) = 'object' THEN
+        SELECT coalesce(jsonb_object_agg(k.key, CASE
+                   WHEN NOT item ? k.key THEN almagest.port_marker()
+                   ELSE almagest.port_stripped(item->k.key, base->k.key) END), '{}') INTO result
+        FROM jsonb_object_keys(base || item) AS k(key)
+        -- As text: to jsonb 1 and 1.0 are equal, in a document they are not the same.
+        WHERE (item->k.key)::text IS DISTINCT FROM (base->k.key)::text;
+        RETURN result;
+    ELSIF jsonb_typeof(item) = 'array' AND jsonb_typeof(base) = 'array'
+          AND jsonb_array_length(item) = jsonb_array_length(base) THEN
+        SELECT coalesce(jsonb_agg(almagest.port_stripped(item->n, base->n) ORDER BY n), '[]') INTO result
+        FROM generate_series(0, jsonb_array_length(item) - 1) AS n;
+        RETURN result;
+    END IF;
+    RETURN item;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_stripped(jsonb, jsonb) IS
+    'A value without what the base item has as well; port_joined gives it back. As almagest.catalogue.rows does it for many.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_content(document jsonb, base jsonb, tag int) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = almagest, pg_temp
+AS $$
+    SELECT almagest.port_stripped(
+               document, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(base) WHERE value <> 'null'))
+           - '{id,collection,geometry,pgstac:base_item}'::text[]
+           || CASE WHEN tag IS NULL THEN '{}' ELSE jsonb_build_object('pgstac:base_item', tag) END
+$$;
+COMMENT ON FUNCTION almagest.port_content(jsonb, jsonb, int) IS
+    'What of an item is stored in its content, stripped against a base item with this tag.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_whole(content jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- Some writers of pgSTAC lose this one; readers put it back.
+    SELECT CASE WHEN content->'properties' ?& '{start_datetime,end_datetime}' AND NOT content->'properties' ? 'datetime'
+                THEN jsonb_set(content, '{properties,datetime}', 'null') ELSE content END - 'pgstac:base_item'
+$$;
+COMMENT ON FUNCTION almagest.port_whole(jsonb) IS
+    'Stored content without the tag of its base item, and with the null datetime that STAC requires beside a range.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_is_same_item(collection_id text, present jsonb, given jsonb) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE
+-- Of every row that changes it is asked, and so it does first what settles most of them.
 AS $$
 DECLARE
     tag CONSTANT text := 'pgstac:base_item';
-    properties jsonb;
+    one jsonb := present->'properties';
+    other jsonb := given->'properties';
 BEGIN
-    IF present = given THEN
-        RETURN true;
+    IF one IS DISTINCT FROM other THEN
+        -- Base items have no properties, so that there is no closer look to take; but for what some writers lose.
+        RETURN one ? 'datetime' <> (other ? 'datetime')
+               AND almagest.port_whole(jsonb_build_object('properties', one))
+                   = almagest.port_whole(jsonb_build_object('properties', other))
+               AND almagest.port_is_same_item(collection_id, present - 'properties', given - 'properties');
     END IF;
-    present := present || '{}'; -- uncompressed once for all that follows
-    properties := present->'properties';
-    -- Some writers of pgSTAC lose this one; readers put it back.
-    IF properties ? 'start_datetime' AND properties ? 'end_datetime' AND NOT properties ? 'datetime' THEN
-        properties := properties || '{"datetime": null}';
-        present := present || jsonb_build_object('properties', properties);
-    END IF;
-    -- Base items have none: most changes need no closer look.
-    IF properties IS DISTINCT FROM given->'properties' THEN
-        RETURN false;
-    END IF;
-    RETURN almagest.port_is_same_joined(
+    RETURN present = given OR almagest.port_is_same_joined(
         present - tag, almagest.port_base_item(collection_id, present->>tag),
         given - tag, almagest.port_base_item(collection_id, given->>tag));
 END;
@@ -236,6 +281,40 @@ LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$ SELECT pgstac.update_partition_stats_q(partition_name) $$;
 COMMENT ON FUNCTION almagest.port_refresh_partition(text) IS
     'Notes what times a partition really holds, for the planner and for pgSTAC. Reads all of it.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_item(collection_id text, item_id text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    -- Whoever deletes and inserts again while this waits leaves another row behind.
+    FOR attempt IN 1..10 LOOP
+        PERFORM FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id FOR UPDATE;
+        IF FOUND THEN
+            RETURN true;
+        END IF;
+        PERFORM FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RAISE serialization_failure USING MESSAGE = 'An item changes too often to be held.';
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_item(text, text) IS
+    'Keeps everybody else from changing an item until the transaction ends; false if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_collection(collection_id text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgstac.collections AS c WHERE c.id = collection_id FOR NO KEY UPDATE;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_collection(text) IS
+    'Keeps everybody else from changing a collection until the transaction ends; false if there is none. Its items may go on.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_delete_item(collection_id text, item_id text) RETURNS boolean

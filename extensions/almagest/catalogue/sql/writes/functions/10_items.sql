@@ -21,6 +21,43 @@ COMMENT ON FUNCTION almagest.lock_item(text, text) IS
     'Waits until no other of our writers works on this item; held to the end of the transaction.';
 
 
+CREATE OR REPLACE FUNCTION almagest.hold_item(collection text, id text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+BEGIN
+    PERFORM almagest.lock_item(collection, id);
+    RETURN almagest.port_hold_item(collection, id);
+END;
+$$;
+COMMENT ON FUNCTION almagest.hold_item(text, text) IS
+    'As lock_item, and keeps writers that are none of ours from the item too; false if there is none. To be read, judged '
+    'and written then.';
+
+
+CREATE OR REPLACE FUNCTION almagest.hold_collection(collection text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+BEGIN
+    PERFORM almagest.lock_collection(collection);
+    RETURN almagest.port_hold_collection(collection);
+END;
+$$;
+COMMENT ON FUNCTION almagest.hold_collection(text) IS
+    'As lock_collection, and keeps writers that are none of ours from the document too; false if there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.write_as(actor text, key_id text, request_id text, job text DEFAULT NULL) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = almagest, pg_temp
+AS $$
+    SELECT set_config('almagest.actor', coalesce(actor, ''), true),
+           set_config('almagest.key_id', coalesce(key_id, ''), true),
+           set_config('almagest.request_id', coalesce(request_id, ''), true),
+           set_config('almagest.job', coalesce(job, ''), true)
+$$;
+COMMENT ON FUNCTION almagest.write_as(text, text, text, text) IS
+    'Says on whose behalf this transaction writes: its versions will say so.';
+
+
 CREATE OR REPLACE FUNCTION almagest.put_items(
     of_collection text, base_key bigint, base_item_id int,
     ids text[], starts text[], ends text[], geometries bytea[], contents text[], mode text,
@@ -84,6 +121,48 @@ $$;
 COMMENT ON FUNCTION almagest.ensure_partitions(text, text[], text[]) IS
     'Makes room for items of these times, and answers the names of their partitions. In a transaction of its own: where '
     'there was none it keeps readers waiting, and takes the collection for itself.';
+
+
+CREATE OR REPLACE FUNCTION almagest.put_item(
+    document jsonb, if_version timestamptz DEFAULT NULL, OUT outcome text, OUT version timestamptz
+)
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+DECLARE
+    of_collection CONSTANT text := document->>'collection';
+    of_id CONSTANT text := document->>'id';
+    properties CONSTANT jsonb := document->'properties';
+    has_range CONSTANT boolean := properties->>'start_datetime' IS NOT NULL AND properties->>'end_datetime' IS NOT NULL;
+    starts CONSTANT text[] := ARRAY[CASE WHEN has_range THEN properties->>'start_datetime' ELSE properties->>'datetime' END];
+    ends CONSTANT text[] := ARRAY[CASE WHEN has_range THEN properties->>'end_datetime' ELSE properties->>'datetime' END];
+    shapes CONSTANT bytea[] := ARRAY[ST_GeomFromGeoJSON(document->'geometry')::bytea];
+    base record;
+    done record;
+BEGIN
+    -- First, for it may take the collection for itself.
+    PERFORM almagest.ensure_partitions(of_collection, starts, ends);
+    PERFORM almagest.hold_item(of_collection, of_id);
+    IF if_version IS NOT NULL AND NOT EXISTS (
+        SELECT FROM (SELECT s.valid_from, s.deleted FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1) AS present
+        WHERE present.valid_from = if_version AND NOT present.deleted
+    ) THEN
+        RAISE EXCEPTION USING ERRCODE = 'AM412', MESSAGE = format('Item %s of collection %s has changed since.', of_id, of_collection);
+    END IF;
+    SELECT b.key, b.item_id, b.item::jsonb AS item INTO base FROM almagest.port_current_base(of_collection) AS b;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING MESSAGE = format('There is no collection %s.', of_collection);
+    END IF;
+    SELECT p.created, p.updated INTO done
+    FROM almagest.put_items(
+        of_collection, base.key, base.item_id, ARRAY[of_id], starts, ends, shapes,
+        ARRAY[almagest.port_content(document, base.item, base.item_id)::text], 'upsert') AS p;
+    outcome := CASE WHEN done.created > 0 THEN 'created' WHEN done.updated > 0 THEN 'updated' ELSE 'unchanged' END;
+    version := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+END;
+$$;
+COMMENT ON FUNCTION almagest.put_item(jsonb, timestamptz) IS
+    'Stores an item, whole and known to be good, and answers what became of it (created, updated or unchanged) and since '
+    'when it is so. if_version: only if that is its present version. Raises AM412 where it is not, 23503 without the collection.';
 
 
 CREATE OR REPLACE FUNCTION almagest.refresh_partition(partition_name text) RETURNS void

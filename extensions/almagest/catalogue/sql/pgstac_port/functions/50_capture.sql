@@ -1,0 +1,120 @@
+-- What keeping versions must know of pgSTAC: where its rows are, and its triggers.
+
+CREATE OR REPLACE FUNCTION almagest.port_collection_key(collection_id text) RETURNS bigint
+LANGUAGE plpgsql STABLE -- which keeps its plan, as it is asked for every row that changes
+AS $$
+BEGIN
+    RETURN (SELECT c.key FROM pgstac.collections AS c WHERE c.id = collection_id);
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_collection_key(text) IS 'Another one after a collection was deleted and made again.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_tag(content jsonb) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN content->>'pgstac:base_item' ~ '^\d{1,9}$' THEN (content->>'pgstac:base_item')::int ELSE 0 END
+$$;
+COMMENT ON FUNCTION almagest.port_tag(jsonb) IS 'Which base item a stored item was stripped against, as almagest.base_item names it.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_is_elsewhere(collection_id text, item_id text, partition oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition)
+$$;
+COMMENT ON FUNCTION almagest.port_is_elsewhere(text, text, oid) IS
+    'Whether another partition holds an item of this id: pgSTAC sees to it only that there are not two in one.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_delete_elsewhere(collection_id text, item_id text, partition oid) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+    DELETE FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition
+$$;
+COMMENT ON FUNCTION almagest.port_delete_elsewhere(text, text, oid) IS 'Deletes the item of this id from other partitions.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_is_same_row(
+    one_base jsonb, one_datetime timestamptz, one_end timestamptz, one_geometry geometry, one_content jsonb,
+    other_base jsonb, other_datetime timestamptz, other_end timestamptz, other_geometry geometry, other_content jsonb
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT one_datetime = other_datetime AND one_end = other_end AND one_geometry::bytea = other_geometry::bytea
+       AND almagest.port_is_same_joined(almagest.port_whole(one_content), one_base, almagest.port_whole(other_content), other_base)
+$$;
+COMMENT ON FUNCTION almagest.port_is_same_row(
+    jsonb, timestamptz, timestamptz, geometry, jsonb, jsonb, timestamptz, timestamptz, geometry, jsonb
+) IS 'Whether two stored rows are the same to a reader, each with the base item that it was stripped against.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_list_base_items() RETURNS TABLE (collection_key bigint, tag int, item jsonb)
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT c.key, 0, pgstac.collection_base_item(c.id) FROM pgstac.collections AS c
+    UNION ALL
+    SELECT c.key, b.id, b.base_item FROM pgstac.base_items AS b JOIN pgstac.collections AS c ON c.id = b.collection
+$$;
+COMMENT ON FUNCTION almagest.port_list_base_items() IS 'Every base item that pgSTAC knows at present.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_delete_items(collection_id text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$ DELETE FROM pgstac.items AS i WHERE i.collection = collection_id $$;
+COMMENT ON FUNCTION almagest.port_delete_items(text) IS 'Deletes all items of a collection, one by one.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_item_ids(collection_id text) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT i.id FROM pgstac.items AS i WHERE i.collection = collection_id $$;
+COMMENT ON FUNCTION almagest.port_item_ids(text) IS 'Ids of all items of a collection.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_missing_triggers() RETURNS TABLE (relation regclass, name text, definition text)
+LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+    SELECT w.relation, w.name, w.definition
+    FROM (
+        VALUES
+            ('pgstac.items'::regclass, 'almagest_insert', 'AFTER INSERT ON pgstac.items FOR EACH ROW EXECUTE FUNCTION almagest.capture_insert()'),
+            ('pgstac.items', 'almagest_update', 'AFTER UPDATE ON pgstac.items FOR EACH ROW EXECUTE FUNCTION almagest.capture_update()'),
+            ('pgstac.items', 'almagest_delete', 'AFTER DELETE ON pgstac.items FOR EACH ROW EXECUTE FUNCTION almagest.capture_delete()'),
+            ('pgstac.base_items', 'almagest_base_item',
+             'AFTER INSERT ON pgstac.base_items FOR EACH ROW EXECUTE FUNCTION almagest.capture_base_item()'),
+            -- PostgreSQL fires them in the order of their names: these two before pgSTAC moves or drops the tables.
+            ('pgstac.collections', 'aa_almagest_empty',
+             'BEFORE DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.empty_collection()'),
+            ('pgstac.collections', 'aa_almagest_move',
+             'AFTER UPDATE ON pgstac.collections FOR EACH ROW'
+             ' WHEN (NEW.partition_trunc IS DISTINCT FROM OLD.partition_trunc) EXECUTE FUNCTION almagest.begin_move()'),
+            ('pgstac.collections', 'zz_almagest_moved',
+             'AFTER UPDATE ON pgstac.collections FOR EACH ROW'
+             ' WHEN (NEW.partition_trunc IS DISTINCT FROM OLD.partition_trunc) EXECUTE FUNCTION almagest.end_move()'),
+            ('pgstac.collections', 'almagest_capture',
+             'AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.capture_collection()')
+    ) AS w(relation, name, definition)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_trigger AS t WHERE t.tgrelid = w.relation AND t.tgname = w.name AND t.tgenabled = 'O')
+$$;
+COMMENT ON FUNCTION almagest.port_missing_triggers() IS 'Triggers that keep versions and are not there, or are switched off.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_attach() RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    missing record;
+    count int := 0;
+BEGIN
+    FOR missing IN SELECT m.name, m.definition FROM almagest.port_missing_triggers() AS m ORDER BY m.relation, m.name LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER %I %s', missing.name, missing.definition);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_attach() IS
+    'Makes the triggers that are missing, and answers how many there were. Holds up writers, not readers, until the '
+    'transaction ends.';
