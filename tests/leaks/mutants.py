@@ -92,7 +92,84 @@ def _asked_for(purpose: str) -> tuple[str, str]:
 
 _EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
 
+_STATES = "        FROM almagest.item_states($1, $2) AS s\n        WHERE NOT almagest.is_internal($1)"
+_COLLECTION = (
+    "    SELECT almagest.public_document("
+    "almagest.collection_document($1), 'document', p, almagest.suspicion(p))\n"
+    "    FROM almagest.audience_policy() AS p\n"
+)
+_CHANGES = (
+    "    SELECT c.valid_from, lead(c.valid_from) OVER (ORDER BY c.valid_from), c.deleted,"
+    " NULL, NULL, NULL, NULL, NULL\n"
+    "    FROM changes AS c\n{}    ORDER BY 1 DESC\n$$;\nCOMMENT ON FUNCTION external.{}"
+)
+
+
+def _all_changes(function: str) -> tuple[str, str]:
+    """Versions that outsiders cannot tell apart are not one."""
+    return _CHANGES.format("    WHERE c.begins\n", function), _CHANGES.format("", function)
+
+
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "that internal items were there, by their versions",
+        _EXTERNAL,
+        ((_STATES, _STATES.partition("\n")[0]),),
+        ("versions", "item"),
+    ),
+    Mutant(
+        "that internal collections were there, by their versions",
+        _EXTERNAL,
+        (
+            (
+                "        FROM almagest.collection_states($1) AS s\n        WHERE NOT almagest.is_internal($1)",
+                "        FROM almagest.collection_states($1) AS s",
+            ),
+        ),
+        ("versions", "collection"),
+        strict=True,
+    ),
+    Mutant(
+        "when something hidden has changed in an item",
+        _EXTERNAL,
+        (_all_changes("item_states"),),
+        ("versions", "item"),
+        strict=True,
+    ),
+    Mutant(
+        "when something hidden has changed in a collection",
+        _EXTERNAL,
+        (_all_changes("collection_states"),),
+        ("versions", "collection"),
+    ),
+    Mutant(
+        "what was hidden in former versions",
+        _EXTERNAL,
+        (
+            (
+                "almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s, former AS r",
+                "'^$' AS suspicion FROM almagest.audience_policy() AS p) AS s, former AS r",
+            ),
+        ),
+        ("versions",),
+        strict=True,
+    ),
+    Mutant(
+        "what was exposed once, in former versions",
+        _EXTERNAL,
+        (("AND NOT EXISTS (SELECT FROM external.asset_location($1, $2, e.key))", "AND false"),),
+        ("versions", "item"),
+    ),
+    Mutant(
+        "former versions of internal items",
+        _EXTERNAL,
+        (
+            (_STATES, _STATES.partition("\n")[0]),
+            ("             ) AS g\n        WHERE NOT almagest.is_internal($1)", "             ) AS g"),
+        ),
+        ("versions",),
+        strict=True,
+    ),
     Mutant(
         "what stands inside of visible properties, in filters and sorts",
         _SEARCH,
@@ -213,8 +290,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _EXTERNAL,
         (
             (
-                "    FROM almagest.audience_policy() AS p\n    WHERE NOT almagest.is_internal($1)",
-                "    FROM almagest.audience_policy() AS p",
+                f"{_COLLECTION}    WHERE NOT almagest.is_internal($1)",
+                _COLLECTION,
             ),
         ),
         ("collection", "items", "mosaics"),

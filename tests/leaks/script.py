@@ -319,6 +319,19 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     yield Api("DELETE", "/collections/open/items/scene-06")
     yield Api("POST", "/collections", _collection("ended", title="Ended"))
     yield Api("DELETE", "/collections/ended")
+    # Of some items several versions; of what changes in between outsiders see nothing.
+    for number, grade in enumerate((1, 2, 1)):
+        yield Api("PATCH", "/collections/open/items/scene-04", {"properties": {"almagest:grade": number}}, hidden=True)
+        yield Api("PATCH", "/collections/open/items/scene-04", {"properties": {"grade": grade}})
+        yield Api(
+            "PATCH", "/collections/open/items/scene-07", {"properties": {"operator_note": str(number)}}, hidden=True
+        )
+    yield Api("POST", "/collections/open/items", _open_item(6, kind))
+    yield Api("POST", "/collections/plainest/items", rasters.item("brief", "plainest", EVERYWHERE, {}, grade=1))
+    yield Api("PATCH", "/collections/plainest/items/brief", {"properties": {"almagest:why": "error"}}, hidden=True)
+    yield Api("DELETE", "/collections/plainest/items/brief")
+    yield Api("PATCH", "/collections/plainest", {"almagest:owner": "department nine"}, hidden=True)
+    yield Api("PATCH", "/collections/plainest", {"title": "Plain"})
     late = _open_item(20, kind)
     yield Api("POST", "/collections/open/items", late)
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})

@@ -77,8 +77,9 @@ COMMENT ON TABLE almagest.ledger IS 'Every SQL file applied to this database, wi
 
 -- The one clock of whatever is stored or shown. A test may replace it.
 CREATE OR REPLACE FUNCTION almagest.clock() RETURNS timestamptz
-LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT clock_timestamp() $$;
+LANGUAGE sql VOLATILE PARALLEL SAFE
+-- Nothing but this: it is asked for every row that is written, and so becomes part of the statement that asks.
+AS $$ SELECT pg_catalog.clock_timestamp() $$;
 ALTER FUNCTION almagest.clock() OWNER TO almagest_admin;
 REVOKE EXECUTE ON FUNCTION almagest.clock() FROM PUBLIC;
 COMMENT ON FUNCTION almagest.clock() IS 'Now; moves on within a transaction.';

@@ -94,6 +94,12 @@ class Pair:
 
     async def _request(self, request: Request, tally: Tally) -> None:
         token = request.token
+        if token is not None and token.use == "internal-etag":
+            inside = await asyncio.gather(*(side.ask(request, inside=True) for side in (self.first, self.second)))
+            # Whoever has one from inside asks with it wherever he is.
+            for tag in {answer.header(b"etag") for answer in inside} - {None}:
+                await self._both(request.with_tag(tag or ""), None, tally)
+            return
         if token is not None and token.use == "internal":
             inside = await asyncio.gather(*(side.ask(request, inside=True) for side in (self.first, self.second)))
             tokens = [_token(answer, "next") for answer in inside]
@@ -104,6 +110,10 @@ class Pair:
             return
         answer = await self._both(request, request, tally)
         if token is None or answer is None:
+            return
+        if token.use == "etag":
+            if tag := answer.header(b"etag"):
+                await self._both(request.with_tag(tag), None, tally)
             return
         handed = _token(answer, "next")
         if handed is None:

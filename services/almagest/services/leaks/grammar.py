@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Literal, get_args
 
 from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.pictures import Pictures
-from almagest.services.leaks.requests import Request
+from almagest.services.leaks.requests import Request, Token
 from almagest.services.leaks.searches import Searches
 from almagest.services.leaks.vocabulary import Words
 from almagest.services.stac import routes as stac
@@ -18,7 +18,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "plain", "malformed",
+    "versions", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -32,6 +32,7 @@ _WEIGHTS: dict[Topic, int] = {
     "pictures": 8,
     "mosaics": 6,
     "searches": 5,
+    "versions": 14,
     "plain": 3,
     "malformed": 6,
 }
@@ -62,12 +63,13 @@ class Grammar:
             "items": self._items,
             "item": self._item,
             "collections": self._collections,
-            "collection": lambda: self._get("collections", self._collection_id()),
+            "collection": lambda: self._tagged(self._get("collections", self._collection_id())),
             "queryables": self._queryables,
             "assets": self._asset,
             "pictures": partial(self._picture, _ITEM),
             "mosaics": partial(self._picture, "/collections/{collection_id}/"),
             "searches": partial(self._picture, "{search_id}"),
+            "versions": self._versions,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -87,7 +89,7 @@ class Grammar:
         collection, item = self.dice.one(self.words.items)
         if self.dice.chance(8):
             collection, item = self._collection_id(), self.dice.one((*_ODD_IDS, item))
-        return self._get("collections", collection, "items", item)
+        return self._tagged(self._get("collections", collection, "items", item))
 
     def _collections(self) -> Request:
         searches = self._searches
@@ -107,6 +109,27 @@ class Grammar:
         marked = [route for route in tiles.EXTERNAL if mark in route.path]
         routes = [route for route in marked if (mark == _ITEM) == (_ITEM in route.path)]
         return Pictures(self.dice, self.words).request(self.dice.one(routes))
+
+    def _versions(self) -> Request:
+        subject, version = self.dice.one(self.words.versions)
+        what = self.dice.weighed({"list": 30, "one": 35, "diff": 25, "odd": 10})
+        if what == "list":
+            parameters = {"limit": str(1 + self.dice.below(4)), "before": version}
+            chosen = tuple((name, value) for name, value in parameters.items() if self.dice.chance(40))
+            return self._tagged(Request("stac", self._method(), (*subject, "versions"), chosen))
+        if what == "odd":
+            return self._get(*subject, "versions", self.dice.one((*_ODD_IDS, version.lower(), version[:-2])))
+        if what == "one":
+            return self._tagged(self._get(*subject, "versions", version))
+        same = [other for path, other in self.words.versions if path == subject]
+        to = (("to", self.dice.one(same)),) if self.dice.chance(60) else ()
+        return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)
+
+    def _tagged(self, request: Request) -> Request:
+        """Now and then asked again with the tag of the answer, from outside or inside."""
+        if not self.dice.chance(30):
+            return request
+        return replace(request, method="GET", token=Token(self.dice.one(("etag", "internal-etag"))))
 
     def _plain(self) -> Request:
         """What says the same to everybody, or should."""

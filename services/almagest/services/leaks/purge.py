@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from almagest.catalogue import assets, database, migrate
 from almagest.catalogue.hydration import base_item, join
@@ -34,6 +35,15 @@ def purge(whole: Settings, without: Settings) -> None:
     with _opened(whole) as original, _opened(without) as connection:
         connection.execute("UPDATE ledger SET sha256 = '' WHERE kind = 'function'")
         migrate.migrate(connection)
+        # What is rewritten here has not changed; its past stays as it is, in both copies.
+        for each in (original, connection):
+            each.execute("SELECT port_detach()")
+        for table in ("item_head", "item_history"):
+            connection.execute(
+                sql.SQL("DELETE FROM {} AS h WHERE is_internal(h.collection)").format(sql.Identifier(table))
+            )
+        for table in ("collection_head", "collection_history"):
+            connection.execute(sql.SQL("DELETE FROM {} AS h WHERE is_internal(h.id)").format(sql.Identifier(table)))
         connection.execute(
             """
             SELECT delete_collection(c.id) FROM collection_ids() AS c(id)

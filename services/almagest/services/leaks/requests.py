@@ -16,16 +16,17 @@ _SAFE_IN_PATH = "!$&'()*+,;=:@~"
 
 @dataclass(frozen=True)
 class Token:
-    """What is done with the paging tokens of a search.
+    """What is done with the paging tokens of a search, or with the tag of a document.
 
     Attributes:
         use: `walk`: read the pages behind the first one. `tamper`: change a character of the token. `elsewhere`: hand
             it to another search. `internal`: ask outside with the token that the internal audience gets for the search.
+            `etag`: ask again whether the document has changed. `internal-etag`: ask outside with the tag from inside.
         number: how many pages, or which character.
         other: the other search.
     """
 
-    use: Literal["walk", "tamper", "elsewhere", "internal"]
+    use: Literal["walk", "tamper", "elsewhere", "internal", "etag", "internal-etag"]
     number: int = 1
     other: Request | None = None
 
@@ -41,7 +42,7 @@ class Request:
         query: parameters in order.
         headers: further headers.
         body: bytes; JSON unless the headers say otherwise.
-        token: what is done with the paging tokens of the answer.
+        token: what is done with the paging tokens, or the tag, of the answer.
     """
 
     app: App
@@ -67,6 +68,11 @@ class Request:
             return replace(self, body=json.dumps(body).encode(), token=None)
         kept = tuple(pair for pair in self.query if pair[0] != "token")
         return replace(self, query=(*kept, ("token", token)), token=None)
+
+    def with_tag(self, tag: str) -> Request:
+        """The same, unless it is what this tag stands for."""
+        kept = tuple(pair for pair in self.headers if pair[0] != "if-none-match")
+        return replace(self, headers=(*kept, ("if-none-match", tag)), token=None)
 
     def curl(self, origin: str) -> str:
         """A command that asks the same of a running site."""

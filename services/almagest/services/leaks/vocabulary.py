@@ -12,12 +12,15 @@ from typing import Any
 import psycopg
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.versions import version_of
 from almagest.core.settings import Settings
 
 Scalar = str | float | int | bool | None
 
 #: Batches of items that are looked at in each collection of a large catalogue.
 _BATCHES = 1
+#: Items whose versions are known.
+_HEADS = 2000
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _FREE_TEXT = ("title", "description", "keywords")
 
@@ -29,6 +32,7 @@ class Words:
     Attributes:
         collections: ids.
         items: collection and id.
+        versions: path of an item or a collection, and a version of it.
         assets: collection, item and key.
         properties: names of those of items, and of queryables.
         names: of members of items and collections, with dots where they are nested; some name nothing.
@@ -42,6 +46,7 @@ class Words:
 
     collections: Sequence[str]
     items: Sequence[tuple[str, str]]
+    versions: Sequence[tuple[tuple[str, ...], str]]
     assets: Sequence[tuple[str, str, str]]
     properties: Sequence[str]
     names: Sequence[str]
@@ -66,6 +71,9 @@ class _Collection:
     def __init__(self) -> None:
         self.collections: set[str] = {"no-such-collection", "collections"}
         self.items: set[tuple[str, str]] = {("no-such-collection", "no-such-item")}
+        self.versions: set[tuple[tuple[str, ...], str]] = {
+            (("collections", "no-such-collection"), "20240101T000000.000000Z")
+        }
         self.assets: set[tuple[str, str, str]] = {("no-such-collection", "no-such-item", "no-such-key")}
         self.properties: set[str] = {"no_such_name"}
         self.by_name: dict[str, set[Scalar]] = {"no_such_name": {1}}
@@ -79,19 +87,32 @@ class _Collection:
         for name in self._one(connection, "SELECT queryables(NULL)").get("properties", {}):
             self.by_name.setdefault(name, set())
             self.properties.add(name)
-        for (identifier,) in connection.execute("SELECT collection_ids()").fetchall():
+        former = connection.execute("SELECT id FROM collection_head").fetchall()
+        for (identifier,) in former:
             self.collections.add(identifier)
+            self._versions(connection, b"SELECT valid_from FROM collection_states(%s)", identifier)
+        heads = connection.execute("SELECT collection, id FROM item_head ORDER BY 1, 2 LIMIT %s", (_HEADS,)).fetchall()
+        for collection, item in heads:
+            self.items.add((collection, item))
+            self._versions(connection, b"SELECT valid_from FROM item_states(%s, %s)", collection, item)
+        for (identifier,) in connection.execute("SELECT collection_ids()").fetchall():
             document = connection.execute("SELECT collection_document(%s)", (identifier,)).fetchone()
             self._document(document[0] if document else {})
             for batch in islice(assets.batches(connection, identifier), _BATCHES):
                 for item in batch:
                     self._item(identifier, item)
 
+    def _versions(self, connection: psycopg.Connection, statement: bytes, *names: str) -> None:
+        path = tuple(part for pair in zip(("collections", "items"), names, strict=False) for part in pair)
+        for (begin,) in connection.execute(statement, names).fetchall():
+            self.versions.add((path, version_of(begin)))
+
     def words(self) -> Words:
         names = sorted(self.by_name)
         return Words(
             collections=sorted(self.collections),
             items=sorted(self.items),
+            versions=sorted(self.versions),
             assets=sorted(self.assets),
             properties=sorted(self.properties),
             names=names,

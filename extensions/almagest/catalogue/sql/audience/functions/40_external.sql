@@ -83,19 +83,48 @@ AS $$ SELECT almagest.port_hydrate(r.item::jsonb, r.base::jsonb) FROM external.i
 COMMENT ON FUNCTION external.item_document(text, text) IS 'As almagest.item_document, for outsiders.';
 
 
+CREATE OR REPLACE FUNCTION external.asset_location(
+    collection text, item text, key text, OUT location text, OUT media_type text
+) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = almagest, public, pg_temp
+SET standard_conforming_strings = on SET client_min_messages = error
+AS $$
+    SELECT a.location, a.media_type
+    FROM almagest.asset_location($1, $2, $3) AS a
+    JOIN almagest.exposed AS e ON (e.collection, e.item, e.key) = ($1, $2, $3) AND e.location = a.location
+    CROSS JOIN almagest.audience_policy() AS p
+    WHERE NOT almagest.is_internal($1) AND NOT almagest.is_hidden_name($3, p.hidden_properties)
+$$;
+COMMENT ON FUNCTION external.asset_location(text, text, text) IS
+    'As almagest.asset_location, for outsiders: where an exposed asset lies, as long as it is the one that was exposed.';
+
+
 CREATE OR REPLACE FUNCTION external.item_row_at(of_collection text, of_id text, moment timestamptz)
 RETURNS TABLE (item text, base text)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
 SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
+    WITH gone AS (
+        -- What was exposed and is not served any more: its address would lead nowhere.
+        SELECT e.key, e.location FROM almagest.exposed AS e
+        WHERE (e.collection, e.item) = ($1, $2) AND NOT EXISTS (SELECT FROM external.asset_location($1, $2, e.key))
+    ), former AS (
+        SELECT r.base, CASE WHEN g.assets IS NULL THEN r.item
+                            ELSE jsonb_set(r.item::jsonb, '{assets}', r.item::jsonb->'assets' || g.assets)::text END AS item
+        FROM almagest.item_row_at($1, $2, $3) AS r,
+             LATERAL (
+                 SELECT jsonb_object_agg(g.key, almagest.port_marker()) AS assets FROM gone AS g
+                 WHERE coalesce(r.item::jsonb->'assets'->g.key->>'href', r.base::jsonb->'assets'->g.key->>'href') = g.location
+             ) AS g
+        WHERE NOT almagest.is_internal($1)
+    )
     SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
                 THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, true, s.policy, s.suspicion)
                 ELSE r.item END,
            almagest.public_document(r.base::jsonb, 'base', s.policy, s.suspicion)::text
-    FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s,
-         LATERAL almagest.item_row_at($1, $2, $3) AS r
-    WHERE NOT almagest.is_internal($1)
+    FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s, former AS r
 $$;
 COMMENT ON FUNCTION external.item_row_at(text, text, timestamptz) IS
     'As almagest.item_row_at, for outsiders: judged by what they may see today.';
@@ -171,23 +200,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION external.collection_states(text) IS
     'As almagest.collection_states, for outsiders: what they could have seen, and not who did it.';
-
-
-CREATE OR REPLACE FUNCTION external.asset_location(
-    collection text, item text, key text, OUT location text, OUT media_type text
-) RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = almagest, public, pg_temp
-SET standard_conforming_strings = on SET client_min_messages = error
-AS $$
-    SELECT a.location, a.media_type
-    FROM almagest.asset_location($1, $2, $3) AS a
-    JOIN almagest.exposed AS e ON (e.collection, e.item, e.key) = ($1, $2, $3) AND e.location = a.location
-    CROSS JOIN almagest.audience_policy() AS p
-    WHERE NOT almagest.is_internal($1) AND NOT almagest.is_hidden_name($3, p.hidden_properties)
-$$;
-COMMENT ON FUNCTION external.asset_location(text, text, text) IS
-    'As almagest.asset_location, for outsiders: where an exposed asset lies, as long as it is the one that was exposed.';
 
 
 CREATE OR REPLACE FUNCTION external.collection_ids() RETURNS SETOF text

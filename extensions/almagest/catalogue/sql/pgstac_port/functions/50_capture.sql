@@ -118,3 +118,24 @@ $$;
 COMMENT ON FUNCTION almagest.port_attach() IS
     'Makes the triggers that are missing, and answers how many there were. Holds up writers, not readers, until the '
     'transaction ends.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_detach() RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    present record;
+    count int := 0;
+BEGIN
+    FOR present IN
+        SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE p.pronamespace = 'almagest'::regnamespace AND t.tgparentid = 0
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', present.tgname, present.relation);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_detach() IS
+    'Drops every trigger that port_attach made, and answers how many there were: from now on nothing leaves a version.';

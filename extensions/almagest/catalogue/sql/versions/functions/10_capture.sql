@@ -7,7 +7,7 @@
 CREATE OR REPLACE FUNCTION almagest.next_moment(previous timestamptz) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 -- The clock may step back; what was true later must have begun later.
-AS $$ SELECT greatest(clock_timestamp(), now(), previous + interval '1 microsecond') $$;
+AS $$ SELECT greatest(almagest.clock(), previous + interval '1 microsecond') $$;
 COMMENT ON FUNCTION almagest.next_moment(timestamptz) IS 'When a state begins that follows on one that began then.';
 
 
@@ -26,8 +26,16 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     head almagest.item_head;
+    own CONSTANT xid8 := pg_current_xact_id();
 BEGIN
-    SELECT * INTO head FROM almagest.item_head AS h WHERE h.collection = of_collection AND h.id = of_id FOR UPDATE;
+    SELECT h.collection, h.id, h.valid_from, h.deleted,
+           -- In another cluster, from which this database was restored, the same number was given before: not by this row.
+           CASE WHEN h.xact = own AND age(h.xmin) <= age(own::xid) THEN own END,
+           h.login, h.actor, h.key_id, h.request_id, h.job
+    INTO head
+    FROM almagest.item_head AS h
+    WHERE h.collection = of_collection AND h.id = of_id
+    FOR UPDATE;
     IF NOT FOUND THEN
         -- As it has been since versions are kept.
         INSERT INTO almagest.item_head (collection, id, valid_from, xact, login, actor, key_id, request_id, job)
@@ -37,7 +45,8 @@ BEGIN
     RETURN head;
 END;
 $$;
-COMMENT ON FUNCTION almagest.locked_head(text, text) IS 'The present state of an item that is there; nobody else changes it now.';
+COMMENT ON FUNCTION almagest.locked_head(text, text) IS
+    'The present state of an item that is there; nobody else changes it now. xact is NULL unless it is this transaction''s.';
 
 
 CREATE OR REPLACE FUNCTION almagest.note_item(
@@ -53,8 +62,7 @@ DECLARE
     moment timestamptz := almagest.next_moment(head.valid_from);
     before almagest.item_history;
 BEGIN
-    -- Of another cluster, from which this database was restored, the same number may be in use again: the time tells.
-    IF head.xact = pg_current_xact_id() AND head.valid_from >= now() THEN
+    IF head.xact IS NOT NULL THEN
         moment := head.valid_from;
         SELECT * INTO before FROM almagest.item_history AS h
         WHERE h.collection = head.collection AND h.id = head.id AND h.valid_to = head.valid_from;
@@ -227,6 +235,7 @@ DECLARE
     head almagest.collection_head;
     before almagest.collection_history;
     moment timestamptz;
+    own CONSTANT xid8 := pg_current_xact_id();
     of_id text := CASE TG_OP WHEN 'DELETE' THEN OLD.id ELSE NEW.id END;
     old_content jsonb := CASE TG_OP WHEN 'INSERT' THEN NULL ELSE OLD.content END;
     new_content jsonb := CASE TG_OP WHEN 'DELETE' THEN NULL ELSE NEW.content END;
@@ -243,9 +252,14 @@ BEGIN
     ELSIF old_content = new_content THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO head FROM almagest.collection_head AS h WHERE h.id = of_id FOR UPDATE;
+    SELECT h.id, h.valid_from, h.deleted, CASE WHEN h.xact = own AND age(h.xmin) <= age(own::xid) THEN own END,
+           h.login, h.actor, h.key_id, h.request_id, h.job
+    INTO head
+    FROM almagest.collection_head AS h
+    WHERE h.id = of_id
+    FOR UPDATE;
     moment := almagest.next_moment(head.valid_from);
-    IF head.xact = pg_current_xact_id() AND head.valid_from >= now() THEN
+    IF head.xact IS NOT NULL THEN
         moment := head.valid_from;
         SELECT * INTO before FROM almagest.collection_history AS h WHERE h.id = of_id AND h.valid_to = head.valid_from;
         IF NOT FOUND AND new_content IS NULL THEN

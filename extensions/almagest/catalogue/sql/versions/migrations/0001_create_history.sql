@@ -33,7 +33,7 @@ COMMENT ON COLUMN almagest.base_item.tag IS 'The pgstac:base_item of items strip
 CREATE TABLE almagest.item_head (
     collection text NOT NULL,
     id text NOT NULL,
-    valid_from timestamptz NOT NULL DEFAULT clock_timestamp(),
+    valid_from timestamptz NOT NULL DEFAULT almagest.clock(),
     deleted boolean NOT NULL DEFAULT false,
     xact xid8 DEFAULT pg_current_xact_id(),
     login text DEFAULT session_user,
@@ -76,7 +76,7 @@ CREATE TABLE almagest.item_history_rest PARTITION OF almagest.item_history DEFAU
 
 CREATE TABLE almagest.collection_head (
     id text PRIMARY KEY,
-    valid_from timestamptz NOT NULL DEFAULT clock_timestamp(),
+    valid_from timestamptz NOT NULL DEFAULT almagest.clock(),
     deleted boolean NOT NULL DEFAULT false,
     xact xid8 DEFAULT pg_current_xact_id(),
     login text DEFAULT session_user,
