@@ -42,7 +42,7 @@ REQUESTS = 1_000
 SHRINKABLE = 150
 SOAK = 10
 #: Requests by which a mutant has to be caught in `make test`.
-TO_CATCH = 600
+TO_CATCH = 1_000
 
 
 @dataclass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
+import re
 import secrets as random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +64,7 @@ def connect(
             password=secrets.read(settings.secrets, user),
             connect_timeout=10,
             application_name="almagest",
+            options=authorship(),
             autocommit=autocommit,
         )
     except psycopg.OperationalError as error:
@@ -69,6 +73,15 @@ def connect(
             f"No connection to the database at {settings.db_host}, port {settings.database.port}"
             f" (ALMAGEST_DB_HOST, ALMAGEST_DB_PORT), as {user}: {reason}"
         ) from None
+
+
+def authorship() -> str:
+    """Options of a session whose changes are made by whoever runs this program."""
+    try:
+        operator = getpass.getuser()
+    except (KeyError, OSError):  # a user that the machine has no name for
+        operator = str(os.getuid())
+    return "-c almagest.actor=" + re.sub(r"([\\\s])", r"\\\1", operator)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
+from almagest.catalogue.database import authorship
 from almagest.core import secrets
 from almagest.core.errors import DatabaseUnavailableError
 
@@ -71,7 +72,7 @@ class Access:
                 application_name="almagest ingest",
                 autocommit=True,
                 # What the role of the services starts with; another role starts with something else.
-                options="-c search_path=almagest,public -c jit=off -c lock_timeout=30s -c timezone=UTC",
+                options=f"-c search_path=almagest,public -c jit=off -c lock_timeout=30s -c timezone=UTC {authorship()}",
             )
         except psycopg.OperationalError as error:
             reason = str(error).strip().splitlines()[-1]
