@@ -63,6 +63,8 @@ soak: development ## Check what takes long
 .PHONY: bench
 bench: development ## Measure how fast it is beside its peers; results in tests/bench/results
 	@$(BIN)/python tests/bench/ingest.py
+	@$(BIN)/python tests/bench/versions.py
+	@$(BIN)/python tests/bench/lost_updates.py
 
 .PHONY: lint
 lint: development ## Check style, types and layers

@@ -114,6 +114,45 @@ def test_security_headers_and_compression(running: Stack) -> None:
         assert search.headers["content-type"].startswith("application/geo+json")
 
 
+def test_a_tag_that_compression_has_weakened_works_in_both_headers(running: Stack) -> None:
+    key = {"Authorization": f"Bearer {running.write_key}", "Accept-Encoding": "gzip"}
+    path = "/api/collections/tagged"
+    with running.client(headers=key) as client:
+        assert client.post("/api/collections", json={**COLLECTION, "id": "tagged"}).status_code == 201
+        try:
+            item = {
+                "type": "Feature",
+                "stac_version": "1.1.0",
+                "id": "a",
+                "geometry": {"type": "Point", "coordinates": [0.5, 0.5]},
+                "bbox": [0.5, 0.5, 0.5, 0.5],
+                "properties": {
+                    "datetime": "2024-05-01T00:00:00Z",
+                    "description": "long enough to be compressed " * 200,
+                },
+                "links": [],
+                "assets": {},
+            }
+            assert client.post(f"{path}/items", json=item).status_code == 201
+            client.patch(path, json={"description": item["properties"]["description"]})
+            for at in (path, f"{path}/items/a"):
+                found = client.get(at)
+                tag = found.headers["etag"]
+                assert found.headers["content-encoding"] == "gzip"
+                assert tag.startswith('W/"')
+                same = client.get(at, headers={"If-None-Match": tag})
+                assert (same.status_code, same.content) == (304, b"")
+                outside = client.get(at.replace("/api", "/external"))
+                asked = {"If-None-Match": outside.headers["etag"]}
+                assert client.get(at.replace("/api", "/external"), headers=asked).status_code == 304
+                changed = client.patch(at, json={"stac_extensions": []}, headers={"If-Match": tag})
+                assert changed.status_code == 200, changed.text
+                assert client.patch(at, json={"stac_extensions": None}, headers={"If-Match": tag}).status_code == 412
+                assert client.get(at, headers={"If-None-Match": tag}).status_code == 200
+        finally:
+            assert client.delete(path).status_code == 204
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -2,19 +2,15 @@
 
     python tests/bench/ingest.py [--items 100000] [--rounds 5]
 
-Writes results/latest.json. A ratio is their time by ours: above 1 we are faster.
+Adds to results/latest.json. A ratio is their time by ours: above 1 we are faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +19,10 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("extensions", "tests")]
 
 from almagest.catalogue import database  # noqa: E402
 from almagest.catalogue.storing import Store  # noqa: E402
-from bench import catalogue  # noqa: E402
+from bench import catalogue, measuring  # noqa: E402
 from support import cluster as clusters  # noqa: E402
 from support import ingests  # noqa: E402
-from support.processes import highest  # noqa: E402
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
 ENGINES = ("almagest", "pypgstac")
 #: What is measured, and how `pypgstac load` does it fastest.
 METHODS = {"insert": "insert", "again": "upsert"}
@@ -40,23 +34,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="almagest-bench-") as folder:
-        root = Path(folder)
-        root.chmod(0o755)
-        file = root / "items.ndjson"
+    with measuring.cluster() as (cluster, folder):
+        file = folder / "items.ndjson"
         catalogue.write(file, given.items)
-        (root / "cluster").mkdir()
-        cluster = clusters.start(root / "cluster")
-        try:
-            measured = rounds(cluster, file, given.rounds)
-        finally:
-            clusters.stop(root / "cluster")
-    summary = summarized(measured, given.items)
-    RESULTS.parent.mkdir(exist_ok=True)
-    others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    merged = {part: {**others.get(part, {}), **values} for part, values in summary.items()}
-    RESULTS.write_text(json.dumps({**others, **merged}, indent=2) + "\n")
-    print(json.dumps(summary, indent=2))
+        measured = rounds(cluster, file, given.rounds)
+    measuring.add(summarized(measured, given.items))
 
 
 def rounds(cluster: clusters.Cluster, file: Path, count: int) -> dict[str, list[float]]:
@@ -70,7 +52,7 @@ def rounds(cluster: clusters.Cluster, file: Path, count: int) -> dict[str, list[
                 with database.connect(cluster.settings(name), "almagest_writer") as connection:
                     Store(connection).collections([catalogue.collection()])
                 for what in METHODS:
-                    seconds, memory = timed(*command(engine, what, cluster, name, file))
+                    seconds, memory = measuring.timed(*command(engine, what, cluster, name, file))
                     measured.setdefault(f"{engine}_{what}_s", []).append(seconds)
                     measured.setdefault(f"{engine}_{what}_mib", []).append(memory)
                     print(f"round {number + 1}, {engine}, {what}: {seconds:.1f} s, {memory:.0f} MiB", file=sys.stderr)
@@ -86,19 +68,6 @@ def command(
     dsn = f"postgresql://almagest_writer@/{name}?host={cluster.root}&port={cluster.port}"
     program = Path(sys.executable).with_name("pypgstac")
     return [str(program), "load", "items", str(file), "--method", METHODS[what], "--dsn", dsn], dict(os.environ)
-
-
-def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds of a command, and the most memory that its processes had, together [MiB]."""
-    with tempfile.TemporaryFile("w+") as said:
-        start = time.perf_counter()
-        running = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=said)
-        memory = highest(running.pid)
-        seconds = time.perf_counter() - start
-        if running.wait():
-            said.seek(0)
-            raise SystemExit(f"{arguments} ended with {running.returncode}: {said.read()[-2000:]}")
-    return seconds, memory / 1024
 
 
 def summarized(measured: dict[str, list[float]], items: int) -> dict[str, Any]:

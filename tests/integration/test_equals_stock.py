@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from almagest.catalogue import versions
 from almagest.core.settings import Settings
 from support.stock import stock_client
 
@@ -144,7 +145,7 @@ def link(document: dict[str, Any], rel: str) -> dict[str, Any] | None:
 
 
 #: Relation types of links that we make and stock does not, or that differ.
-DIFFERENT = {"xyz", "tilejson", "queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
+DIFFERENT = {"xyz", "tilejson", "queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables", *versions.RELS}
 
 
 def canonical(value: Any) -> Any:

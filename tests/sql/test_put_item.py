@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import time
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as run
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from psycopg import sql
 
 from almagest.catalogue import database
 from almagest.catalogue.hydration import join
@@ -124,3 +127,25 @@ def test_a_version_that_is_not_the_present_one_is_refused(writer: psycopg.Connec
 def test_without_its_collection_there_is_no_item(writer: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         put(writer, {**ITEM, "collection": "other"})
+
+
+def test_it_gives_way_to_who_locks_in_another_order_and_goes_on(writer: psycopg.Connection, settings: Settings) -> None:
+    """As a loader of pgSTAC's does, which has one partition and then wants another."""
+    with database.connect(settings, "postgres") as loader, concurrent.futures.ThreadPoolExecutor(1) as threads:
+        loader.execute("UPDATE pgstac.collections SET partition_trunc = 'month' WHERE id = 'scenes'")
+        changed = {**ITEM, "properties": {"datetime": "2024-02-05T00:00:00Z"}}
+        put(writer, ITEM)
+        put(writer, {**changed, "id": "other"})
+        names = "SELECT partition FROM pgstac.partitions_view WHERE collection = 'scenes' ORDER BY 1"
+        first, second = (sql.Identifier("pgstac", name) for (name,) in loader.execute(names).fetchall())
+        loader.execute("SET deadlock_timeout = '1min'")  # it is the other one that finds out
+        with loader.transaction():
+            loader.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(second))
+            written = threads.submit(put, writer, changed)
+            waiting = "SELECT 1 FROM pg_locks WHERE relation = %s::regclass AND NOT granted"
+            while not loader.execute(waiting, (second.as_string(loader),)).fetchone():
+                assert not written.done()
+                time.sleep(0.01)
+            loader.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(first))
+        assert written.result()[0] == "updated"
+    assert versions.documents(writer, "scenes", "one") == [ITEM, changed]

@@ -13,12 +13,15 @@ from almagest.core.settings import Settings
 
 
 @contextlib.contextmanager
-def stock_client(settings: Settings, *, api_hydrate: bool = False) -> Iterator[httpx.Client]:
+def stock_client(
+    settings: Settings, *, api_hydrate: bool = False, transactions: bool = False
+) -> Iterator[httpx.Client]:
     """The unmodified server as an operator would start it, with its default extensions."""
     from stac_fastapi.pgstac.app import instantiate_api
     from stac_fastapi.pgstac.config import PostgresSettings
     from stac_fastapi.pgstac.config import Settings as StockSettings
     from stac_fastapi.pgstac.db import close_db_connection, connect_to_db
+    from stac_fastapi.pgstac.models.extensions import Extensions
 
     database = PostgresSettings(
         pguser="postgres",
@@ -30,10 +33,11 @@ def stock_client(settings: Settings, *, api_hydrate: bool = False) -> Iterator[h
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await connect_to_db(app, postgres_settings=database, add_write_connection_pool=False)
+        await connect_to_db(app, postgres_settings=database, add_write_connection_pool=transactions)
         yield
         await close_db_connection(app)
 
-    app = instantiate_api(lifespan=lifespan, settings=StockSettings(use_api_hydrate=api_hydrate)).app
+    stock = StockSettings(use_api_hydrate=api_hydrate, enable_transactions_extensions=transactions)
+    app = instantiate_api(lifespan=lifespan, settings=stock, extensions=Extensions(settings=stock)).app
     with TestClient(app, base_url="http://stock.test") as client:
         yield client

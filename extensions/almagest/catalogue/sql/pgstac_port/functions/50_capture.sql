@@ -28,6 +28,17 @@ COMMENT ON FUNCTION almagest.port_is_elsewhere(text, text, oid) IS
     'Whether another partition holds an item of this id: pgSTAC sees to it only that there are not two in one.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_is_repartitioning() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_class AS c WHERE c.relnamespace = pg_my_temp_schema() AND c.relname = 'changepartitionstaging')
+$$;
+COMMENT ON FUNCTION almagest.port_is_repartitioning() IS
+    'Whether pgSTAC is putting items into other partitions at this moment, though no trigger told of it (repartition was '
+    'called itself): what it inserts was there before.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_delete_elsewhere(collection_id text, item_id text, partition oid) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$

@@ -112,7 +112,7 @@ BEGIN
     INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
     IF FOUND THEN
         IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection)
-           OR NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) THEN
+           OR NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) AND NOT almagest.port_is_repartitioning() THEN
             RETURN NULL;
         END IF;
         -- It was there all the time.

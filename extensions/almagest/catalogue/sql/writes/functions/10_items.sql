@@ -136,28 +136,40 @@ DECLARE
     starts CONSTANT text[] := ARRAY[CASE WHEN has_range THEN properties->>'start_datetime' ELSE properties->>'datetime' END];
     ends CONSTANT text[] := ARRAY[CASE WHEN has_range THEN properties->>'end_datetime' ELSE properties->>'datetime' END];
     shapes CONSTANT bytea[] := ARRAY[ST_GeomFromGeoJSON(document->'geometry')::bytea];
+    tries_left int := 10;
     base record;
     done record;
 BEGIN
-    -- First, for it may take the collection for itself.
-    PERFORM almagest.ensure_partitions(of_collection, starts, ends);
-    PERFORM almagest.hold_item(of_collection, of_id);
-    IF if_version IS NOT NULL AND NOT EXISTS (
-        SELECT FROM (SELECT s.valid_from, s.deleted FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1) AS present
-        WHERE present.valid_from = if_version AND NOT present.deleted
-    ) THEN
-        RAISE EXCEPTION USING ERRCODE = 'AM412', MESSAGE = format('Item %s of collection %s has changed since.', of_id, of_collection);
-    END IF;
-    SELECT b.key, b.item_id, b.item::jsonb AS item INTO base FROM almagest.port_current_base(of_collection) AS b;
-    IF NOT FOUND THEN
-        RAISE foreign_key_violation USING MESSAGE = format('There is no collection %s.', of_collection);
-    END IF;
-    SELECT p.created, p.updated INTO done
-    FROM almagest.put_items(
-        of_collection, base.key, base.item_id, ARRAY[of_id], starts, ends, shapes,
-        ARRAY[almagest.port_content(document, base.item, base.item_id)::text], 'upsert') AS p;
-    outcome := CASE WHEN done.created > 0 THEN 'created' WHEN done.updated > 0 THEN 'updated' ELSE 'unchanged' END;
-    version := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+    LOOP
+        BEGIN
+            -- First, for it may take the collection for itself.
+            PERFORM almagest.ensure_partitions(of_collection, starts, ends);
+            PERFORM almagest.hold_item(of_collection, of_id);
+            IF if_version IS NOT NULL AND NOT EXISTS (
+                SELECT FROM (SELECT s.valid_from, s.deleted FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1) AS present
+                WHERE present.valid_from = if_version AND NOT present.deleted
+            ) THEN
+                RAISE EXCEPTION USING ERRCODE = 'AM412', MESSAGE = format('Item %s of collection %s has changed since.', of_id, of_collection);
+            END IF;
+            SELECT b.key, b.item_id, b.item::jsonb AS item INTO base FROM almagest.port_current_base(of_collection) AS b;
+            IF NOT FOUND THEN
+                RAISE foreign_key_violation USING MESSAGE = format('There is no collection %s.', of_collection);
+            END IF;
+            SELECT p.created, p.updated INTO done
+            FROM almagest.put_items(
+                of_collection, base.key, base.item_id, ARRAY[of_id], starts, ends, shapes,
+                ARRAY[almagest.port_content(document, base.item, base.item_id)::text], 'upsert') AS p;
+            outcome := CASE WHEN done.created > 0 THEN 'created' WHEN done.updated > 0 THEN 'updated' ELSE 'unchanged' END;
+            version := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+            RETURN;
+        EXCEPTION WHEN deadlock_detected OR serialization_failure OR unique_violation OR check_violation THEN
+            -- Others, who lock in another order than ours do, came in between. What was locked here is free again.
+            tries_left := tries_left - 1;
+            IF tries_left = 0 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION almagest.put_item(jsonb, timestamptz) IS
