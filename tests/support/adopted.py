@@ -19,7 +19,7 @@ from support.cluster import Cluster
 
 Document = dict[str, Any]
 
-STOCK = "template_stock"
+STOCK, ADOPTED = "template_stock", "template_adopted"
 #: One whose items all lie in one partition, and one with a partition for each month.
 WHOLE, MONTHLY = "whole", "monthly"
 ASSETS: Document = {"red": {"title": "Red", "roles": ["data"], "type": "image/tiff"}}
@@ -55,9 +55,9 @@ def item(of: str, number: int, /, month: int | None = None, **properties: Any) -
 
 
 def prepare(cluster: Cluster) -> None:
-    """Makes the template: stock pgSTAC, nothing of ours, three items of each collection."""
+    """Makes the templates: stock pgSTAC, nothing of ours, three items of each collection; and the same after us."""
     with clusters.lock(cluster.root, "stock"):
-        if cluster.has(STOCK):
+        if cluster.has(ADOPTED):
             return
         cluster.copy("template0", STOCK)
         settings = cluster.settings(STOCK)
@@ -69,13 +69,16 @@ def prepare(cluster: Cluster) -> None:
         for identifier in (WHOLE, MONTHLY):
             load(settings, [item(identifier, number) for number in range(3)])
         cluster.seal(STOCK)
+        cluster.copy(STOCK, ADOPTED)
+        database.prepare(cluster.settings(ADOPTED))
+        cluster.seal(ADOPTED)
 
 
 @contextlib.contextmanager
-def stock(cluster: Cluster) -> Iterator[Settings]:
-    """Settings of a copy of it."""
+def stock(cluster: Cluster, template: str = STOCK) -> Iterator[Settings]:
+    """Settings of a copy of one of them."""
     prepare(cluster)
-    with cluster.clone(STOCK) as name:
+    with cluster.clone(template) as name:
         yield cluster.settings(name)
 
 
