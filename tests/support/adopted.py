@@ -88,10 +88,10 @@ def add_collection(connection: psycopg.Connection[Any], document: Document) -> N
         connection.execute("SELECT create_collection(%s::jsonb)", (orjson.dumps(document).decode(),))
 
 
-def load(settings: Settings, items: list[Document], method: str = "insert") -> None:
+def load(settings: Settings, items: list[Document], method: str = "insert", user: str = "postgres") -> None:
     """As ``pypgstac load`` does it."""
     stock = PgstacDB(
-        dsn=f"postgresql://postgres@/{settings.database.name}?host={settings.db_host}&port={settings.database.port}"
+        dsn=f"postgresql://{user}@/{settings.database.name}?host={settings.db_host}&port={settings.database.port}"
     )
     with tempfile.NamedTemporaryFile("wb", suffix=".ndjson") as file:
         file.write(b"\n".join(orjson.dumps(document) for document in items))

@@ -53,13 +53,21 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 @app.command(epilog="Example: almagest db verify")
-def verify() -> None:
+def verify(
+    mend: Annotated[
+        bool,
+        typer.Option("--mend", help="First make versions agree with items that were changed while none were kept."),
+    ] = False,
+) -> None:
     """Check the database against this version of Almagest. Exit code 1 where something is wrong."""
-    from almagest.catalogue import database, migrate
+    from almagest.catalogue import database, keeping, migrate
     from almagest.cli.stack import session
 
     settings = session.attach()
     with database.connect(settings, settings.database.admin_user) as connection:
+        if mend:
+            gone, come = keeping.mend(connection)
+            console.print(f"{gone} items had gone and {come} had come without leaving a version")
         problems = migrate.verify(connection)
     for problem in problems:
         print(problem)

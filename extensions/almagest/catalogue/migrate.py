@@ -147,7 +147,7 @@ def verify(connection: psycopg.Connection) -> list[str]:
     ).fetchone()
     if row and row[0]:
         problems.append("almagest_external may make temporary tables: run `almagest db migrate`")
-    return problems
+    return problems if state.pending else problems + keeping.problems(connection)
 
 
 def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lambda _: None) -> Status:
