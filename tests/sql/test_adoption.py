@@ -89,13 +89,18 @@ def adopt(settings: Settings) -> tuple[float, float]:
         Traffic(settings, WRITE % WHOLE) as writer,
         Traffic(settings, WRITE % MONTHLY) as another,
         database.connect(settings, "postgres", autocommit=False) as long,
+        database.connect(settings, "postgres", autocommit=False) as reading,
     ):
+        reading.execute(READ)
         long.execute(LONG)
         migrating = threading.Thread(target=database.prepare, args=(settings,))
         migrating.start()
         time.sleep(5)
-        assert migrating.is_alive(), "it waits for the open transaction"
+        assert migrating.is_alive(), "it waits for the open writer"
         long.commit()
+        time.sleep(5)
+        assert migrating.is_alive(), "it waits for the open reader, to make a partition of its own"
+        reading.commit()
         migrating.join(60)
         assert not migrating.is_alive()
         time.sleep(0.5)

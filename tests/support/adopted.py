@@ -60,18 +60,22 @@ def prepare(cluster: Cluster) -> None:
         if cluster.has(ADOPTED):
             return
         cluster.copy("template0", STOCK)
-        settings = cluster.settings(STOCK)
-        database.install_pgstac(settings)
-        with cluster.connect(STOCK) as connection:
-            for identifier in (WHOLE, MONTHLY):
-                add_collection(connection, collection(identifier))
-            connection.execute("UPDATE pgstac.collections SET partition_trunc = 'month' WHERE id = %s", (MONTHLY,))
-        for identifier in (WHOLE, MONTHLY):
-            load(settings, [item(identifier, number) for number in range(3)])
+        fill(cluster.settings(STOCK))
         cluster.seal(STOCK)
         cluster.copy(STOCK, ADOPTED)
         database.prepare(cluster.settings(ADOPTED))
         cluster.seal(ADOPTED)
+
+
+def fill(settings: Settings) -> None:
+    """Makes an empty database one of stock pgSTAC with some items."""
+    database.install_pgstac(settings)
+    with database.connect(settings, "postgres") as connection:
+        for identifier in (WHOLE, MONTHLY):
+            add_collection(connection, collection(identifier))
+        connection.execute("UPDATE pgstac.collections SET partition_trunc = 'month' WHERE id = %s", (MONTHLY,))
+    for identifier in (WHOLE, MONTHLY):
+        load(settings, [item(identifier, number) for number in range(3)])
 
 
 @contextlib.contextmanager

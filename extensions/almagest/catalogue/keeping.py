@@ -31,6 +31,11 @@ class _Step:
     run: LiteralString
     values: tuple[object, ...] = ()
 
+    def take(self, connection: psycopg.Connection[Any], report: Callable[[str], None]) -> None:
+        """Does it, where it is needed."""
+        if _one(connection, self.needed, self.values):
+            patiently(connection, self.lock, lambda: connection.execute(self.run, self.values), report, self.values)
+
 
 _HISTORY = _Step(
     "SELECT EXISTS (SELECT FROM almagest.missing_quarters('2 years'))",
@@ -67,13 +72,13 @@ def keep(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> 
         DatabaseUnavailableError: others never left a gap.
     """
     for step in (_HISTORY, _CAPTURE):
-        _patiently(connection, step, report)
+        step.take(connection, report)
     # Before what is there is looked at: between the two nothing new slips by.
     _watch_new_tables(connection, report)
     for (relation,) in connection.execute(
         "SELECT relation::oid FROM almagest.port_unguarded() AS u(relation)"
     ).fetchall():
-        _patiently(connection, _Step(*_GUARD, (relation,)), report)
+        _Step(*_GUARD, (relation,)).take(connection, report)
 
 
 def problems(connection: psycopg.Connection[Any]) -> list[str]:
@@ -135,29 +140,41 @@ def _watch_new_tables(connection: psycopg.Connection[Any], report: Callable[[str
         report("only a superuser may see to it that new partitions are not truncated: `almagest db verify` tells more")
 
 
-def _patiently(connection: psycopg.Connection[Any], step: _Step, report: Callable[[str], None]) -> None:
+def patiently(
+    connection: psycopg.Connection[Any],
+    lock: LiteralString,
+    act: Callable[[], object],
+    report: Callable[[str], None] = lambda _: None,
+    values: tuple[object, ...] = (),
+) -> None:
+    """Does something in a transaction of the admin that begins with a lock, without standing in the way of others.
+
+    Args:
+        connection: in autocommit mode, as a superuser or the admin.
+        lock: the statement that waits for it.
+        act: does it.
+        report: is told that others are waited for.
+        values: of the statement.
+
+    Raises:
+        DatabaseUnavailableError: others never left a gap.
+    """
     for attempt in range(_ATTEMPTS):
-        if not _is_needed(connection, step):
-            return
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL ROLE almagest_admin")
                 connection.execute(_WAITING)
-                connection.execute(step.lock, step.values)
+                connection.execute(lock, values)
                 connection.execute("SET LOCAL statement_timeout = 0")
-                connection.execute(step.run, step.values)
+                act()
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if attempt == 0:
-                report("waiting until nobody writes")
+                report("waiting until nobody else is at it")
             time.sleep(_PAUSE_S)
     raise DatabaseUnavailableError(
         f"Somebody has been at it for {_ATTEMPTS} seconds without a gap: end long transactions and try again."
     )
-
-
-def _is_needed(connection: psycopg.Connection[Any], step: _Step) -> bool:
-    return bool(_one(connection, step.needed, step.values))
 
 
 def _one(connection: psycopg.Connection[Any], statement: LiteralString, values: tuple[object, ...] = ()) -> Any:

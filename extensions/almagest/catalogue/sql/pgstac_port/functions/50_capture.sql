@@ -134,3 +134,46 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.port_attach() IS
     'Makes the triggers that are missing, and answers how many there were. To be called after port_hold_writers.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_readers() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE ONLY pgstac.items IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_readers() IS
+    'Waits until nobody reads or writes items, and holds up whoever wants to: a partition can be made now.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_everybody() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE pgstac.collections, pgstac.base_items, pgstac.items IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_everybody() IS 'As port_hold_writers, and readers as well: triggers can be dropped now.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_detach(canary text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT t.tgname AS name, t.tgrelid::regclass AS relation
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE p.pronamespace = 'almagest'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', ours.name, ours.relation);
+    END LOOP;
+    IF EXISTS (SELECT FROM pgstac.collections AS c WHERE c.id = canary) THEN
+        PERFORM pgstac.delete_collection(canary);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_detach(text) IS
+    'Drops every trigger of ours, and our own collection: pgSTAC is as it was. To be called after port_hold_everybody.';
