@@ -9,7 +9,7 @@ import typer
 
 from almagest.cli.output import console, reporter
 
-app = typer.Typer(help="Migrate, inspect and verify the catalogue's database.", no_args_is_help=True)
+app = typer.Typer(help="Migrate, inspect, verify and uninstall the catalogue's database.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: almagest db migrate")
@@ -53,19 +53,49 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 @app.command(epilog="Example: almagest db verify")
-def verify() -> None:
+def verify(
+    mend: Annotated[
+        bool,
+        typer.Option("--mend", help="First make versions agree with items that were changed while none were kept."),
+    ] = False,
+) -> None:
     """Check the database against this version of Almagest. Exit code 1 where something is wrong."""
-    from almagest.catalogue import database, migrate
+    from almagest.catalogue import database, keeping, migrate
     from almagest.cli.stack import session
 
     settings = session.attach()
     with database.connect(settings, settings.database.admin_user) as connection:
+        if mend:
+            gone, come = keeping.mend(connection)
+            console.print(f"{gone} items had gone and {come} had come without leaving a version")
         problems = migrate.verify(connection)
     for problem in problems:
         print(problem)
     if problems:
         raise typer.Exit(1)
     console.print("nothing is wrong")
+
+
+@app.command(epilog="Example: almagest down && almagest db uninstall")
+def uninstall(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    disconnect: Annotated[bool, typer.Option("--disconnect", help="End the sessions of services that use it.")] = False,
+) -> None:
+    """Take Almagest out of the database: stock pgSTAC is left, with every item as it is now, and no history."""
+    from almagest.catalogue import database, uninstalling
+    from almagest.cli.stack import session
+
+    settings = session.attach()
+    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
+        extent = uninstalling.look(connection)
+        if not yes:
+            typer.confirm(
+                f"{extent.former} former versions of items and {extent.keys} keys in the database"
+                f" {settings.database.name} will be gone for good. Go on?",
+                abort=True,
+            )
+        uninstalling.uninstall(connection, reporter(), disconnect=disconnect)
+    console.print("Almagest is no longer in this database")
 
 
 @app.command(epilog="Example: almagest db credentials --rotate   (then restart: almagest down && almagest up)")

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from almagest.catalogue import keeping
 from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.storing import Store
 
@@ -75,10 +76,13 @@ def _ensure_collection(connection: psycopg.Connection) -> None:
     row = connection.execute("SELECT almagest.port_collection_exists(%s)", (CANARY,)).fetchone()
     if row and row[0]:
         return
-    with connection.transaction():
+
+    def make() -> None:
         connection.execute("SELECT almagest.create_collection(%s::jsonb)", (json.dumps(_COLLECTION),))
-        # To make a partition means to wait for every reader of the catalogue: it is made once, and stays.
         Store(connection).prepare([_item()])
+
+    # To make a partition means to wait for every reader of the catalogue: it is made once, and stays.
+    keeping.patiently(connection, "SELECT almagest.port_hold_readers()", make)
 
 
 def _item(**more: object) -> dict[str, object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -18,7 +17,8 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from almagest.core.errors import ConfigurationError, DatabaseUnavailableError
+from almagest.catalogue import keeping
+from almagest.core.errors import ConfigurationError
 
 #: The SQL sets, in the order in which they build on each other.
 SETS = ("pgstac_port", "search", "versions", "writes", "accounts", "audience", "assets")
@@ -31,10 +31,6 @@ TESTED_PGSTAC = ("0.10.0",)
 ONE_AT_A_TIME = "LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE"
 #: Any number, as long as no other program takes advisory locks by it: "almagest" in ASCII, folded into 63 bits.
 ADVISORY_LOCK = int.from_bytes(b"almagest", "big") >> 1
-
-#: What is seen to at the end of every run.
-_KEEPING = ("SELECT almagest.extend_history()", "SELECT almagest.keep_versions()")
-_ATTEMPTS = 300
 
 Kind = Literal["migration", "function"]
 
@@ -151,7 +147,7 @@ def verify(connection: psycopg.Connection) -> list[str]:
     ).fetchone()
     if row and row[0]:
         problems.append("almagest_external may make temporary tables: run `almagest db migrate`")
-    return problems
+    return problems if state.pending else problems + keeping.problems(connection)
 
 
 def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lambda _: None) -> Status:
@@ -164,6 +160,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
     Raises:
         ConfigurationError: an applied migration was edited, the database is newer than this code, or its pgSTAC is a
             version that was never tested.
+        DatabaseUnavailableError: others write without a gap.
     """
     version = pgstac_version(connection)
     if version is None:
@@ -188,8 +185,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         with connection.transaction():
             connection.execute("SET LOCAL ROLE almagest_admin")
             connection.execute(_script_text("grants.sql"))
-        for step in _KEEPING:
-            _patiently(connection, step, report)
+        keeping.keep(connection, report)
         return status(connection)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
@@ -222,28 +218,6 @@ def _apply(connection: psycopg.Connection, script: Script, version: str) -> None
             """,
             (script.set_name, script.name, script.kind, script.sha256, metadata.version("almagest"), version),
         )
-
-
-def _patiently(connection: psycopg.Connection, step: str, report: Callable[[str], None]) -> None:
-    """Runs what holds up writers, without standing in their way: who waits for a lock keeps all others waiting too.
-
-    Raises:
-        DatabaseUnavailableError: writers never left a gap.
-    """
-    for attempt in range(_ATTEMPTS):
-        try:
-            with connection.transaction():
-                connection.execute("SET LOCAL ROLE almagest_admin")
-                connection.execute("SET LOCAL lock_timeout = '500ms'")
-                connection.execute(step)
-            return
-        except psycopg.errors.LockNotAvailable:
-            if attempt == 0:
-                report("waiting until nobody writes")
-            time.sleep(1)
-    raise DatabaseUnavailableError(
-        f"Somebody has been writing for {_ATTEMPTS} seconds without a gap: end long transactions and try again."
-    )
 
 
 def _ledger(connection: psycopg.Connection) -> dict[tuple[str, str], tuple[str, str]]:

@@ -19,10 +19,12 @@ COMMENT ON FUNCTION almagest.port_tag(jsonb) IS 'Which base item a stored item w
 
 
 CREATE OR REPLACE FUNCTION almagest.port_is_elsewhere(collection_id text, item_id text, partition oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan -- to plan for all partitions takes much longer than to look
 AS $$
-    SELECT EXISTS (
-        SELECT FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition)
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition);
+END;
 $$;
 COMMENT ON FUNCTION almagest.port_is_elsewhere(text, text, oid) IS
     'Whether another partition holds an item of this id: pgSTAC sees to it only that there are not two in one.';
@@ -86,7 +88,7 @@ COMMENT ON FUNCTION almagest.port_item_ids(text) IS 'Ids of all items of a colle
 CREATE OR REPLACE FUNCTION almagest.port_missing_triggers() RETURNS TABLE (relation regclass, name text, definition text)
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
-    SELECT w.relation, w.name, w.definition
+    SELECT here.relid::regclass, w.name, w.definition
     FROM (
         VALUES
             ('pgstac.items'::regclass, 'almagest_insert', 'AFTER INSERT ON pgstac.items FOR EACH ROW EXECUTE FUNCTION almagest.capture_insert()'),
@@ -105,11 +107,25 @@ AS $$
              ' WHEN (NEW.partition_trunc IS DISTINCT FROM OLD.partition_trunc) EXECUTE FUNCTION almagest.end_move()'),
             ('pgstac.collections', 'almagest_capture',
              'AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.capture_collection()')
-    ) AS w(relation, name, definition)
+    ) AS w(relation, name, definition),
+    LATERAL (SELECT w.relation UNION SELECT p.relid FROM pg_partition_tree(w.relation) AS p) AS here(relid)
     WHERE NOT EXISTS (
-        SELECT FROM pg_trigger AS t WHERE t.tgrelid = w.relation AND t.tgname = w.name AND t.tgenabled = 'O')
+        SELECT FROM pg_trigger AS t WHERE t.tgrelid = here.relid AND t.tgname = w.name AND t.tgenabled IN ('O', 'A'))
 $$;
-COMMENT ON FUNCTION almagest.port_missing_triggers() IS 'Triggers that keep versions and are not there, or are switched off.';
+COMMENT ON FUNCTION almagest.port_missing_triggers() IS
+    'Triggers that keep versions and are not there, or are switched off; of items, in any partition.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_writers() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    -- In the order in which a collection is deleted.
+    LOCK TABLE pgstac.collections, pgstac.base_items, pgstac.items IN SHARE ROW EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_writers() IS
+    'Waits until nobody writes, and holds up whoever wants to, until the transaction ends. Readers go on.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_attach() RETURNS int
@@ -119,7 +135,8 @@ DECLARE
     missing record;
     count int := 0;
 BEGIN
-    FOR missing IN SELECT m.name, m.definition FROM almagest.port_missing_triggers() AS m ORDER BY m.relation, m.name LOOP
+    -- Those of partitions are made, or switched on again, with those of their parent.
+    FOR missing IN SELECT DISTINCT m.name, m.definition FROM almagest.port_missing_triggers() AS m ORDER BY 1 LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I %s', missing.name, missing.definition);
         count := count + 1;
     END LOOP;
@@ -127,26 +144,44 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_attach() IS
-    'Makes the triggers that are missing, and answers how many there were. Holds up writers, not readers, until the '
-    'transaction ends.';
+    'Makes the triggers that are missing, and answers how many there were. To be called after port_hold_writers.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_detach() RETURNS int
+CREATE OR REPLACE FUNCTION almagest.port_hold_readers() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE ONLY pgstac.items IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_readers() IS
+    'Waits until nobody reads or writes items, and holds up whoever wants to: a partition can be made now.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_everybody() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE pgstac.collections, pgstac.base_items, pgstac.items IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_everybody() IS 'As port_hold_writers, and readers as well: triggers can be dropped now.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_detach() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$
 DECLARE
-    present record;
-    count int := 0;
+    ours record;
 BEGIN
-    FOR present IN
-        SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-        WHERE p.pronamespace = 'almagest'::regnamespace AND t.tgparentid = 0
+    FOR ours IN
+        SELECT t.tgname AS name, t.tgrelid::regclass AS relation
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE p.pronamespace = 'almagest'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0
     LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', present.tgname, present.relation);
-        count := count + 1;
+        EXECUTE format('DROP TRIGGER %I ON %s', ours.name, ours.relation);
     END LOOP;
-    RETURN count;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_detach() IS
-    'Drops every trigger that port_attach made, and answers how many there were: from now on nothing leaves a version.';
+    'Drops every trigger of ours: from now on nothing leaves a version. To be called after port_hold_everybody.';

@@ -1,33 +1,55 @@
 -- Beginning to keep versions, and going on with it.
 
+CREATE OR REPLACE FUNCTION almagest.missing_quarters(horizon interval)
+RETURNS TABLE (parent text, name text, begins timestamptz, ends timestamptz)
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp SET timezone = 'UTC'
+AS $$
+    SELECT p.parent, n.name, q.begins, q.begins + interval '3 months'
+    FROM (VALUES ('item_history'), ('collection_history')) AS p(parent),
+         generate_series(date_trunc('quarter', almagest.clock()), almagest.clock() + horizon, interval '3 months') AS q(begins),
+         LATERAL (SELECT p.parent || to_char(q.begins, '_YYYY"q"Q')) AS n(name)
+    WHERE to_regclass('almagest.' || n.name) IS NULL
+    ORDER BY q.begins, p.parent
+$$;
+COMMENT ON FUNCTION almagest.missing_quarters(interval) IS 'Partitions of history that will be needed until then, and are not there.';
+
+
+CREATE OR REPLACE FUNCTION almagest.hold_history() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    -- A new partition takes from the rest, which is looked through.
+    LOCK TABLE ONLY almagest.item_history, ONLY almagest.collection_history IN SHARE UPDATE EXCLUSIVE MODE;
+    LOCK TABLE almagest.item_history_rest, almagest.collection_history_rest IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+COMMENT ON FUNCTION almagest.hold_history() IS 'Waits until nobody reads history, and holds up whoever wants to.';
+
+
 CREATE OR REPLACE FUNCTION almagest.extend_history(horizon interval DEFAULT '2 years') RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    quarter timestamptz;
-    parent text;
-    name text;
+    quarter record;
     made int := 0;
 BEGIN
-    FOR quarter IN
-        SELECT generate_series(date_trunc('quarter', almagest.clock()), almagest.clock() + horizon, interval '3 months')
-    LOOP
-        FOREACH parent IN ARRAY ARRAY['item_history', 'collection_history'] LOOP
-            name := parent || to_char(quarter, '_YYYY"q"Q');
-            CONTINUE WHEN to_regclass('almagest.' || name) IS NOT NULL;
-            -- Attached, it keeps nobody waiting who writes to the others.
-            EXECUTE format('CREATE TABLE almagest.%I (LIKE almagest.%I INCLUDING ALL)', name, parent);
-            EXECUTE format('ALTER TABLE almagest.%I ATTACH PARTITION almagest.%I FOR VALUES FROM (%L) TO (%L)',
-                           parent, name, quarter, quarter + interval '3 months');
-            made := made + 1;
-        END LOOP;
+    FOR quarter IN SELECT * FROM almagest.missing_quarters(horizon) LOOP
+        -- Attached, it keeps nobody waiting who writes to the others.
+        EXECUTE format('CREATE TABLE almagest.%I (LIKE almagest.%I INCLUDING ALL)', quarter.name, quarter.parent);
+        EXECUTE format(
+            'WITH late AS (DELETE FROM almagest.%I WHERE valid_to >= %L AND valid_to < %L RETURNING *)'
+            ' INSERT INTO almagest.%I SELECT * FROM late',
+            quarter.parent || '_rest', quarter.begins, quarter.ends, quarter.name);
+        EXECUTE format('ALTER TABLE almagest.%I ATTACH PARTITION almagest.%I FOR VALUES FROM (%L) TO (%L)',
+                       quarter.parent, quarter.name, quarter.begins, quarter.ends);
+        made := made + 1;
     END LOOP;
     RETURN made;
 END;
 $$;
 COMMENT ON FUNCTION almagest.extend_history(interval) IS
     'Makes the partitions of history that will be needed until then, and answers how many. States that end later go into '
-    'the partition for the rest.';
+    'the partition for the rest. To be called after hold_history.';
 
 
 CREATE OR REPLACE FUNCTION almagest.keep_versions() RETURNS int
@@ -37,6 +59,9 @@ DECLARE
     made int := almagest.port_attach();
 BEGIN
     IF made > 0 THEN
+        -- Nobody writes now: only from this moment on is it known what is there.
+        UPDATE almagest.versioning SET installed_at = almagest.clock()
+        WHERE NOT EXISTS (SELECT FROM almagest.collection_head) AND NOT EXISTS (SELECT FROM almagest.item_head);
         INSERT INTO almagest.base_item (collection_key, tag, item)
         SELECT b.collection_key, b.tag, b.item FROM almagest.port_list_base_items() AS b
         ON CONFLICT DO NOTHING;
@@ -54,4 +79,4 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.keep_versions() IS
     'Sees to it that every change leaves a version, from now on; what is there already is not looked at. Answers how many '
-    'triggers were missing.';
+    'triggers were missing. To be called after port_hold_writers.';

@@ -1,0 +1,149 @@
+"""A catalogue that is restored in another cluster has its history, and goes on with it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from psycopg import sql
+
+from almagest.catalogue import database, migrate
+from almagest.catalogue.storing import Store
+from almagest.core.settings import Settings
+from support import adopted, versions
+from support import cluster as clusters
+from support.adopted import MONTHLY, WHOLE, collection, item
+from support.cluster import Cluster, server_programs
+
+IDS = [f"i{number}" for number in range(30)]
+BOTH = (WHOLE, MONTHLY)
+
+
+@pytest.fixture(scope="module")
+def original(cluster: Cluster) -> Iterator[Settings]:
+    """Of a catalogue with a past."""
+    with adopted.stock(cluster, adopted.ADOPTED) as settings:
+        with database.connect(settings, "postgres") as connection:
+            # So that the other cluster, which is younger, comes to the numbers of the transactions that follow.
+            _burn(connection, 20_000)
+            for of in BOTH:
+                adopted.load(settings, [item(of, number) for number in range(3, 30)])
+                adopted.load(settings, [item(of, number, n=1) for number in range(10)], "upsert")
+                connection.execute("DELETE FROM pgstac.items WHERE collection = %s AND id = 'i5'", (of,))
+                other = collection(of, {**adopted.ASSETS, "blue": {"title": "Blue"}})
+                connection.execute("SELECT almagest.put_collection(%s::jsonb)", (orjson.dumps(other).decode(),))
+                # One transaction each.
+                store = Store(connection)
+                for number in range(20, 30):
+                    with connection.transaction():
+                        store.put([item(of, number, n=2)])
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def restored(cluster: Cluster, original: Settings) -> Iterator[Settings]:
+    """As compose/README.md says, but for the one database."""
+    readme = (Path(__file__).parents[2] / "compose/README.md").read_text()
+    (path,) = re.findall(r'^path="(.*)"$', readme, re.MULTILINE)
+    programs = server_programs()
+    where = ["-h", str(cluster.root), "-p", str(cluster.port), "-U", "postgres"]
+    dump = subprocess.run([programs / "pg_dumpall", *where, "--globals-only"], check=True, capture_output=True).stdout
+    dump += subprocess.run(
+        [programs / "pg_dump", *where, "--create", original.database.name], check=True, capture_output=True
+    ).stdout
+    root = Path(tempfile.mkdtemp(prefix="almagest-test-"))
+    try:
+        other = clusters.start(root)
+        filtered = subprocess.run(
+            ["sed", "-e", "/^CREATE ROLE postgres;/d", "-e", path], input=dump, check=True, capture_output=True
+        ).stdout
+        psql = [programs / "psql", "-h", str(other.root), "-p", str(other.port), "-U", "postgres", "-d", "postgres"]
+        subprocess.run([*psql, "-q", "-v", "ON_ERROR_STOP=1"], input=filtered, check=True, capture_output=True)
+        yield other.settings(original.database.name)
+    finally:
+        clusters.stop(root)
+
+
+def past(settings: Settings) -> dict[tuple[str, str], list[versions.State]]:
+    with database.connect(settings, "postgres") as connection:
+        return {(of, identifier): versions.states(connection, of, identifier) for of in BOTH for identifier in IDS}
+
+
+def test_everything_is_as_it_was(original: Settings, restored: Settings) -> None:
+    before = past(original)
+    assert [state.document for state in before[MONTHLY, "i5"]] == [item(MONTHLY, 5), item(MONTHLY, 5, n=1), None]
+    assert past(restored) == before
+    with database.connect(restored, "postgres") as connection:
+        migrate.migrate(connection)
+        assert migrate.verify(connection) == []
+    assert past(restored) == before
+
+
+def test_versions_go_on_by_every_writer(restored: Settings) -> None:
+    before = past(restored)
+    with database.connect(restored, "postgres") as connection:
+        adopted.load(restored, [item(MONTHLY, 1, n=7), item(MONTHLY, 100)], "upsert")
+        with connection.transaction():
+            Store(connection).put([item(WHOLE, 1, n=8)])
+        connection.execute("DELETE FROM pgstac.items WHERE collection = 'whole' AND id = 'i2'")
+        assert versions.states(connection, MONTHLY, "i1")[:-2] == before[MONTHLY, "i1"][:-1]
+        assert versions.documents(connection, MONTHLY, "i1")[-2:] == [item(MONTHLY, 1, n=1), item(MONTHLY, 1, n=7)]
+        assert versions.documents(connection, MONTHLY, "i100") == [item(MONTHLY, 100)]
+        assert versions.documents(connection, WHOLE, "i1")[-2:] == [item(WHOLE, 1, n=1), item(WHOLE, 1, n=8)]
+        assert versions.documents(connection, WHOLE, "i2")[-2:] == [item(WHOLE, 2, n=1), None]
+
+
+def test_a_transaction_that_has_the_number_of_one_there_is_another(restored: Settings) -> None:
+    with database.connect(restored, "postgres") as connection:
+        connection.execute("ALTER SYSTEM SET autovacuum = off")
+        connection.execute("SELECT pg_reload_conf()")
+        numbers: list[tuple[str, str, int]] = connection.execute(
+            """
+            SELECT collection, id, xact::text::bigint FROM almagest.item_head
+            WHERE id >= 'i20' AND id <= 'i29' AND length(id) = 3 ORDER BY xact
+            """
+        ).fetchall()
+        met = 0
+        for of, identifier, xact in numbers:
+            if (missing := xact - _next_number(connection)) > 0:
+                _burn(connection, missing)
+            with connection.transaction():
+                (mine,) = _one(connection, "SELECT pg_current_xact_id()::text::bigint")
+                if mine != xact:
+                    continue
+                met += 1
+                connection.execute(
+                    """
+                    UPDATE pgstac.items SET content = jsonb_set(content, '{properties,n}', '3')
+                    WHERE collection = %s AND id = %s
+                    """,
+                    (of, identifier),
+                )
+            number = int(identifier[1:])
+            documents = [item(of, number), item(of, number, n=2), item(of, number, n=3)]
+            assert versions.documents(connection, of, identifier) == documents
+        assert met > 5
+
+
+def _burn(connection: psycopg.Connection[Any], count: int) -> None:
+    """Takes the numbers of so many transactions."""
+    statement = "DO $$ BEGIN FOR n IN 1..{} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END; $$"
+    connection.execute(sql.SQL(statement).format(sql.Literal(count)))
+
+
+def _next_number(connection: psycopg.Connection[Any]) -> int:
+    (number,) = _one(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    return int(number)
+
+
+def _one(connection: psycopg.Connection[Any], statement: str) -> tuple[Any, ...]:
+    row = connection.execute(statement.encode()).fetchone()
+    assert row is not None
+    return tuple(row)
