@@ -150,6 +150,12 @@ GRANT EXECUTE ON FUNCTION
     almagest.register_search(jsonb, jsonb),
     almagest.expose_assets(text, text[], text[], text[]),
     almagest.hide_assets(text, text[], text[]),
+    almagest.dated_assets(jsonb, text),
+    almagest.latest_asset(jsonb, text),
+    almagest.name_of_asset(text, text, text, text, jsonb, text),
+    almagest.with_extensions_of(jsonb, jsonb),
+    almagest.register_asset(text, text, text, jsonb, date),
+    almagest.remove_asset(text, text, text),
     almagest.move_exposed(text, text[], text, text)
 TO almagest_writer;
 
