@@ -41,6 +41,18 @@ class Registered:
     asset: Document = field(default_factory=dict)
 
 
+def day_of(text: str) -> date:
+    """The day that is written so.
+
+    Raises:
+        BadRequestError: it is none.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise BadRequestError(f"{text!r} is no day: write it like 2024-05-01.") from None
+
+
 def today() -> date:
     """The day in UTC."""
     return datetime.now(UTC).date()
