@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -16,7 +17,10 @@ from almagest.catalogue.registering.keys import Registered
 from almagest.catalogue.reserved import require_changeable
 from almagest.core import sqlstate
 
+T = TypeVar("T")
+
 _REGISTER = "SELECT key, outcome FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
+_LATEST = "SELECT (almagest.latest_asset(almagest.item_document(%s, %s)->'assets', %s)).key"
 _REMOVE = "SELECT latest FROM almagest.remove_asset(%s, %s, %s)"
 
 
@@ -40,8 +44,14 @@ def register(
         DatabaseUnavailableError: the database does not answer.
     """
     check(collection, item, prefix, asset, rules)
-    key, outcome = _run(access, _REGISTER, collection, item, prefix, json.dumps(asset), day)
-    return Registered(key, outcome, asset=asset)
+
+    def work(connection: psycopg.Connection) -> Registered:
+        with connection.transaction():
+            key, outcome = _one(connection, _REGISTER, collection, item, prefix, json.dumps(asset), day)
+            (latest,) = _one(connection, _LATEST, collection, item, prefix)
+            return Registered(key, outcome, latest, asset)
+
+    return _run(access, work)
 
 
 def remove(access: Access, collection: str, item: str, key: str) -> str | None:
@@ -53,21 +63,26 @@ def remove(access: Access, collection: str, item: str, key: str) -> str | None:
         DatabaseUnavailableError: the database does not answer.
     """
     require_changeable(collection)
-    latest: str | None = _run(access, _REMOVE, collection, item, key)[0]
-    return latest
+
+    def work(connection: psycopg.Connection) -> str | None:
+        latest: str | None = _one(connection, _REMOVE, collection, item, key)[0]
+        return latest
+
+    return _run(access, work)
 
 
-def _run(access: Access, statement: str, *arguments: Any) -> tuple[Any, ...]:
-    def work(connection: psycopg.Connection) -> tuple[Any, ...]:
-        try:
-            row = connection.execute(statement.encode(), arguments).fetchone()
-        except (psycopg.errors.NoDataFound, psycopg.DataError) as error:
-            meant = sqlstate.meaning(str(error.sqlstate), str(error.diag.message_primary))
-            assert meant is not None  # such errors are the caller's
-            raise meant from None
-        assert row is not None
-        return tuple(row)
+def _one(connection: psycopg.Connection, statement: str, *arguments: Any) -> tuple[Any, ...]:
+    try:
+        row = connection.execute(statement.encode(), arguments).fetchone()
+    except (psycopg.errors.NoDataFound, psycopg.DataError) as error:
+        meant = sqlstate.meaning(str(error.sqlstate), str(error.diag.message_primary))
+        assert meant is not None  # such errors are the caller's
+        raise meant from None
+    assert row is not None
+    return tuple(row)
 
+
+def _run(access: Access, work: Callable[[psycopg.Connection], T]) -> T:
     line = Line(access)
     try:
         with database.translated():
