@@ -83,23 +83,17 @@ def register_analysis(
     day = keys.day_of(date) if isinstance(date, str) else date or keys.today()
     keys.check_prefix(key_prefix)
     place = _written(data, path)
-    said: dict[str, Any] = {
-        "kind": media_type,
-        "title": title,
-        "roles": list(roles),
-        "software": software,
-        "lineage": lineage,
-    }
+    said: dict[str, Any] = {"title": title, "roles": list(roles), "software": software, "lineage": lineage}
     if catalogue is not None:
         from almagest.catalogue.registering.local import Catalogue
 
         local = Catalogue(Path(catalogue))
-        asset = files.asset_of(files.read_file(place), place, **said)
+        asset = files.asset_of(files.read_file(place), place, kind=media_type, **said)
         return local.register(collection_id, item_id, key_prefix, asset, day, Path(place))
     from almagest.client.http import Http
 
     with Http(*_api(api_url, key)) as http:
-        return register(http, collection_id, item_id, place, key_prefix, day, **said)
+        return register(http, collection_id, item_id, place, key_prefix, day, kind=media_type, **said)
 
 
 def register(
