@@ -12,6 +12,7 @@ GRANT SELECT ON
     almagest.collection_history
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
+GRANT SELECT, INSERT, UPDATE ON almagest.removed_asset TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
     almagest.canary, almagest.ledger

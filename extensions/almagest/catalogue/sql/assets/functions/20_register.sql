@@ -33,11 +33,11 @@ AS $$
         SELECT d.sequence, d.asset->>'file:checksum' AS checksum, true AS is_there
         FROM almagest.dated_assets(assets, prefix) AS d WHERE d.day = $4
         UNION ALL
-        -- Whoever noted a key that was removed since must not find other bytes under it.
         SELECT d.sequence, d.asset->>'file:checksum', false
-        FROM almagest.item_history AS h, almagest.dated_assets(h.content->'assets', prefix) AS d
-        WHERE h.collection = of_collection AND h.id = of_id AND d.day = $4
-          AND h.valid_to >= least($4::timestamp AT TIME ZONE 'UTC', almagest.clock()) - interval '1 day'
+        FROM almagest.dated_assets((
+            SELECT jsonb_object_agg(r.key, jsonb_build_object('file:checksum', r.checksum))
+            FROM almagest.removed_asset AS r WHERE r.collection = of_collection AND r.item = of_id), prefix) AS d
+        WHERE d.day = $4
     ), chosen AS (
         SELECT coalesce(
             (SELECT min(k.sequence) FROM known AS k WHERE k.is_there AND k.checksum = $6),
@@ -98,7 +98,8 @@ BEGIN
         RAISE invalid_parameter_value USING
             MESSAGE = format('The prefix %s is not made of letters, digits and . _ : - alone.', quote_literal(prefix));
     ELSIF on_day IS NULL OR NOT on_day BETWEEN '0001-01-01' AND '9999-12-31' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('%s is not a day of the years 1 to 9999.', coalesce(on_day::text, 'NULL'));
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('%s is not a day of the years 1 to 9999.', coalesce(on_day::text, 'NULL'));
     ELSIF NOT coalesce(asset->>'file:checksum' ~ '^([0-9a-f]{2}){3,}$' AND asset->>'href' <> '', false) THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'The asset needs an href and a file:checksum: a multihash in hex digits, lower case.';
@@ -154,13 +155,15 @@ BEGIN
     IF asset_key = latest_key AND greatest_one.key IS NOT NULL THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is the same as %s: remove that.', asset_key, greatest_one.key);
-    ELSIF assets ? latest_key
-          AND EXISTS (SELECT FROM almagest.dated_assets(document->'assets', prefix) AS d WHERE d.key = asset_key) THEN
-        latest := greatest_one.key;
-        IF latest IS NULL THEN
+    ELSIF EXISTS (SELECT FROM almagest.dated_assets(document->'assets', prefix) AS d WHERE d.key = asset_key) THEN
+        INSERT INTO almagest.removed_asset (collection, item, key, checksum)
+        VALUES (of_collection, of_id, asset_key, document->'assets'->asset_key->>'file:checksum')
+        ON CONFLICT (collection, item, key) DO UPDATE SET checksum = excluded.checksum;
+        IF assets ? latest_key AND greatest_one.key IS NULL THEN
             assets := assets - latest_key;
             removed := removed || latest_key;
-        ELSE
+        ELSIF assets ? latest_key THEN
+            latest := greatest_one.key;
             assets := assets || jsonb_build_object(latest_key, greatest_one.asset);
         END IF;
     END IF;
