@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import os
 import shutil
@@ -100,6 +101,25 @@ def test_a_link_opens_one_object_for_a_while(own: Settings, bucket: s3.Bucket) -
         assert browser.get(f"{bucket.endpoint}/{bucket.name}/secret.tif").status_code == 403
         time.sleep(6.5)
         assert browser.get(link).status_code == 403
+
+
+def test_an_object_becomes_an_asset_over_http(own: Settings, bucket: s3.Bucket) -> None:
+    content = os.urandom(9 << 20)
+    put(bucket, "results/a+b.nc", content)
+    loading.load_documents(own, [rasters.collection("pairs")], [rasters.item("one", "pairs", (0, 0, 1, 1), {})])
+    with stac_client(own) as client:
+        path = "/api/collections/pairs/items/one/assets"
+        answer = client.post(path, json={"href": f"s3://{bucket.name}/results/a+b.nc"})
+        assert answer.status_code == 201, answer.text
+        told = answer.json()["asset"]
+        assert (told["file:size"], told["type"]) == (len(content), "application/x-netcdf")
+        assert told["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
+        for wrong in (f"s3://{bucket.name}/missing.nc", "s3://another/results/a+b.nc"):
+            assert client.post(path, json={"href": wrong}).status_code == 400
+    (own.secrets / "s3.secret").write_text("wrong")
+    with stac_client(own) as client:
+        refused = client.post(path, json={"href": f"s3://{bucket.name}/results/a+b.nc"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
 
 
 @pytest.fixture

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from almagest.cli import assets, audience, db, export, ingest, init, keys, query, sample, searching, settings, up
+from almagest.cli import (
+    assets,
+    audience,
+    db,
+    export,
+    ingest,
+    init,
+    keys,
+    query,
+    results,
+    sample,
+    searching,
+    settings,
+    up,
+)
 
 app = typer.Typer(
     name="almagest",
@@ -21,6 +35,8 @@ app.command(epilog="Example: almagest logs stac --follow")(up.logs)
 app.command(epilog="Example: ALMAGEST_PORT=9000 almagest settings")(settings.settings)
 app.command(epilog="Example: almagest init --from ~/.config/eomatch/user_config.yaml")(init.init)
 app.command(epilog=ingest.EPILOG)(ingest.ingest)
+app.command(epilog=results.EPILOG)(results.add_asset)
+app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")

@@ -58,6 +58,13 @@ class OverloadedError(AlmagestError):
     slug = "overloaded"
 
 
+class StoreUnavailableError(AlmagestError):
+    """The store of files does not answer. Try again in a moment."""
+
+    status = 503
+    slug = "store-unavailable"
+
+
 class StorageFullError(AlmagestError):
     """No space is left to store this. Nothing was written."""
 

@@ -12,6 +12,7 @@ GRANT SELECT ON
     almagest.collection_history
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
+GRANT SELECT, INSERT, UPDATE ON almagest.removed_asset TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
     almagest.canary, almagest.ledger
@@ -150,6 +151,12 @@ GRANT EXECUTE ON FUNCTION
     almagest.register_search(jsonb, jsonb),
     almagest.expose_assets(text, text[], text[], text[]),
     almagest.hide_assets(text, text[], text[]),
+    almagest.dated_assets(jsonb, text),
+    almagest.latest_asset(jsonb, text),
+    almagest.name_of_asset(text, text, text, text, jsonb, text),
+    almagest.with_extensions_of(jsonb, jsonb),
+    almagest.register_asset(text, text, text, jsonb, date),
+    almagest.remove_asset(text, text, text),
     almagest.move_exposed(text, text[], text, text)
 TO almagest_writer;
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from almagest.catalogue.bucket import open_bucket
 from almagest.core import secrets
 from almagest.core.hrefs import HrefRefusedError, s3_key
 from almagest.core.settings import Settings
 
 if TYPE_CHECKING:
-    from obstore.store import S3Credential, S3Store
+    from obstore.store import S3Store
 
 Method = Literal["GET", "HEAD"]
 
@@ -47,20 +48,4 @@ class Presigner:
 
     @cached_property
     def _store(self) -> S3Store:
-        from obstore.store import S3Store
-
-        s3 = self._settings.s3
-        return S3Store(
-            s3.bucket,
-            endpoint=s3.address,
-            region=s3.region,
-            # Said out loud, since the library would take what is not said from the environment.
-            virtual_hosted_style_request=False,
-            skip_signature=False,
-            credential_provider=self._credentials,
-            client_options={"allow_http": s3.address.startswith("http:")},
-        )
-
-    def _credentials(self) -> S3Credential:
-        access, secret = secrets.bucket_keys(self._settings.secrets)
-        return {"access_key_id": access, "secret_access_key": secret, "token": None, "expires_at": None}
+        return open_bucket(self._settings)

@@ -34,6 +34,8 @@ _WRITES = (
     (("POST",), f"{_COLLECTION}/bulk_items"),
     (("POST",), f"{_COLLECTION}/versions/{{version}}/restore"),
     (("POST",), f"{_ITEM}/versions/{{version}}/restore"),
+    (("POST",), f"{_ITEM}/assets"),
+    (("DELETE",), f"{_ITEM}/assets/{{key:path}}"),
 )
 
 _OPEN = tuple(Route(("GET",), path, Scope.PUBLIC) for path in _DESCRIPTIONS)

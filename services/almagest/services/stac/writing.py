@@ -187,6 +187,29 @@ class Writer:
 
         return await self.store.within(work, self.author)
 
+    async def apply(
+        self, subject: Subject, condition: Condition, statement: str, *arguments: Any
+    ) -> tuple[Any, Stored]:
+        """Lets a function of the database change an item; its row, and the item then. Errors as for `change_item`.
+
+        Args:
+            subject: the item; its collection and id are the first two arguments.
+            condition: what the request says of it.
+            statement: that calls the function.
+            arguments: the others.
+        """
+        require_changeable(subject.collection)
+
+        async def work(connection: Any) -> tuple[Any, Stored]:
+            present = await _held_item(connection, subject)
+            condition.check(present)
+            if present is None:
+                raise NotFoundError(f"There is no {subject}.")
+            row = await connection.fetchrow(statement, subject.collection, subject.item, *arguments)
+            return row, await _stored_item(connection, subject)
+
+        return await self.store.within(work, self.author)
+
     async def _change(self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted]) -> Stored:
         require_changeable(subject.collection)
 

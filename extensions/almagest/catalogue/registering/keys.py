@@ -1,0 +1,151 @@
+"""Which key an asset gets, and where `latest` leads: as `almagest.register_asset` has it, for a document at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from almagest.core.errors import BadRequestError, NotFoundError
+
+Document = dict[str, Any]
+#: ``unchanged``: these bytes are there already under that day; ``updated``: only `latest` was not what it should be.
+Outcome = Literal["created", "updated", "unchanged"]
+
+PREFIX = "comparison"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
+
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_DATED = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,8}))?", re.ASCII)
+#: One of these the processing extension wants of the item as well.
+_PROCESSED = frozenset(f"processing:{name}" for name in ("expression", "lineage", "level", "facility", "software"))
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of an asset.
+
+    Attributes:
+        key: the dated key that it has.
+        outcome: whether it is new.
+        latest: the dated key of what `latest` is now; None where nobody asked.
+        asset: as it stands in the item.
+    """
+
+    key: str
+    outcome: Outcome
+    latest: str | None = None
+    asset: Document = field(default_factory=dict)
+
+
+def day_of(text: str) -> date:
+    """The day that is written so.
+
+    Raises:
+        BadRequestError: it is none.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise BadRequestError(f"{text!r} is no day: write it like 2024-05-01.") from None
+
+
+def today() -> date:
+    """The day in UTC."""
+    return datetime.now(UTC).date()
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix, if keys can be made of it.
+
+    Raises:
+        BadRequestError: they cannot.
+    """
+    if not _PREFIX.fullmatch(prefix):
+        raise BadRequestError(f"The prefix {prefix!r} is not made of letters, digits and . _ : - alone.")
+    return prefix
+
+
+def dated(assets: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, int]]:
+    """Dated keys of a prefix: their day and sequence."""
+    return {
+        key: (found[1], int(found[2] or 1))
+        for key, asset in assets.items()
+        if key.startswith(f"{prefix}:")
+        and isinstance(asset, dict)
+        and (found := _DATED.fullmatch(key, len(prefix) + 1))
+    }
+
+
+def latest(assets: Mapping[str, Any], prefix: str) -> str | None:
+    """The dated key of the greatest day and sequence."""
+    known = dated(assets, prefix)
+    return max(known, key=known.__getitem__, default=None)
+
+
+def register(item: Document, prefix: str, asset: Document, day: date) -> tuple[Document, Registered]:
+    """An item with one more asset.
+
+    Args:
+        item: is not changed.
+        prefix: of its keys.
+        asset: with its `file:checksum`.
+        day: of its key.
+
+    Raises:
+        BadRequestError: no keys can be made of the prefix.
+    """
+    check_prefix(prefix)
+    assets = dict(item.get("assets") or {})
+    of_day = {key: sequence for key, (when, sequence) in dated(assets, prefix).items() if when == day.isoformat()}
+    same = [key for key in of_day if assets[key].get("file:checksum") == asset["file:checksum"]]
+    if same:
+        key = min(same, key=of_day.__getitem__)
+    else:
+        number = max(of_day.values(), default=0) + 1
+        key = f"{prefix}:{day.isoformat()}" + (f".{number}" if number > 1 else "")
+        assets[key] = asset
+        item = {**item, "stac_extensions": [*(item.get("stac_extensions") or ()), *_missing_extensions(item, asset)]}
+    greatest = latest(assets, prefix)
+    assert greatest is not None
+    moved = assets.get(f"{prefix}:latest") != assets[greatest]
+    assets[f"{prefix}:latest"] = assets[greatest]
+    outcome: Outcome = "updated" if moved else "unchanged"
+    return {**item, "assets": assets}, Registered(key, outcome if same else "created", greatest, assets[key])
+
+
+def remove(item: Document, key: str) -> tuple[Document, str | None]:
+    """An item without an asset, and the dated key of what `latest` is now, if it had to do with it.
+
+    Raises:
+        NotFoundError: it has no such asset.
+        BadRequestError: it is `latest`, which only follows the others.
+    """
+    assets = dict(item.get("assets") or {})
+    if key not in assets:
+        raise NotFoundError(f"Item {item.get('id')} has no asset {key}.")
+    prefix = key.rpartition(":")[0]
+    is_dated = prefix != "" and key in dated(assets, prefix)
+    del assets[key]
+    greatest = latest(assets, prefix) if prefix else None
+    follower = f"{prefix}:latest"
+    if prefix and key == follower and greatest:
+        raise BadRequestError(f"{key} is the same as {greatest}: remove that.")
+    if not is_dated or follower not in assets:
+        return {**item, "assets": assets}, None
+    if greatest:
+        assets[follower] = assets[greatest]
+    else:
+        del assets[follower]
+    return {**item, "assets": assets}, greatest
+
+
+def _missing_extensions(item: Document, asset: Document) -> Iterator[str]:
+    known = [url for url in item.get("stac_extensions") or () if isinstance(url, str)]
+    has_processing = any(name.startswith("processing:") for name in asset) and _PROCESSED & set(item["properties"])
+    for url, is_used in ((FILE, {"file:checksum", "file:size"} & set(asset)), (PROCESSING, has_processing)):
+        if is_used and not any(each.startswith(url[: url.index("/v") + 1]) for each in known):
+            yield url
