@@ -106,7 +106,8 @@ def uninstall(
         def remove() -> None:
             connection.execute("SELECT almagest.port_detach()")
             connection.execute(
-                "SELECT almagest.port_delete_collection(%(id)s) WHERE almagest.port_collection_exists(%(id)s)", {"id": CANARY}
+                "SELECT almagest.port_delete_collection(%(id)s) WHERE almagest.port_collection_exists(%(id)s)",
+                {"id": CANARY},
             )
             connection.execute("RESET ROLE")
             connection.execute(script)
