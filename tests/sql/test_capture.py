@@ -504,9 +504,39 @@ def stranger(cluster: Cluster) -> Iterator[str]:
         "CREATE OR REPLACE FUNCTION almagest.capture_delete() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
         "SET session_replication_role = replica",
         "CREATE TRIGGER mine AFTER DELETE ON pgstac.items FOR EACH ROW EXECUTE FUNCTION almagest.capture_insert()",
+        *(
+            f"CREATE TRIGGER mine BEFORE {what} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            for what in (
+                "DELETE ON pgstac.items",
+                "DELETE ON pgstac.collections",
+                "INSERT ON pgstac.items_staging",
+                "INSERT ON pgstac.partition_stats",
+                "INSERT ON pgstac.query_queue",
+            )
+        ),
+        *(f"TRUNCATE pgstac.{table}" for table in ("items", "base_items", "collections CASCADE")),
         "SET ROLE almagest_admin",
     ],
 )
 def test_a_stranger_who_may_write_cannot_touch_the_past(place: Place, stranger: str, attempt: str) -> None:
     with database.connect(place.settings, stranger) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(attempt)
+
+
+def test_nor_in_a_partition_that_it_has_made(place: Place, stranger: str) -> None:
+    place.load("insert", place.one, place.moved, user=stranger)
+    leaves = [place.leaf(document) for document in (place.one, place.moved)]
+    assert len({leaf.as_string(None) for leaf in leaves}) == 2
+    with database.connect(place.settings, stranger) as connection:
+        for leaf in leaves:
+            for attempt in (
+                "TRUNCATE {}",
+                "DROP TABLE {}",
+                "ALTER TABLE {} DISABLE TRIGGER USER",
+                "CREATE TRIGGER mine BEFORE DELETE ON {} FOR EACH ROW"
+                " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(sql.SQL(attempt).format(leaf))
+    place.load("delsert", place.changed, user=stranger)
+    assert place.past()[-1] == place.changed

@@ -83,3 +83,24 @@ AS $$ SELECT pg_catalog.clock_timestamp() $$;
 ALTER FUNCTION almagest.clock() OWNER TO almagest_admin;
 REVOKE EXECUTE ON FUNCTION almagest.clock() FROM PUBLIC;
 COMMENT ON FUNCTION almagest.clock() IS 'Now; moves on within a transaction.';
+
+-- pgSTAC grants everything on each partition that it makes; a part of it is taken back in the same transaction.
+CREATE OR REPLACE FUNCTION almagest.guard() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    IF to_regprocedure('almagest.port_guard()') IS NOT NULL THEN -- which comes later
+        PERFORM almagest.port_guard();
+    END IF;
+END;
+$$;
+ALTER FUNCTION almagest.guard() OWNER TO almagest_admin;
+REVOKE EXECUTE ON FUNCTION almagest.guard() FROM PUBLIC;
+COMMENT ON FUNCTION almagest.guard() IS 'Somebody was granted something.';
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'almagest_guard') THEN
+        CREATE EVENT TRIGGER almagest_guard ON ddl_command_end WHEN TAG IN ('GRANT') EXECUTE FUNCTION almagest.guard();
+    END IF;
+END;
+$$;

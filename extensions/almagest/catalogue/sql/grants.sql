@@ -168,3 +168,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
     almagest.active_keys()
 TO almagest_ops;
+
+-- Whoever writes through pgSTAC cannot get round what keeps versions.
+SELECT almagest.port_guard();

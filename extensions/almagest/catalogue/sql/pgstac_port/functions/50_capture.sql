@@ -185,3 +185,24 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.port_detach() IS
     'Drops every trigger of ours: from now on nothing leaves a version. To be called after port_hold_everybody.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_guard() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    guarded regclass;
+BEGIN
+    FOR guarded IN
+        -- Of all: what changes items changes others of its tables too.
+        SELECT c.oid FROM pg_class AS c
+        WHERE c.relnamespace = 'pgstac'::regnamespace AND c.relkind IN ('r', 'p') AND c.relowner = 'pgstac_admin'::regrole
+          AND has_table_privilege('pgstac_ingest', c.oid, 'TRUNCATE, TRIGGER')
+    LOOP
+        EXECUTE format('REVOKE TRUNCATE, TRIGGER ON %s FROM pgstac_ingest', guarded);
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_guard() IS
+    'Takes from those who write what they have no use for: to empty tables, of which no trigger tells, and to make triggers, '
+    'which run with the rights of ours wherever ours delete a row.';
