@@ -85,22 +85,22 @@ REVOKE EXECUTE ON FUNCTION almagest.clock() FROM PUBLIC;
 COMMENT ON FUNCTION almagest.clock() IS 'Now; moves on within a transaction.';
 
 -- pgSTAC grants everything on each partition that it makes; a part of it is taken back in the same transaction.
-CREATE OR REPLACE FUNCTION almagest.guard() RETURNS event_trigger
+CREATE OR REPLACE FUNCTION almagest.withhold() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    IF to_regprocedure('almagest.port_guard()') IS NOT NULL THEN -- which comes later
-        PERFORM almagest.port_guard();
+    IF to_regprocedure('almagest.port_withhold()') IS NOT NULL THEN -- which comes later
+        PERFORM almagest.port_withhold();
     END IF;
 END;
 $$;
-ALTER FUNCTION almagest.guard() OWNER TO almagest_admin;
-REVOKE EXECUTE ON FUNCTION almagest.guard() FROM PUBLIC;
-COMMENT ON FUNCTION almagest.guard() IS 'Somebody was granted something.';
+ALTER FUNCTION almagest.withhold() OWNER TO almagest_admin;
+REVOKE EXECUTE ON FUNCTION almagest.withhold() FROM PUBLIC;
+COMMENT ON FUNCTION almagest.withhold() IS 'Somebody was granted something.';
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'almagest_guard') THEN
-        CREATE EVENT TRIGGER almagest_guard ON ddl_command_end WHEN TAG IN ('GRANT') EXECUTE FUNCTION almagest.guard();
+    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'almagest_withhold') THEN
+        CREATE EVENT TRIGGER almagest_withhold ON ddl_command_end WHEN TAG IN ('GRANT') EXECUTE FUNCTION almagest.withhold();
     END IF;
 END;
 $$;

@@ -170,4 +170,4 @@ GRANT EXECUTE ON FUNCTION
 TO almagest_ops;
 
 -- Whoever writes through pgSTAC cannot get round what keeps versions.
-SELECT almagest.port_guard();
+SELECT almagest.port_withhold();

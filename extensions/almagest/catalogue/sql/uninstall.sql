@@ -1,6 +1,23 @@
 -- Takes back what bootstrap.sql does to a database, but for the roles; run after the triggers are gone.
 
 DROP EVENT TRIGGER IF EXISTS almagest_guard;
+DROP EVENT TRIGGER IF EXISTS almagest_withhold;
+
+-- What writers have no use for, and pgSTAC grants all the same.
+DO $$
+DECLARE
+    withheld regclass;
+BEGIN
+    FOR withheld IN
+        SELECT c.oid FROM pg_class AS c
+        WHERE c.relnamespace = 'pgstac'::regnamespace AND c.relkind IN ('r', 'p') AND c.relowner = 'pgstac_admin'::regrole
+          AND has_table_privilege('pgstac_ingest', c.oid, 'INSERT')
+    LOOP
+        EXECUTE format('GRANT TRUNCATE, TRIGGER ON %s TO pgstac_ingest', withheld);
+    END LOOP;
+END;
+$$;
+
 DROP SCHEMA external, almagest CASCADE;
 ALTER DEFAULT PRIVILEGES FOR ROLE almagest_admin GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
 

@@ -187,7 +187,7 @@ COMMENT ON FUNCTION almagest.port_detach() IS
     'Drops every trigger of ours: from now on nothing leaves a version. To be called after port_hold_everybody.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_guard() RETURNS void
+CREATE OR REPLACE FUNCTION almagest.port_withhold() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$
 DECLARE
@@ -203,6 +203,6 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION almagest.port_guard() IS
+COMMENT ON FUNCTION almagest.port_withhold() IS
     'Takes from those who write what they have no use for: to empty tables, of which no trigger tells, and to make triggers, '
     'which run with the rights of ours wherever ours delete a row.';
