@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from almagest.cli import assets, audience, db, export, ingest, init, keys, query, sample, searching, settings, up
+from almagest.cli import (
+    assets,
+    audience,
+    db,
+    export,
+    history,
+    ingest,
+    init,
+    keys,
+    query,
+    sample,
+    searching,
+    settings,
+    up,
+)
 
 app = typer.Typer(
     name="almagest",
@@ -26,5 +40,6 @@ app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(db.app, name="db")
+app.add_typer(history.app, name="history")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sample.app, name="sample")
