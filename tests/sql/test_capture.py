@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -452,7 +453,7 @@ def test_a_version_says_who_made_it(place: Place, stranger: str) -> None:
     assert place.admin.execute(WHO, (place.id,)).fetchall() == [
         (stranger, None, None, None, None),
         ("almagest_writer", "ada", "k1", "r1", "j1"),
-        ("almagest_writer", None, None, None, None),
+        ("almagest_writer", getpass.getuser(), None, None, None),
         ("postgres", "eve", None, "r2", None),
     ]
 

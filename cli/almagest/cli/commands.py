@@ -9,6 +9,7 @@ from almagest.cli import (
     audience,
     db,
     export,
+    history,
     ingest,
     init,
     keys,
@@ -42,5 +43,6 @@ app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(db.app, name="db")
+app.add_typer(history.app, name="history")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sample.app, name="sample")

@@ -134,6 +134,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_stripped(jsonb, jsonb),
     almagest.port_content(jsonb, jsonb, int),
     almagest.put_item(jsonb, timestamptz),
+    almagest.restore_item(text, text, timestamptz),
+    almagest.restore_collection(text, timestamptz),
     almagest.put_items(text, bigint, int, text[], text[], text[], bytea[], text[], text),
     almagest.ensure_partitions(text, text[], text[]),
     almagest.refresh_partition(text),

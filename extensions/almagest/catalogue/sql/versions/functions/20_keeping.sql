@@ -5,8 +5,13 @@ RETURNS TABLE (parent text, name text, begins timestamptz, ends timestamptz)
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp SET timezone = 'UTC'
 AS $$
     SELECT p.parent, n.name, q.begins, q.begins + interval '3 months'
-    FROM (VALUES ('item_history'), ('collection_history')) AS p(parent),
-         generate_series(date_trunc('quarter', almagest.clock()), almagest.clock() + horizon, interval '3 months') AS q(begins),
+    FROM (
+        -- From where states had to go into the rest, for nobody made room for them in time.
+        VALUES ('item_history', (SELECT min(r.valid_to) FROM almagest.item_history_rest AS r)),
+               ('collection_history', (SELECT min(r.valid_to) FROM almagest.collection_history_rest AS r))
+    ) AS p(parent, late),
+         generate_series(date_trunc('quarter', least(almagest.clock(), p.late)), almagest.clock() + horizon,
+                         interval '3 months') AS q(begins),
          LATERAL (SELECT p.parent || to_char(q.begins, '_YYYY"q"Q')) AS n(name)
     WHERE to_regclass('almagest.' || n.name) IS NULL
     ORDER BY q.begins, p.parent

@@ -76,8 +76,7 @@ BEGIN
             come := come + 1;
             CONTINUE;
         END IF;
-        SELECT * INTO head FROM almagest.item_head AS h
-        WHERE h.collection = item.collection AND h.id = item.id FOR UPDATE;
+        head := almagest.locked_head(item.collection, item.id);
         is_there := EXISTS (SELECT FROM almagest.port_item(item.collection, item.id));
         IF head.deleted AND is_there THEN
             PERFORM almagest.note_item(head, NULL, NULL, NULL, NULL, i.datetime, i.end_datetime, i.geometry, i.content)

@@ -1,0 +1,119 @@
+"""Forgetting former states, in small transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from almagest.catalogue import keeping
+from almagest.core.errors import ConfigurationError
+
+#: Items of one transaction.
+_FEW = 1000
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was forgotten.
+
+    Attributes:
+        items: former states of items.
+        collections: former states of collections.
+        gone: items that were deleted, and of which nothing is left now.
+        bases: base items that nothing needs any more.
+    """
+
+    items: int
+    collections: int
+    gone: int = 0
+    bases: int = 0
+
+
+def prune(
+    connection: psycopg.Connection[Any],
+    *,
+    days: int | None = None,
+    versions: int | None = None,
+    collection: str | None = None,
+    dry_run: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Pruned:
+    """Forgets what neither rule keeps. The present state of everything stays.
+
+    Args:
+        connection: in autocommit mode, as the admin.
+        days: keep states that ended less than so many days ago.
+        versions: keep so many versions of each item, the present one among them.
+        collection: only of this one.
+        dry_run: only count.
+        report: called with a sentence before each step.
+
+    Raises:
+        ConfigurationError: no rule is given.
+        DatabaseUnavailableError: others never left a gap.
+    """
+    if days is None and versions is None:
+        raise ConfigurationError("Say what is kept: --keep-days, --keep-versions, or both.")
+    (now,) = _row(connection, "SELECT almagest.clock()")
+    ended_by = now - timedelta(days=days or 0)
+    dropped = 0
+    if not dry_run and versions is None and collection is None:
+        dropped = _drop(connection, ended_by, report, only_empty=False)
+    report("counting" if dry_run else "forgetting")
+    pruned = dropped + _items(connection, collection, ended_by, versions, dry_run)
+    (collections,) = _row(
+        connection,
+        "SELECT almagest.prune_collection_history(%s, %s, %s, %s)",
+        (collection, ended_by, versions, dry_run),
+    )
+    if dry_run:
+        return Pruned(pruned, collections)
+    _drop(connection, now, report, only_empty=True)
+    gone, bases = _row(
+        connection,
+        "SELECT heads, bases FROM almagest.prune_leftovers(%s, %s)",
+        (collection, ended_by if days is not None else None),
+    )
+    return Pruned(pruned, collections, gone, bases)
+
+
+def _items(
+    connection: psycopg.Connection[Any], collection: str | None, ended_by: datetime, versions: int | None, dry_run: bool
+) -> int:
+    total = 0
+    after: tuple[str | None, str | None] = (collection or "", "")
+    while after[0] is not None:
+        count, *after_ = _row(
+            connection,
+            "SELECT pruned, last_collection, last_id FROM almagest.prune_history(%s, %s, %s, %s, %s, %s, %s)",
+            (collection, ended_by, versions, *after, _FEW, dry_run),
+        )
+        total, after = total + count, (after_[0], after_[1])
+    return total
+
+
+def _drop(
+    connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None], *, only_empty: bool
+) -> int:
+    """Whole partitions at once; answers how many states were in them."""
+    (old,) = _row(connection, "SELECT array_agg(o.partition::oid) FROM almagest.old_history(%s) AS o", (ended_by,))
+    dropped = 0
+
+    def drop() -> None:
+        nonlocal dropped
+        statement = "SELECT almagest.drop_history(%s::oid[]::regclass[], %s)"
+        (dropped,) = _row(connection, statement, (old, only_empty))
+
+    if old:
+        keeping.patiently(connection, "SELECT almagest.hold_all_history()", drop, report)
+    return dropped
+
+
+def _row(connection: psycopg.Connection[Any], statement: str, values: tuple[object, ...] = ()) -> tuple[Any, ...]:
+    row = connection.execute(statement.encode(), values).fetchone()
+    assert row is not None
+    return tuple(row)
