@@ -51,8 +51,12 @@ def test_nobody_truncates_what_versions_are_kept_of(settings: Settings, connecti
             with connection.transaction(force_rollback=True):
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
                 # Who only writes has no right to it, and who owns the table is told.
-                refused = psycopg.errors.InsufficientPrivilege if role == "pgstac_ingest" else psycopg.errors.FeatureNotSupported
-                with pytest.raises(refused, match="permission denied|is not truncated"):
+                refused = (
+                    psycopg.errors.InsufficientPrivilege
+                    if role == "pgstac_ingest"
+                    else psycopg.errors.FeatureNotSupported
+                )
+                with pytest.raises(refused, match=r"permission denied|is not truncated"):
                     truncate(connection, table)
     assert keeping.problems(connection) == []
 
