@@ -90,6 +90,7 @@ def test_into_the_database_here(run: Run, own: Settings) -> None:
     found = stored(own)["comparison:latest"]
     assert (found["href"], found["title"], found["roles"]) == (result.as_uri(), "A", ["metadata"])
     assert found["processing:software"] == {"us": "1=a"}
+    add = (*add[:-1], "store/../store/a.nc")
     assert said(run(*add)) == "the database: comparison:2024-05-01 is there already; comparison:latest is the same\n"
     result.write_bytes(b"CDF\x01b")
     assert "comparison:2024-05-01.2 added" in said(run(*add))

@@ -108,6 +108,14 @@ def test_it_names_the_extensions_that_it_uses_once(writer: Any) -> None:
     assert stored(writer)["stac_extensions"] == [older, keys.PROCESSING]
 
 
+@pytest.mark.parametrize("member", ["assets", "stac_extensions"])
+def test_an_item_whose_members_are_null_takes_one_too(writer: Any, member: str) -> None:
+    """Stock pgSTAC stores such items."""
+    Store(writer).put([{**pair(), member: None}])
+    register(writer, "a")
+    assert (contents(writer)["comparison:latest"], stored(writer)["stac_extensions"]) == ("a", [keys.FILE])
+
+
 def test_the_same_bytes_on_the_same_day_change_nothing(writer: Any) -> None:
     first = register(writer, "a", title="A")
     before = versions.documents(writer, "pairs", "one")

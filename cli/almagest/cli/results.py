@@ -182,7 +182,7 @@ def _found(
     file: str, settings: Settings, local: Any, assets_base_url: str | None, *, stored: bool
 ) -> tuple[str, Content]:
     """The href of a file, and what it holds."""
-    from almagest.catalogue.registering.files import read_file
+    from almagest.catalogue.registering.files import plain, read_file
     from almagest.catalogue.registering.stored import Files, not_stored
     from almagest.core.addresses import segment
     from almagest.core.hrefs import HrefRefusedError
@@ -193,16 +193,16 @@ def _found(
             if not is_object:
                 path.stat()  # that it is missing is another sentence
             files = Files(settings)
-            href = files.href(file if is_object else str(path.absolute()))
+            href = files.href(file if is_object else str(plain(path)))
             return href, files.read(href)
         except HrefRefusedError:
             raise not_stored(file, settings) from None
     content = read_file(path)
     if not assets_base_url:
-        return str(path.absolute()), content
-    if not path.absolute().is_relative_to(local.folder):
+        return str(plain(path)), content
+    if not plain(path).is_relative_to(local.folder):
         raise typer.BadParameter(f"{path} does not lie below {local.folder}.", param_hint="'--assets-base-url'")
-    below = path.absolute().relative_to(local.folder)
+    below = plain(path).relative_to(local.folder)
     return "/".join([assets_base_url.rstrip("/"), *map(segment, below.parts)]), content
 
 

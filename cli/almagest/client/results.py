@@ -111,9 +111,10 @@ def register(
         kind: media type.
         said: what else the request says.
     """
+    from almagest.catalogue.registering.files import plain
     from almagest.catalogue.registering.keys import Registered
 
-    where = place if ":" in place or not Path(place).exists() else str(Path(place).absolute())
+    where = str(plain(place)) if Path(place).exists() else place
     given = {"href": where, "prefix": prefix, "date": day.isoformat(), "media_type": kind, **said}
     told = http("POST", f"{_address(collection, item)}", json={n: v for n, v in given.items() if v is not None})
     return Registered(told["key"], told["outcome"], told["latest"], told["asset"])

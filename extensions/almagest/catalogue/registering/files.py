@@ -80,6 +80,11 @@ class Content:
     changed: datetime
 
 
+def plain(path: str | Path) -> Path:
+    """An absolute path without `..`; links in it stay."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
 def read_file(path: str | Path) -> Content:
     """Reads a file, once and piece by piece.
 

@@ -17,6 +17,7 @@ from almagest.catalogue.exchange.records import dump
 from almagest.catalogue.exchange.static import static_root
 from almagest.catalogue.exchange.writing import beside, complete
 from almagest.catalogue.registering import keys
+from almagest.catalogue.registering.files import plain
 from almagest.catalogue.registering.keys import Registered
 from almagest.core.errors import BadRequestError, NotFoundError
 
@@ -35,7 +36,7 @@ class Catalogue:
     """
 
     def __init__(self, place: Path) -> None:
-        root = static_root(place.absolute())
+        root = static_root(plain(place))
         if root is None:
             raise BadRequestError(f"{place} is no static catalogue: no catalog.json, and no folder with one.")
         self._root = root
@@ -71,7 +72,7 @@ class Catalogue:
         return _rewrite(self._item(collection, item), lambda document: keys.remove(document, key))
 
     def _href(self, file: Path, item: Path) -> str:
-        file = file.absolute()
+        file = plain(file)
         if not file.is_relative_to(self.folder):
             return str(file)
         href = posixpath.relpath(file, item.parent)

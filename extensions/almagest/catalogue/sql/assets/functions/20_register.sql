@@ -58,9 +58,11 @@ COMMENT ON FUNCTION almagest.name_of_asset(text, text, text, text, jsonb, text) 
 CREATE OR REPLACE FUNCTION almagest.with_extensions_of(document jsonb, asset jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN e.missing IS NULL THEN document ELSE
-               document || jsonb_build_object('stac_extensions', coalesce(document->'stac_extensions', '[]') || e.missing) END
+    SELECT CASE WHEN e.missing IS NULL THEN document
+                ELSE document || jsonb_build_object('stac_extensions', p.named || e.missing) END
     FROM (
+        SELECT CASE jsonb_typeof(document->'stac_extensions') WHEN 'array' THEN document->'stac_extensions' ELSE '[]' END
+    ) AS p(named), LATERAL (
         SELECT jsonb_agg(u.url ORDER BY u.url) AS missing
         FROM (
             VALUES
@@ -72,7 +74,7 @@ AS $$
                                                      'processing:facility', 'processing:software'])
         ) AS u(url, is_used)
         WHERE u.is_used AND NOT EXISTS (
-            SELECT FROM jsonb_array_elements_text(coalesce(document->'stac_extensions', '[]')) AS known
+            SELECT FROM jsonb_array_elements_text(p.named) AS known
             WHERE starts_with(known, regexp_replace(u.url, 'v[^/]*/schema\.json$', '')))
     ) AS e
 $$;
@@ -109,7 +111,7 @@ BEGIN
         RAISE no_data_found USING MESSAGE = format('Item %s does not exist in collection %s.', of_id, of_collection);
     END IF;
     document := almagest.item_document(of_collection, of_id);
-    assets := coalesce(document->'assets', '{}');
+    assets := CASE jsonb_typeof(document->'assets') WHEN 'object' THEN document->'assets' ELSE '{}' END;
     SELECT * INTO named
     FROM almagest.name_of_asset(of_collection, of_id, prefix, day, assets, asset->>'file:checksum');
     key := named.key;
