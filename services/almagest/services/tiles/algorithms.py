@@ -39,15 +39,14 @@ def process(
     return run  # type: ignore[return-value]
 
 
-@attr.s
 class _Processed(ImageData):
     """What an algorithm made. Those that look at neighbours leave out the pixels at the edge, which have not all."""
 
-    def statistics(
-        self, *arguments: Any, coverage: NDArray[floating[Any]] | None = None, **options: Any
+    def statistics(  # type: ignore[override]  # with names alone, as titiler calls it
+        self, *, coverage: NDArray[floating[Any]] | None = None, **options: Any
     ) -> dict[str, BandStatistics]:
         """Statistics; titiler measures how a shape covers the pixels before the algorithm takes the edge away."""
         if coverage is not None:
             top, left = (coverage.shape[0] - self.height) // 2, (coverage.shape[1] - self.width) // 2
             coverage = coverage[top : top + self.height, left : left + self.width]
-        return super().statistics(*arguments, coverage=coverage, **options)
+        return super().statistics(coverage=coverage, **options)
