@@ -67,6 +67,14 @@ def test_links_of_the_api_stay_on_the_public_origin_whatever_headers_say(running
                     assert link["href"].startswith(f"{running.origin}{prefix}/"), link
 
 
+def test_every_printed_address_opens(running: Stack) -> None:
+    printed = running.status()["addresses"]
+    opened = {name: address for name, address in printed.items() if address.startswith("http")}
+    assert {"site", "external", "api", "tiles"} <= set(opened)
+    with running.client() as client:
+        assert {name: client.get(address).status_code for name, address in opened.items()} == dict.fromkeys(opened, 200)
+
+
 def test_writes_need_the_key(running: Stack) -> None:
     key = {"Authorization": f"Bearer {running.write_key}"}
     with running.client() as client:

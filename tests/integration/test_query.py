@@ -266,3 +266,20 @@ def test_eomatch_opens_a_copy(site: Settings, tmp_path: Path) -> None:
     )
     found = other.run("-c", script, str(tmp_path / "copy")).strip().splitlines()[-1]
     assert found == "[[['S2A', 'Landsat-8'], [['L8', 'S2']]]]"
+
+
+def test_a_collection_that_is_not_there_is_refused_before_anything_is_written(site: Settings, tmp_path: Path) -> None:
+    told = query(site, "--collections", "S2", "nope", "--output", str(tmp_path / "copy"), code=1)
+    assert "There is no collection 'nope'." in told
+    assert not (tmp_path / "copy").exists()
+
+
+def test_the_outsiders_copy_of_a_catalogue_does_not_go_into_it(site: Settings, tmp_path: Path) -> None:
+    before = stored(site)
+    address = f"{site.site.origin}/external/collections/S2"
+    document = {**rasters.collection("S2"), "title": "Less", "links": [{"rel": "via", "href": address}]}
+    (tmp_path / "copy.ndjson").write_text(json.dumps(document))
+    for target in ((), ("--api-url", f"{site.site.origin}/api")):
+        almagest(site, "ingest", tmp_path / "copy.ndjson", *target, "--report", tmp_path / "report.ndjson", code=1)
+        assert "is the copy that outsiders see: /links/0/href" in (tmp_path / "report.ndjson").read_text()
+    assert stored(site) == before

@@ -270,6 +270,25 @@ def test_info(client: httpx.Client, picture: Path) -> None:
     assert client.get(f"{ITEM}/picture/assets").json() == ["visual"]
 
 
+#: What a request may say of an asset's pixels, and with which answers it ends.
+CHOICES = [("bidx=1", 200), ("bidx=1,2", 200), ("expression=b1*2", 200), ("bidx=9", 400), ("bands=red", 400)]
+
+
+@pytest.mark.parametrize(("choice", "status"), CHOICES)
+def test_every_endpoint_takes_an_asset_with_a_choice_of_its_pixels(
+    client: httpx.Client, picture: Path, choice: str, status: int
+) -> None:
+    west, south, east, north = rasters.bounds(picture)
+    spot = f"{(west + east) / 2},{(south + north) / 2}"
+    for endpoint in ("info", "info.geojson", "asset_statistics", "statistics", f"point/{spot}", "preview.png"):
+        params = {"assets": f"visual|{choice}"}
+        response = client.get(f"{ITEM}/picture/{endpoint}", params=params)
+        assert response.status_code == status, (endpoint, response.text)
+    if status == 200:
+        (described,) = client.get(f"{ITEM}/picture/info", params=params).json().values()
+        assert described == client.get(f"{ITEM}/picture/info").json()["visual"]
+
+
 def test_statistics(client: httpx.Client, picture: Path) -> None:
     with rasterio.open(picture) as dataset:
         pixels = dataset.read()
@@ -287,6 +306,30 @@ def test_statistics(client: httpx.Client, picture: Path) -> None:
     assert counts[0] == pytest.approx(counts[1] / 2, rel=0.05)
     per_asset = client.get(f"{ITEM}/picture/asset_statistics?max_size=256").json()
     assert per_asset["visual"]["b1"]["mean"] == pytest.approx(pixels[0].mean())
+
+
+@pytest.mark.parametrize("algorithm", ["hillshade", "slope", "cast"])
+def test_statistics_of_what_an_algorithm_makes(client: httpx.Client, store: Path, load: Load, algorithm: str) -> None:
+    """Some leave out the edge: how the shape covers the pixels has to be that of those that are left."""
+    path = rasters.write(store / "dem.tif", rasters.gradient(1, dtype="float32"), **UTM)
+    load(rasters.item("dem", "scenes", rasters.bounds(path), {"dem": rasters.asset(path)}))
+    west, south, east, north = rasters.bounds(path)
+    inner = (east - west) / 4
+    ring = [[west + inner, south], [east - inner, south], [east - inner, north], [west + inner, north]]
+    shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    options: dict[str, Any] = {"assets": "dem", "algorithm": algorithm, "max_size": 24}
+    response = client.post(f"{ITEM}/dem/statistics", json=feature, params=options)
+    assert response.status_code == 200, response.text
+    found = response.json()["properties"]["statistics"]["b1"]
+    with Reader(str(path)) as reader:
+        image = reader.feature(shape, max_size=24, align_bounds_with_dataset=True)
+    edge = 0 if algorithm == "cast" else 3
+    covered = image.get_coverage_array(shape)[edge : image.height - edge, edge : image.width - edge]
+    assert found["count"] == pytest.approx(covered.sum())
+    # Pixels of which nothing is left are a request that cannot be met.
+    small = client.post(f"{ITEM}/dem/statistics", json=feature, params={**options, "max_size": 4})
+    assert small.status_code == (200 if algorithm == "cast" else 400), small.text
 
 
 def test_point(client: httpx.Client, picture: Path) -> None:

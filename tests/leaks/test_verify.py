@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from almagest.catalogue.database import connect
 from almagest.cli.audience_verify import verify
 from almagest.core.settings import Settings
 from leaks import worlds
@@ -15,6 +16,12 @@ from leaks.script import Kind
 from support.cluster import Cluster
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("leaks-True")]
+
+#: A part of pgSTAC that stands in both copies as it is, and fails as nobody expects.
+_BROKEN = """
+CREATE OR REPLACE FUNCTION pgstac.collection_search(_search jsonb DEFAULT '{}'::jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE EXCEPTION 'a bug' USING ERRCODE = 'ZZ001'; END; $$
+"""
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -54,4 +61,17 @@ def test_a_sound_catalogue_passes_and_one_that_leaks_does_not(
         told = capsys.readouterr().out
         assert "curl -i" in told
         assert " differences" in told
+        # Where both fail alike nothing differs, but nothing is shown either.
+        with connect(live, live.database.admin_user) as connection:
+            connection.execute(_BROKEN)
+        with pytest.raises(typer.Exit) as broken:
+            verify(requests=200, seed=0)
+        told = capsys.readouterr().out
+        assert broken.value.exit_code == 3, told
+        assert "no difference, but" in told
+        assert "unexpected errors" in told
+        assert "curl -i -X GET" in told
+        assert "/collections" in told
+        assert "Traceback" not in told
+        assert len(told.splitlines()) < 50
     assert databases(cluster) == 0

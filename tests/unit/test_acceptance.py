@@ -50,13 +50,33 @@ def test_an_asset_that_would_lead_to_itself_is_refused() -> None:
     """What outsiders are shown, sent back as it is, would replace the place where the file lies."""
     public = f"{RULES.origin}/external/assets/c/a"
     own = {**ITEM, "assets": {"the/red~one": {"href": f"{public}/the%2Fred~one"}}}
-    with pytest.raises(InvalidDocumentError, match="/assets/the~1red~0one/href: is where this catalogue serves"):
+    with pytest.raises(InvalidDocumentError, match="/assets/the~1red~0one/href: is where this catalogue ser") as caught:
         acceptance.accept_item(own, RULES)
+    assert "valid STAC" not in str(caught.value)
     others = {
         "thumbnail": {"href": f"{public}/visual"},
         "visual": {"href": "https://there.example/external/assets/c/a/visual"},
     }
     assert acceptance.accept_item({**ITEM, "assets": others}, RULES).document["assets"] == others
+
+
+@pytest.mark.parametrize("rel", ["self", "canonical", "via"])
+def test_a_collection_as_outsiders_see_it_is_refused(rel: str) -> None:
+    """It would replace the one that holds what they do not see."""
+
+    def taken_from(href: str) -> dict[str, Any]:
+        return {**COLLECTION, "id": "a c", "links": [{"rel": rel, "href": href}]}
+
+    with pytest.raises(InvalidDocumentError, match="/links/0/href: is where this catalogue shows outsiders") as caught:
+        acceptance.accept_collection(taken_from(f"{RULES.origin}/external/collections/a%20c"), RULES)
+    assert "valid STAC" not in str(caught.value)
+    for other in (
+        f"{RULES.origin}/api/collections/a%20c",
+        "https://there.example/external/collections/a%20c",
+        f"{RULES.origin}/external/collections/b",
+        "c",
+    ):
+        acceptance.accept_collection(taken_from(other), RULES)
 
 
 def test_all_that_was_mended_is_told_once() -> None:

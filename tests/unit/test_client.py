@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from almagest.client.copying import copy
 from almagest.client.http import Http
 from almagest.client.sending import send
 from almagest.core.configuration import Configuration
-from almagest.core.errors import AlmagestError, BadRequestError, ConfigurationError
+from almagest.core.errors import AlmagestError, BadRequestError, ConfigurationError, DatabaseUnavailableError
 
 URL = "http://stac.test/api"
 Document = dict[str, Any]
@@ -158,6 +159,61 @@ def test_a_refusal_may_be_anything() -> None:
         with pytest.raises(BadRequestError) as raised:
             ask("GET", "")
     assert len(str(raised.value)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "sentence"),
+    [
+        (401, "wrong", "The key was refused: No."),
+        (403, "wrong", "The key does not open this: No."),
+        (401, None, "No. Name a key with --key-file"),
+        (405, "right", "takes no PUT: a catalogue is written to at its /api"),
+    ],
+)
+def test_a_refusal_says_what_to_do(status: int, key: str | None, sentence: str) -> None:
+    answer = httpx.Response(status, json={"detail": "No."})
+    with Http(URL, key, transport=httpx.MockTransport(lambda _: answer)) as ask:  # noqa: SIM117
+        with pytest.raises(AlmagestError, match=re.escape(sentence)):
+            ask("PUT", "collections/c", json={})
+
+
+def test_patience_is_for_those_who_have_answered_before() -> None:
+    waited: list[float] = []
+    answers: list[Any] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    with Http(URL, transport=httpx.MockTransport(answer), rest=waited.append) as ask:
+        answers[:] = [httpx.ConnectError("Connection refused")]
+        with pytest.raises(DatabaseUnavailableError, match=r"\(Connection refused\)\. Is it the right address\?"):
+            ask("GET", "")
+        assert not waited
+        answers[:] = [
+            httpx.Response(200, json={}),
+            httpx.ConnectError("Connection refused"),
+            httpx.Response(200, json={}),
+        ]
+        ask("GET", "")
+        ask("GET", "")
+        assert waited
+
+
+@pytest.mark.parametrize("root", ["/api", "/external"])
+def test_a_copy_of_what_outsiders_see_says_so(root: str) -> None:
+    """So that the catalogue it is from can refuse it: it lacks what they do not see."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"type": "Collection", "id": "a c"})
+
+    with asking(answer) as ask:
+        found = StacApi(ask, f"https://h.test{root}/", "", takes_posts=True, sorts=True).collection("a c")
+    assert found is not None
+    expected = ["https://h.test/external/collections/a%20c"] if root == "/external" else []
+    assert [link["href"] for link in found["links"] if link["rel"] == "via"] == expected
 
 
 @pytest.mark.parametrize("method", ["G T", "\x00"])

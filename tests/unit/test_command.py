@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from almagest.catalogue import exchange
+from almagest.catalogue import database, exchange
+from almagest.catalogue.exchange import parquet
 from almagest.catalogue.exchange.writing import form_of
+from almagest.cli.commands import app
 from almagest.cli.main import main
 from almagest.cli.stopping import stoppable
-from almagest.core.errors import BadRequestError
+from almagest.core.errors import BadRequestError, ConfigurationError, DatabaseUnavailableError
+from almagest.core.settings import Settings
 
 ITEM = {"type": "Feature", "id": "i", "collection": "c", "geometry": None, "properties": {}, "links": [], "assets": {}}
 
@@ -167,3 +174,30 @@ def test_a_closed_output_is_a_sentence() -> None:
         assert done.returncode == 1, done.stderr
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("group", [(), ("assets",), ("audience",), ("db",), ("keys",), ("sample",)])
+def test_the_help_of_a_group_has_an_example(group: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*group, "--help"])
+    assert "Example: almagest" in shown.output
+
+
+def test_the_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"almagest {metadata.version('almagest')}\n"
+
+
+def test_no_database_is_one_sentence_with_single_spaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ALMAGEST_HOME", str(tmp_path))
+    monkeypatch.setenv("ALMAGEST_DB_HOST", "127.0.0.1")
+    monkeypatch.setenv("ALMAGEST_DB_PORT", "9")
+    with pytest.raises(DatabaseUnavailableError) as raised:
+        database.connect(Settings.load(), "postgres")
+    assert "as postgres: " in str(raised.value)
+    assert not re.search(r"\s\s", str(raised.value))
+
+
+def test_tables_without_their_libraries_name_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the public index, the name belongs to another project."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"extra `parquet`, as with `pip install '\./almagest\[parquet\]'`"):
+        parquet.needs_parquet()

@@ -248,7 +248,7 @@ def test_a_copy_holds_what_the_items_are_made_of(posts: bool) -> None:
     # In bulk, and nothing twice.
     assert [sorted(body["ids"]) for body in served.asked if "ids" in body] == [["gone", "m1", "m2"], ["b"], ["a"]]
     links = [link["rel"] for each in (*kept.items, *kept.collections) for link in each["links"]]
-    assert set(links) == {"derived_from", "license"}
+    assert set(links) == {"derived_from", "license", "via"}
 
 
 def test_a_copy_can_be_of_the_found_alone() -> None:

@@ -15,7 +15,9 @@ from almagest.cli.output import console
 if TYPE_CHECKING:
     from almagest.catalogue.assets import Selection
 
-app = typer.Typer(help="Say which stored assets outsiders may read.", no_args_is_help=True)
+app = typer.Typer(
+    help="Say which stored assets outsiders may read.", epilog="Example: almagest assets list", no_args_is_help=True
+)
 
 Collection = Annotated[str, typer.Argument(help="Id of the collection.")]
 Items = Annotated[list[str] | None, typer.Option("--item", help="Only this item; may be given more than once.")]

@@ -19,7 +19,11 @@ from almagest.core.errors import BadRequestError
 if TYPE_CHECKING:
     import psycopg
 
-app = typer.Typer(help="Say what outsiders see under /external, and check that it is so.", no_args_is_help=True)
+app = typer.Typer(
+    help="Say what outsiders see under /external, and check that it is so.",
+    epilog="Example: almagest audience show",
+    no_args_is_help=True,
+)
 
 
 @app.command(epilog="Example: almagest audience show --json")

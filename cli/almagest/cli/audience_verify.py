@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: almagest audience verify --requests 5000"
 
+#: Of this command, by that of the comparison: equal, different, or equal but for errors.
+_EXIT_CODES = {0: 0, 3: 1, 4: 3}
+
 #: A dump empties the search path, but generated columns of pgSTAC call functions by their bare names.
 _EMPTY_PATH = b"SELECT pg_catalog.set_config('search_path', ''"
 _PATH = b"SELECT pg_catalog.set_config('search_path', 'pgstac, public', false);\n"
@@ -32,7 +35,8 @@ def verify(
 ) -> None:
     """Copy the catalogue twice, delete what is hidden from one copy, and compare what outsiders are answered by both.
 
-    The catalogue itself is only read. Exit code 1 where the answers differ; the request is printed as a command.
+    The catalogue itself is only read. Exit code 1 where the answers differ, 3 where they do not but some are unexpected
+    errors, which hide what they would have told; these requests are printed as commands.
 
     What is hidden is deleted by the functions that hide it, as this version of Almagest has them; the items that this
     changes are written anew in both copies, and of JSON the content is compared, not the order of members. This is
@@ -55,12 +59,12 @@ def verify(
             check=False,
         )
     print(result.stdout, end="")
-    if result.returncode not in {0, 3}:
+    if result.returncode not in _EXIT_CODES:
         from almagest.core.errors import ConfigurationError
 
         lines = result.stderr.strip().splitlines() or ["the requests cannot be compared"]
         raise ConfigurationError(lines[-1])
-    raise typer.Exit(1 if result.returncode else 0)
+    raise typer.Exit(_EXIT_CODES[result.returncode])
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from almagest.cli import (
@@ -25,10 +27,30 @@ app = typer.Typer(
     name="almagest",
     help="Almagest, a STAC-native catalogue: run it, look after it, use it.",
     no_args_is_help=True,
+    epilog="Example: almagest status",
     rich_markup_mode="markdown",
     # A traceback with the values of variables would print secrets.
     pretty_exceptions_show_locals=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib import metadata
+
+        print(f"almagest {metadata.version('almagest')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """What stands before any command."""
+
+
 app.command(epilog="Example: almagest up --sample ../shared/data")(up.up)
 app.command(epilog="Example: almagest down")(up.down)
 app.command(epilog="Example: almagest status --json")(up.status)

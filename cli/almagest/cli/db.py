@@ -9,7 +9,11 @@ import typer
 
 from almagest.cli.output import console, reporter
 
-app = typer.Typer(help="Migrate, inspect, verify and uninstall the catalogue's database.", no_args_is_help=True)
+app = typer.Typer(
+    help="Migrate, inspect, verify and uninstall the catalogue's database.",
+    epilog="Example: almagest db status",
+    no_args_is_help=True,
+)
 
 
 @app.command(epilog="Example: almagest db migrate")

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from almagest.catalogue.keys import Entry
 
-app = typer.Typer(help="Make, list, rotate and revoke the keys of the API.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, list, rotate and revoke the keys of the API.",
+    epilog="Example: almagest keys list",
+    no_args_is_help=True,
+)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([0-9]{1,6})([mhdw])")

@@ -67,6 +67,7 @@ def query(
     from almagest.client.copying import copy
     from almagest.client.http import Http
     from almagest.core.configuration import Configuration
+    from almagest.core.errors import NotFoundError
 
     options.require_address(output)
     search = searching.body(
@@ -83,6 +84,9 @@ def query(
     target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
     with stoppable(searching.STOPPED), Http(target.url, target.key, say=searching.say) as ask:
         api = StacApi.open(ask, target.url)
+        for named in collections or ():
+            if api.collection(named) is None:
+                raise NotFoundError(f"There is no collection {named!r}.")
         if verbose:
             console.print(f"searching {api.search_url}: {search}", markup=False, soft_wrap=True)
         with (

@@ -9,7 +9,11 @@ import typer
 
 from almagest.cli.output import console, reporter
 
-app = typer.Typer(help="Generate and load the sample catalogue.", no_args_is_help=True)
+app = typer.Typer(
+    help="Generate and load the sample catalogue.",
+    epilog="Example: almagest sample generate /tmp/sample",
+    no_args_is_help=True,
+)
 
 
 @app.command(epilog="Example: almagest sample generate /tmp/sample")

@@ -85,11 +85,16 @@ class StacApi:
 
     def collection(self, identifier: str) -> Document | None:
         """A collection; None where the API does not say anything about it."""
+        address = f"{self.root}collections/{segment(identifier)}"
         try:
-            found = self.ask("GET", f"{self.root}collections/{segment(identifier)}")
+            found = self.ask("GET", address)
         except NotFoundError:
             return None
-        return self._without_own_links(_checked(found, self.root))
+        collection = self._without_own_links(_checked(found, self.root))
+        if self.root.endswith("/external/"):
+            # By this a catalogue knows the copy of its own collection that lacks what outsiders do not see.
+            collection["links"].append({"rel": "via", "type": "application/json", "href": address})
+        return collection
 
     def collections(self) -> Iterator[str]:
         """Ids of all collections."""

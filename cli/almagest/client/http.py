@@ -76,6 +76,7 @@ class Http:
         self._url, self._key, self._say = url, key, say
         self._patience_s, self._rest, self._answer_s = patience_s, rest, answer_s
         self._client = httpx.Client(timeout=_TIMEOUT, transport=transport)
+        self._is_reached = False
 
     def __call__(
         self,
@@ -135,12 +136,16 @@ class Http:
                 not_stac(absolute, _reason(error))
             except httpx.HTTPError as error:
                 trouble = f"{urlsplit(absolute).netloc} does not answer ({_reason(error)})"
+                if isinstance(error, httpx.ConnectError) and not self._is_reached:
+                    # Nobody was ever there: rather a wrong address than a service that starts again.
+                    raise DatabaseUnavailableError(f"{trouble}. Is it the right address?") from None
                 too_long = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
             else:
+                self._is_reached = True
                 if response.is_success:
                     return response
                 if response.status_code not in PASSING:
-                    raise refusal(response)
+                    raise refusal(response, with_key="Authorization" in headers)
                 trouble, too_long = str(refusal(response)), response.status_code == 504
             if not (pause := patience.pause(response)):
                 kind = TimedOutError if too_long else DatabaseUnavailableError
@@ -182,8 +187,8 @@ def not_stac(where: object, reason: str) -> NoReturn:
     raise AlmagestError(f"{where} does not answer like a STAC API: {reason}.")
 
 
-def refusal(response: httpx.Response) -> AlmagestError:
-    """The error that an answer stands for, in the words of the service."""
+def refusal(response: httpx.Response, *, with_key: bool = False) -> AlmagestError:
+    """The error that an answer stands for, in the words of the service; whether a key went with the request."""
     status = response.status_code
     try:
         said = response.json()
@@ -192,6 +197,14 @@ def refusal(response: httpx.Response) -> AlmagestError:
         detail = None
     said = detail if isinstance(detail, str) else f"{response.url} answers {status} {response.reason_phrase}"
     sentence = said[:_LONGEST_SENTENCE]
+    if status == 401 and with_key:
+        return UnauthorizedError(f"The key was refused: {sentence}")
+    if status == 403 and with_key:
+        return UnauthorizedError(f"The key does not open this: {sentence}")
+    if status == 405:
+        return AlmagestError(
+            f"{response.url} takes no {response.request.method}: a catalogue is written to at its /api."
+        )
     if status in {401, 403}:
         return UnauthorizedError(f"{sentence.rstrip('.')}. Name a key with --key-file or ALMAGEST_KEY.")
     return _MEANING.get(status, AlmagestError)(sentence)

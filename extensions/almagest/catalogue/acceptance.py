@@ -29,6 +29,10 @@ _MARKER_BYTES = MARKER.encode()
 
 #: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
 _MADE_HERE = rendering.RELS | versions.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
+#: Links by which a document says where it was taken from; our own copies have `via`.
+_SOURCES = frozenset({"self", "canonical", "via"})
+#: Of what is valid, but would replace the original by what is shown of it.
+_FAULT = "is the copy that outsiders see"
 #: Stands for a bbox that is still to be made, so that the schema judges the rest.
 _ANY_BBOX = [0, 0, 0, 0]
 
@@ -97,8 +101,10 @@ def accept_item(
         boxless, judged = False, document
     validation.check_item(judged, mirror=rules.mirror, extensions=rules.extensions)
     _check_id(item, item_id)
-    if violations := [*mending.time_violations(item["properties"]), *_circular_assets(item, rules.origin)]:
+    if violations := list(mending.time_violations(item["properties"])):
         raise InvalidDocumentError(violations, f"The item {item['id']!r}")
+    if violations := list(_circular_assets(item, rules.origin)):
+        raise InvalidDocumentError(violations, f"The item {item['id']!r}", _FAULT)
     item, of_place = mending.mend_place(item)
     return Accepted(_without_own_links(item, rules.origin), (*remarks, *of_place))
 
@@ -114,6 +120,8 @@ def accept_collection(document: Any, rules: Rules, *, collection_id: str | None 
     _check_id(collection, collection_id)
     if violations := list(_interval_violations(collection["extent"]["temporal"]["interval"])):
         raise InvalidDocumentError(violations, f"The collection {collection['id']!r}")
+    if violations := list(_outsiders_copy(collection, rules.origin)):
+        raise InvalidDocumentError(violations, f"The collection {collection['id']!r}", _FAULT)
     return Accepted(_without_own_links(collection, rules.origin), remarks)
 
 
@@ -137,6 +145,20 @@ def _circular_assets(item: Document, origin: str) -> Iterator[Violation]:
             yield Violation(
                 f"/assets/{pointer_step(key)}/href", "is where this catalogue serves the asset: say where it lies"
             )
+
+
+def _outsiders_copy(collection: Document, origin: str) -> Iterator[Violation]:
+    """Where a collection says that it is what outsiders see: what they do not see would be lost."""
+    for index, link in enumerate(collection["links"]):
+        if link["rel"] in _SOURCES and _leads_to(link, f"{origin}/external/collections/", collection["id"]):
+            yield Violation(
+                f"/links/{index}/href", "is where this catalogue shows outsiders the collection: take it from /api"
+            )
+
+
+def _leads_to(link: Document, folder: str, identifier: str) -> bool:
+    href: str = link["href"]
+    return href.startswith(folder) and unquote(href.removeprefix(folder)).rstrip("/") == identifier
 
 
 def _check_id(document: Document, expected: str | None) -> None:

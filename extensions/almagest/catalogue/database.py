@@ -68,7 +68,7 @@ def connect(
             autocommit=autocommit,
         )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[-1].strip()
         raise DatabaseUnavailableError(
             f"No connection to the database at {settings.db_host}, port {settings.database.port}"
             f" (ALMAGEST_DB_HOST, ALMAGEST_DB_PORT), as {user}: {reason}"

@@ -153,11 +153,13 @@ class InvalidDocumentError(AlmagestError):
     status = 400
     slug = "invalid-document"
 
-    def __init__(self, violations: list[Violation], subject: str = "The document") -> None:
+    def __init__(
+        self, violations: list[Violation], subject: str = "The document", fault: str = "is not valid STAC"
+    ) -> None:
         self.violations = violations
         first = violations[0] if violations else Violation("", "unknown")
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(f"{subject} is not valid STAC: {first}{more}")
+        super().__init__(f"{subject} {fault}: {first}{more}")
 
     @property
     def more(self) -> dict[str, object]:

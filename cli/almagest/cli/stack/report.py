@@ -64,7 +64,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "site": settings.site.origin,
         "external": f"{settings.site.origin}/external/",
         "api": f"{settings.site.origin}/api/",
-        "tiles": f"{settings.site.origin}/api/tiles/",
+        "tiles": f"{settings.site.origin}/api/tiles/docs",
         "database": f"postgresql://{database.host or '127.0.0.1'}:{database.port}/{database.name}",
         "write_key": str(settings.secrets / secrets.WRITE_KEY),
     }

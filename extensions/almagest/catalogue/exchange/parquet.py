@@ -102,7 +102,11 @@ def needs_parquet() -> None:
     """
     missing = [name for name in ("orjson", "pyarrow", "shapely") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigurationError(f"Tables need {' and '.join(missing)}: `pip install 'almagest[parquet]'`.")
+        # Not by its name alone: on the public index that is another project.
+        raise ConfigurationError(
+            f"Tables need {' and '.join(missing)}: install Almagest from its clone with the extra `parquet`, "
+            "as with `pip install './almagest[parquet]'`."
+        )
 
 
 def spellings(metadata: Mapping[bytes, bytes]) -> dict[str, Spelling]:

@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import warnings
 from dataclasses import replace
 from itertools import islice
+
+import structlog
 
 from almagest.core.errors import AlmagestError
 from almagest.core.settings import Settings
@@ -16,7 +19,9 @@ from almagest.services.leaks.sides import open_side
 from almagest.services.leaks.vocabulary import gather
 
 _STOP_AFTER = 10
+_SHOWN = 10
 _DIFFERENT = 3
+_BROKEN = 4
 
 
 def main() -> None:
@@ -28,6 +33,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="other requests for another number")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    _be_quiet()
     try:
         settings = Settings.load()
         first, second = (
@@ -38,11 +44,35 @@ def main() -> None:
         tally = asyncio.run(_compare(first, second, arguments.requests, arguments.seed))
     except AlmagestError as error:
         sys.exit(str(error))
+    origin = settings.site.origin
     for difference in tally.differences:
-        sys.stdout.write(f"{difference.describe(settings.site.origin)}\n\n")
+        sys.stdout.write(f"{difference.describe(origin)}\n\n")
+    for request in tally.broken[:_SHOWN]:
+        sys.stdout.write(f"{request.curl(origin)}\n  an unexpected error of both copies\n\n")
     outcome = f"{len(tally.differences)} differences" if tally.differences else "no difference"
+    if tally.broken:
+        shown = f", of which {_SHOWN} are shown" if len(tally.broken) > _SHOWN else ""
+        outcome += f", but {len(tally.broken):,} unexpected errors{shown}: of these requests nothing is known"
     sys.stdout.write(f"{tally.asked:,} answers compared, {outcome}\n")
-    sys.exit(_DIFFERENT if tally.differences else 0)
+    sys.exit(_DIFFERENT if tally.differences else _BROKEN if tally.broken else 0)
+
+
+def _be_quiet() -> None:
+    """What the applications log of a request is no part of the result: only errors are told, a line each."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, _only_the_kind, structlog.processors.LogfmtRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.CRITICAL)
+
+
+def _only_the_kind(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The class of an exception, in place of where it was raised and with which values."""
+    if event.pop("exc_info", None):
+        kind, _, _ = sys.exc_info()
+        event["kind"] = kind.__name__ if kind else None
+    return event
 
 
 async def _compare(first: Settings, second: Settings, count: int, seed: int) -> Tally:

@@ -21,6 +21,8 @@ _SIGNED = b"X-Amz-Signature="
 _MOMENT = re.compile(rb"(X-Amz-Date=)[^&]*|(X-Amz-Signature=)[^&]*|(X-Amz-Credential=[^&%/]*(?:%2F|/))\d{8}")
 _OF_BYTES = frozenset({b"content-length", b"etag"})
 _SHOWN = 300
+#: An error of ours, and an answer that was broken off: that both copies fail alike says nothing of what they hide.
+_BROKEN = frozenset({0, 500})
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,13 @@ class Tally:
         asked: how many answers were compared.
         statuses: how often which status came.
         differences: in the order in which they were found.
+        broken: requests that were answered by an unexpected error, though by both alike.
     """
 
     asked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
+    broken: list[Request] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,14 @@ class Pair:
                     return
 
     async def _both(self, request: Request, for_second: Request | None, tally: Tally) -> Answer | None:
-        """What both answer; None where that is not the same."""
+        """What both answer; None where that is not the same, or no answer."""
         answers = await asyncio.gather(self.first.ask(request), self.second.ask(for_second or request))
         one, other = map(timeless, answers)
         tally.asked += 1
         tally.statuses[one.status] += 1
+        if one.status == other.status and one.status in _BROKEN:
+            tally.broken.append(request)
+            return None
         if one == other or (not self.ordered and unordered(one) == unordered(other)):
             return answers[0]
         tally.differences.append(Difference(request, one, other))

@@ -8,11 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 from rio_tiler.errors import NoAssetFoundError
-from rio_tiler.models import ImageData
 from rio_tiler.types import AssetType, AssetWithOptions, ColorMapType
 from starlette.requests import Request
-from titiler.core.algorithm import algorithms as available_algorithms
-from titiler.core.algorithm.base import BaseAlgorithm
 from titiler.core.dependencies import (
     AssetsExprParams,
     AssetsParams,
@@ -225,25 +222,3 @@ def parse_colormap(name: str | None, custom: str | None) -> ColorMapType | None:
     except Exception as error:  # titiler's parser lets through whatever a malformed one leads to
         raise BadRequestError("The colour map is unknown or malformed: see /colorMaps.") from error
     return found
-
-
-def process(
-    algorithm: Annotated[str | None, Query(description="Name of an algorithm; see /algorithms.")] = None,
-    algorithm_params: Annotated[str | None, Query(description="Its parameters, as JSON.")] = None,
-) -> BaseAlgorithm | None:
-    """What is done to the pixels before they become a picture."""
-    try:
-        found = available_algorithms.dependency(algorithm=algorithm, algorithm_params=algorithm_params)
-    except Exception as error:  # its parser lets through whatever a malformed one leads to
-        raise BadRequestError("The algorithm or its parameters are unknown or malformed: see /algorithms.") from error
-    if found is None:
-        return None
-
-    def run(image: ImageData) -> ImageData:
-        try:
-            processed: ImageData = found(image)
-            return processed
-        except Exception as error:
-            raise BadRequestError("This algorithm does not fit these bands.") from error
-
-    return run  # type: ignore[return-value]

@@ -13,8 +13,8 @@ from titiler.core.dependencies import DefaultDependency
 from titiler.core.factory import AlgorithmFactory, ColorMapFactory, MultiBaseTilerFactory, TMSFactory
 from titiler.pgstac.factory import MosaicTilerFactory
 
+from almagest.services.tiles import algorithms, pictures
 from almagest.services.tiles import dependencies as ours
-from almagest.services.tiles import pictures
 from almagest.services.tiles.backend import MosaicBackend
 from almagest.services.tiles.reader import ItemReader
 
@@ -47,7 +47,7 @@ def routers(gdal_options: dict[str, str]) -> list[tuple[str, str, APIRouter]]:
     common: dict[str, Any] = {
         "environment_dependency": lambda: gdal_options,
         "supported_tms": GRIDS,
-        "process_dependency": ours.process,
+        "process_dependency": algorithms.process,
         "render_func": pictures.render,
         "add_viewer": False,
     }

@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader
 from rio_tiler.constants import WGS84_CRS
 from rio_tiler.errors import MissingAssets
 from rio_tiler.io import BaseReader, Reader
-from rio_tiler.models import ImageData, PointData
+from rio_tiler.models import ImageData, Info, PointData
 from rio_tiler.types import AssetInfo, AssetType, AssetWithOptions, BBox
 from titiler.pgstac.reader import SimpleSTACReader
 
@@ -146,6 +146,11 @@ class RasterReader(Reader):
         if self.dataset is None:
             self.dataset = self._ctx_stack.enter_context(open_raster(str(self.input)))
         super().__attrs_post_init__()  # type: ignore[no-untyped-call]
+
+    def info(self, **options: Any) -> Info:
+        """What the file says of itself, all of it whatever is asked of its pixels: rio-tiler takes no options here."""
+        self._check_bands(options)
+        return super().info()
 
     def part(self, bbox: BBox, **options: Any) -> ImageData:  # type: ignore[override]
         """Part of the dataset; see rio-tiler."""
