@@ -92,6 +92,9 @@ BEGIN
     IF to_regprocedure('almagest.port_withhold()') IS NOT NULL THEN -- which comes later
         PERFORM almagest.port_withhold();
     END IF;
+EXCEPTION WHEN OTHERS THEN
+    -- What somebody else grants must not fail by it; `db migrate` does it again.
+    RAISE WARNING 'almagest: %', SQLERRM;
 END;
 $$;
 ALTER FUNCTION almagest.withhold() OWNER TO almagest_admin;

@@ -15,6 +15,7 @@ BEGIN
     LOOP
         EXECUTE format('GRANT TRUNCATE, TRIGGER ON %s TO pgstac_ingest', withheld);
     END LOOP;
+    GRANT CREATE ON SCHEMA pgstac TO pgstac_ingest;
 END;
 $$;
 

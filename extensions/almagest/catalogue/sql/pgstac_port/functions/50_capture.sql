@@ -74,8 +74,17 @@ COMMENT ON FUNCTION almagest.port_list_base_items() IS 'Every base item that pgS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_delete_items(collection_id text) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
-AS $$ DELETE FROM pgstac.items AS i WHERE i.collection = collection_id $$;
+LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    part CONSTANT text := '_items_' || almagest.port_collection_key(collection_id);
+BEGIN
+    -- From its own table: who locked that of all items here and then dropped a part of it would deadlock with his like.
+    IF to_regclass(format('pgstac.%I', part)) IS NOT NULL THEN
+        EXECUTE format('DELETE FROM pgstac.%I', part);
+    END IF;
+END;
+$$;
 COMMENT ON FUNCTION almagest.port_delete_items(text) IS 'Deletes all items of a collection, one by one.';
 
 
@@ -201,8 +210,11 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE TRUNCATE, TRIGGER ON %s FROM pgstac_ingest', guarded);
     END LOOP;
+    IF has_schema_privilege('pgstac_ingest', 'pgstac', 'CREATE') THEN
+        REVOKE CREATE ON SCHEMA pgstac FROM pgstac_ingest;
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_withhold() IS
-    'Takes from those who write what they have no use for: to empty tables, of which no trigger tells, and to make triggers, '
-    'which run with the rights of ours wherever ours delete a row.';
+    'Takes from those who write what they have no use for: to empty tables, of which no trigger tells, to make triggers, '
+    'which run with the rights of ours wherever ours delete a row, and functions, which ours would call instead of others.';
