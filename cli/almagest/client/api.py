@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from almagest.catalogue import versions
 from almagest.catalogue.exchange.answers import Rounds
 from almagest.catalogue.links import INFERRED_LINKS
 from almagest.client.http import joined, not_stac
@@ -125,13 +126,17 @@ class StacApi:
         return {"method": "GET", "href": self.search_url, "params": _parameters(body)}
 
     def _without_own_links(self, document: Document) -> Document:
-        tiles = f"{self.root}tiles/"
-        kept = [
-            link
-            for link in _links(document)
-            if link.get("rel") not in _PLACES and not str(link.get("href")).startswith(tiles)
-        ]
-        return {**document, "links": kept}
+        tiles, documents = f"{self.root}tiles/", f"{self.root}collections/"
+
+        def is_made_there(link: Document) -> bool:
+            href = str(link.get("href"))
+            return (
+                link.get("rel") in _PLACES
+                or href.startswith(tiles)
+                or (link.get("rel") in versions.RELS and href.startswith(documents))
+            )
+
+        return {**document, "links": [link for link in _links(document) if not is_made_there(link)]}
 
 
 def _checked(document: Any, where: str) -> Document:

@@ -36,19 +36,21 @@ class Collections:
 
     def put(self, document: Document) -> str:
         """Creates or replaces one; returns which of these it was, or that it was equal."""
-        return self._put(document, self._stored(document["id"]))
+        return self._put(document, is_there=self._stored(document["id"]) is not None)
 
-    def _put(self, document: Document, present: Document | None) -> str:
+    def _put(self, document: Document, *, is_there: bool) -> str:
         content = json.dumps(document).encode()
-        if present is None:
+        if not is_there:
             try:
                 self.http.send("POST", "collections", params=self.asking, content=content)
             except ConflictError:
                 pass  # made meanwhile: by others, or by an attempt whose answer was lost
             else:
                 return "created"
-        changed = self.http("PUT", address(document["id"]), params=self.asking, content=content)
-        return "unchanged" if changed == present else "updated"
+        where = address(document["id"])
+        before = self.http.send("GET", where).headers.get("etag")
+        after = self.http.send("PUT", where, params=self.asking, content=content).headers.get("etag")
+        return "unchanged" if after == before is not None else "updated"
 
     def _stored(self, name: str) -> Document | None:
         try:
@@ -73,7 +75,7 @@ class Collections:
         try:
             present = self._stored(name)
             if present is None:
-                return self._put(bare_collection(name, self.extents[name]), None) == "created"
+                return self._put(bare_collection(name, self.extents[name]), is_there=False) == "created"
         except REFUSALS:
             del self.extents[name]
             raise
@@ -88,7 +90,7 @@ class Collections:
             present = self._stored(name)
             if present is not None and _is_ours(present):
                 stated = Extent.of_collection(present)
-                self._put(bare_collection(name, extent | stated if stated else extent), present)
+                self._put(bare_collection(name, extent | stated if stated else extent), is_there=True)
 
 
 def _is_ours(collection: Document) -> bool:
