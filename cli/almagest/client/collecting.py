@@ -36,21 +36,29 @@ class Collections:
 
     def put(self, document: Document) -> str:
         """Creates or replaces one; returns which of these it was, or that it was equal."""
-        return self._put(document, is_there=self._stored(document["id"]) is not None)
+        return self._put(document, self._tag(document["id"]))
 
-    def _put(self, document: Document, *, is_there: bool) -> str:
-        content = json.dumps(document).encode()
-        if not is_there:
+    def _put(self, document: Document, before: str | None) -> str:
+        if before is None:
             try:
-                self.http.send("POST", "collections", params=self.asking, content=content)
+                self.http.send("POST", "collections", params=self.asking, content=json.dumps(document).encode())
             except ConflictError:
                 pass  # made meanwhile: by others, or by an attempt whose answer was lost
             else:
                 return "created"
-        where = address(document["id"])
-        before = self.http.send("GET", where).headers.get("etag")
-        after = self.http.send("PUT", where, params=self.asking, content=content).headers.get("etag")
-        return "unchanged" if after == before is not None else "updated"
+        return "unchanged" if self._replace(document) == before and before else "updated"
+
+    def _replace(self, document: Document) -> str:
+        content = json.dumps(document).encode()
+        answer = self.http.send("PUT", address(document["id"]), params=self.asking, content=content)
+        return str(answer.headers.get("etag", ""))
+
+    def _tag(self, name: str) -> str | None:
+        """What a collection is told apart by, empty where the service does not say; None if there is none."""
+        try:
+            return str(self.http.send("GET", address(name)).headers.get("etag", ""))
+        except NotFoundError:
+            return None
 
     def _stored(self, name: str) -> Document | None:
         try:
@@ -75,7 +83,7 @@ class Collections:
         try:
             present = self._stored(name)
             if present is None:
-                return self._put(bare_collection(name, self.extents[name]), is_there=False) == "created"
+                return self._put(bare_collection(name, self.extents[name]), None) == "created"
         except REFUSALS:
             del self.extents[name]
             raise
@@ -90,7 +98,7 @@ class Collections:
             present = self._stored(name)
             if present is not None and _is_ours(present):
                 stated = Extent.of_collection(present)
-                self._put(bare_collection(name, extent | stated if stated else extent), is_there=True)
+                self._replace(bare_collection(name, extent | stated if stated else extent))
 
 
 def _is_ours(collection: Document) -> bool:

@@ -201,10 +201,7 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> tuple[Any, Stored]:
-            present = await _held_item(connection, subject)
-            condition.check(present)
-            if present is None:
-                raise NotFoundError(f"There is no {subject}.")
+            await _held_as_told(connection, subject, condition)
             row = await connection.fetchrow(statement, subject.collection, subject.item, *arguments)
             return row, await _stored_item(connection, subject)
 
@@ -214,11 +211,7 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
-            present = await _held_item(connection, subject)
-            condition.check(present)
-            if present is None:
-                raise NotFoundError(f"There is no {subject}.")
-            accepted = change(present)
+            accepted = change(await _held_as_told(connection, subject, condition))
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
             return await _stored_item(connection, subject, accepted.remarks)
 
@@ -334,6 +327,14 @@ async def _item(connection: Any, subject: Subject) -> Document | None:
 async def _held_item(connection: Any, subject: Subject) -> Document | None:
     await connection.execute("SELECT hold_item($1, $2)", subject.collection, subject.item)
     return await _item(connection, subject)
+
+
+async def _held_as_told(connection: Any, subject: Subject, condition: Condition) -> Document:
+    present = await _held_item(connection, subject)
+    condition.check(present)
+    if present is None:
+        raise NotFoundError(f"There is no {subject}.")
+    return present
 
 
 async def _stored_item(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:
