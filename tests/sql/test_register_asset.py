@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import uuid
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -200,6 +201,96 @@ def test_a_name_that_was_removed_is_not_given_to_other_bytes(writer: Any) -> Non
     for key in ("", ".2", ".3"):
         remove(writer, f"comparison:2024-05-01{key}")
     assert register(writer, "d")[0] == "comparison:2024-05-01.4"
+
+
+def put_without(writer: Any) -> None:
+    """As PUT and PATCH do."""
+    found = stored(writer)
+    Store(writer).put([{**found, "assets": {"note": found["assets"]["note"]}}])
+
+
+def load_without(writer: Any) -> None:
+    """As pypgstac does it, with its roles and functions alone."""
+    found = stored(writer)
+    document = orjson.dumps({**found, "assets": {"note": found["assets"]["note"]}}).decode()
+    writer.execute("SELECT pgstac.upsert_item(%s)", (document,))
+
+
+def go_back(writer: Any) -> None:
+    """To the version before it."""
+    before = versions.states(writer, "pairs", "one")[-2].valid_from
+    writer.execute("SELECT restore_item('pairs', 'one', %s)", (before,))
+
+
+def delete_and_make_again(writer: Any) -> None:
+    """As if it was another item."""
+    writer.execute("SELECT delete_item('pairs', 'one')")
+    Store(writer).put([pair()])
+
+
+@pytest.mark.parametrize("lose", [put_without, load_without, go_back, delete_and_make_again])
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_whatever_way_a_name_went_it_is_not_given_to_other_bytes(
+    writer: Any, settings: Settings, lose: Callable[[Any], None], is_pruned: bool
+) -> None:
+    """Names are noted when they are given: not every way to lose one comes by here, and versions are forgotten."""
+    register(writer, "a")
+    lose(writer)
+    assert set(stored(writer)["assets"]) == {"note"}
+    if is_pruned:
+        with database.connect(settings, "postgres") as admin:
+            admin.execute("DELETE FROM almagest.item_history")
+    assert register(writer, "b")[:2] == ("comparison:2024-05-01.2", "created")
+    assert register(writer, "a")[:2] == ("comparison:2024-05-01", "created")
+
+
+def put_under(writer: Any, key: str, content: str) -> None:
+    found = stored(writer)
+    Store(writer).put([{**found, "assets": {**found["assets"], key: result(content)}}])
+
+
+@pytest.mark.parametrize("registered_before", [False, True])
+def test_a_name_that_only_a_former_version_has_is_not_given_to_other_bytes(
+    writer: Any, registered_before: bool
+) -> None:
+    """It was written by PUT, never registered, and went again; but whoever read it then has noted it."""
+    if registered_before:
+        register(writer, "x", DAY + timedelta(1))
+    put_under(writer, "comparison:2024-05-01.4", "a")
+    put_without(writer)
+    assert register(writer, "b")[0] == "comparison:2024-05-01.5"
+    assert register(writer, "a")[0] == "comparison:2024-05-01.4"
+
+
+def test_a_name_whose_bytes_somebody_changed_is_given_to_nobody(writer: Any) -> None:
+    """Who puts a document may write what he likes; but the name has stood for two things, and is no name any more."""
+    register(writer, "a")
+    put_under(writer, "comparison:2024-05-01", "b")
+    assert register(writer, "b")[:2] == ("comparison:2024-05-01.2", "created")
+    assert register(writer, "a")[:2] == ("comparison:2024-05-01.3", "created")
+    assert register(writer, "b")[:2] == ("comparison:2024-05-01.2", "unchanged")
+    assert contents(writer)["comparison:2024-05-01"] == "b"
+
+
+def test_what_only_says_more_of_the_same_bytes_keeps_the_name(writer: Any) -> None:
+    key = register(writer, "a")[0]
+    found = stored(writer)
+    found["assets"][key]["href"] = "file:///elsewhere/a.nc"
+    Store(writer).put([found])
+    assert register(writer, "a")[:2] == (key, "updated")  # latest has moved along
+
+
+def test_a_name_fits_another_catalogue_of_the_item(writer: Any) -> None:
+    """One where an asset was registered that is not here yet: the same key must not mean two things in the two."""
+    others = {"comparison:2024-05-01": result("a"), "comparison:latest": result("a"), "note": None}
+
+    def with_others(content: str) -> Any:
+        given = (orjson.dumps(result(content)).decode(), DAY, orjson.dumps(others).decode())
+        return writer.execute("SELECT * FROM register_asset('pairs', 'one', 'comparison', %s, %s, %s)", given).fetchone()
+
+    assert with_others("b")[:2] == ("comparison:2024-05-01.2", "created")
+    assert with_others("a")[:2] == ("comparison:2024-05-01", "created")
+    assert with_others("a")[1] == "unchanged"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ GRANT SELECT ON
     almagest.collection_history
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
-GRANT SELECT, INSERT, UPDATE ON almagest.removed_asset TO almagest_writer;
+GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
     almagest.canary, almagest.ledger
@@ -155,9 +155,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.hide_assets(text, text[], text[]),
     almagest.dated_assets(jsonb, text),
     almagest.latest_asset(jsonb, text),
-    almagest.name_of_asset(text, text, text, text, jsonb, text),
+    almagest.note_former_names(text, text, timestamptz),
+    almagest.name_of_asset(text, text, text, text, jsonb, jsonb, text),
     almagest.with_extensions_of(jsonb, jsonb),
-    almagest.register_asset(text, text, text, jsonb, date),
+    almagest.register_asset(text, text, text, jsonb, date, jsonb),
     almagest.remove_asset(text, text, text),
     almagest.move_exposed(text, text[], text, text)
 TO almagest_writer;

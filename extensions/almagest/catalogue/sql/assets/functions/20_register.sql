@@ -25,25 +25,28 @@ COMMENT ON FUNCTION almagest.latest_asset(jsonb, text) IS 'The asset of the grea
 
 
 CREATE OR REPLACE FUNCTION almagest.name_of_asset(
-    of_collection text, of_id text, prefix text, day text, assets jsonb, checksum text, OUT key text, OUT is_there boolean
+    of_collection text, of_id text, prefix text, day text, assets jsonb, others jsonb, checksum text,
+    OUT key text, OUT is_there boolean
 )
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$
-    WITH known AS MATERIALIZED (
-        SELECT d.sequence, d.asset->>'file:checksum' AS checksum, true AS is_there
-        FROM almagest.dated_assets(assets, prefix) AS d WHERE d.day = $4
+    WITH told AS (
+        SELECT $5 AS assets, true AS is_there
+        UNION ALL SELECT $6, false
         UNION ALL
-        SELECT d.sequence, d.asset->>'file:checksum', false
-        FROM almagest.dated_assets((
-            SELECT jsonb_object_agg(r.key, jsonb_build_object('file:checksum', r.checksum))
-            FROM almagest.removed_asset AS r WHERE r.collection = of_collection AND r.item = of_id), prefix) AS d
+        SELECT jsonb_build_object(n.key, jsonb_build_object('file:checksum', n.checksum)), false
+        FROM almagest.asset_name AS n WHERE n.collection = of_collection AND n.item = of_id
+    ), known AS MATERIALIZED (
+        SELECT d.sequence, coalesce(d.asset->>'file:checksum', '') AS checksum, bool_or(t.is_there) AS is_there
+        FROM told AS t, almagest.dated_assets(t.assets, prefix) AS d
         WHERE d.day = $4
+        GROUP BY 1, 2
     ), chosen AS (
         SELECT coalesce(
-            (SELECT min(k.sequence) FROM known AS k WHERE k.is_there AND k.checksum = $6),
-            -- Back under the name that it had.
-            (SELECT min(k.sequence) FROM known AS k WHERE k.checksum = $6 AND NOT EXISTS (
-                SELECT FROM known AS o WHERE o.sequence = k.sequence AND o.checksum IS DISTINCT FROM $6)),
+            -- A name under which there never was anything else: the one that it has, or had.
+            (SELECT k.sequence FROM known AS k
+             WHERE k.checksum = $7 AND NOT EXISTS (SELECT FROM known AS o WHERE o.sequence = k.sequence AND o.checksum <> $7)
+             ORDER BY k.is_there DESC, k.sequence LIMIT 1),
             (SELECT max(k.sequence) + 1 FROM known AS k),
             1) AS sequence
     )
@@ -51,8 +54,27 @@ AS $$
            EXISTS (SELECT FROM known AS k WHERE k.is_there AND k.sequence = c.sequence)
     FROM chosen AS c
 $$;
-COMMENT ON FUNCTION almagest.name_of_asset(text, text, text, text, jsonb, text) IS
-    'The dated key of these bytes in an item with these assets, and whether they are there under it already.';
+COMMENT ON FUNCTION almagest.name_of_asset(text, text, text, text, jsonb, jsonb, text) IS
+    'The dated key of these bytes in an item with these assets, and whether they are there under it already. It never stood '
+    'for other bytes here, nor does it among the others, which are the assets of the same item in another catalogue.';
+
+
+CREATE OR REPLACE FUNCTION almagest.note_former_names(of_collection text, of_id text, through timestamptz) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+    INSERT INTO almagest.asset_name (collection, item, key, checksum, through)
+    SELECT DISTINCT of_collection, of_id, a.key, coalesce(a.value->>'file:checksum', ''), $3
+    FROM almagest.item_history AS h,
+         jsonb_each(CASE jsonb_typeof(h.content->'assets') WHEN 'object' THEN h.content->'assets' ELSE '{}' END) AS a(key, value)
+    WHERE h.collection = of_collection AND h.id = of_id AND jsonb_typeof(a.value) = 'object'
+      AND h.valid_to > coalesce((
+          SELECT max(n.through) FROM almagest.asset_name AS n WHERE n.collection = of_collection AND n.item = of_id), '-infinity')
+      AND a.key ~ ':\d{4}-\d\d-\d\d(\.\d+)?$'
+    ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION almagest.note_former_names(text, text, timestamptz) IS
+    'Notes the dated keys of states of an item that were not looked at yet: what came and went by other ways than '
+    'register_asset had no name noted, but it may have been read. through: begin of its present state.';
 
 
 CREATE OR REPLACE FUNCTION almagest.with_extensions_of(document jsonb, asset jsonb) RETURNS jsonb
@@ -84,7 +106,7 @@ COMMENT ON FUNCTION almagest.with_extensions_of(jsonb, jsonb) IS
 
 CREATE OR REPLACE FUNCTION almagest.register_asset(
     of_collection text, of_id text, prefix text, asset jsonb,
-    on_day date DEFAULT (almagest.clock() AT TIME ZONE 'UTC')::date,
+    on_day date DEFAULT (almagest.clock() AT TIME ZONE 'UTC')::date, others jsonb DEFAULT NULL,
     OUT key text, OUT outcome text, OUT version timestamptz
 )
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
@@ -93,6 +115,7 @@ DECLARE
     day CONSTANT text := to_char(on_day, 'YYYY-MM-DD');
     document jsonb;
     assets jsonb;
+    since timestamptz;
     named record;
     put record;
 BEGIN
@@ -112,9 +135,13 @@ BEGIN
     END IF;
     document := almagest.item_document(of_collection, of_id);
     assets := CASE jsonb_typeof(document->'assets') WHEN 'object' THEN document->'assets' ELSE '{}' END;
+    since := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+    PERFORM almagest.note_former_names(of_collection, of_id, since);
     SELECT * INTO named
-    FROM almagest.name_of_asset(of_collection, of_id, prefix, day, assets, asset->>'file:checksum');
+    FROM almagest.name_of_asset(of_collection, of_id, prefix, day, assets, others, asset->>'file:checksum');
     key := named.key;
+    INSERT INTO almagest.asset_name AS n VALUES (of_collection, of_id, named.key, asset->>'file:checksum', since)
+    ON CONFLICT ON CONSTRAINT asset_name_pkey DO UPDATE SET through = excluded.through WHERE n.through < excluded.through;
     IF NOT named.is_there THEN
         assets := assets || jsonb_build_object(key, asset);
         document := almagest.with_extensions_of(document, asset);
@@ -125,8 +152,8 @@ BEGIN
     version := put.version;
 END;
 $$;
-COMMENT ON FUNCTION almagest.register_asset(text, text, text, jsonb, date) IS
-    'Adds an asset to an item under a dated key that nothing will ever change, and lets `prefix:latest` be the asset of the '
+COMMENT ON FUNCTION almagest.register_asset(text, text, text, jsonb, date, jsonb) IS
+    'Adds an asset to an item under a dated key that never stood for other bytes, and lets `prefix:latest` be the asset of the '
     'greatest day and sequence. Answers the key, what became of it (created; unchanged where these bytes are there already '
     'on that day; updated if only latest was not what it should be), and since when the item is as it is now. Outsiders do '
     'not see it: see expose_assets. Raises P0002 without the item, 22023 for an asset without a file:checksum.';
@@ -158,9 +185,6 @@ BEGIN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is the same as %s: remove that.', asset_key, greatest_one.key);
     ELSIF EXISTS (SELECT FROM almagest.dated_assets(document->'assets', prefix) AS d WHERE d.key = asset_key) THEN
-        INSERT INTO almagest.removed_asset (collection, item, key, checksum)
-        VALUES (of_collection, of_id, asset_key, document->'assets'->asset_key->>'file:checksum')
-        ON CONFLICT (collection, item, key) DO UPDATE SET checksum = excluded.checksum;
         IF assets ? latest_key AND greatest_one.key IS NULL THEN
             assets := assets - latest_key;
             removed := removed || latest_key;
