@@ -112,8 +112,8 @@ def test_into_a_static_catalogue_and_from_there_into_the_database(run: Run, own:
     assert local(folder)["comparison:latest"]["href"] == str(result)
     assert stored(own) == {}
     assert said(run(*add, "--push")).splitlines() == [
-        f"{folder}: comparison:2024-05-01 is there already; comparison:latest is the same",
         "the database: comparison:2024-05-01 added; comparison:latest is the same",
+        f"{folder}: comparison:2024-05-01 is there already; comparison:latest is the same",
     ]
     assert stored(own)["comparison:latest"]["href"] == result.as_uri()
     inside = folder / "results" / "b ü.nc"
@@ -126,6 +126,43 @@ def test_into_a_static_catalogue_and_from_there_into_the_database(run: Run, own:
     remove = ("remove-asset", "--catalogue", folder, *ITEM, "--push", "--asset-key", "comparison:2024-05-01.2")
     assert len(said(run(*remove)).splitlines()) == 2
     assert set(stored(own)) == set(local(folder)) == {"comparison:2024-05-01", "comparison:latest"}
+
+
+@pytest.mark.parametrize("way", ["--push", "--api-url"])
+def test_a_key_is_the_same_in_both_whoever_knew_more_names(
+    run: Run, own: Settings, api: str, folder: Path, way: str
+) -> None:
+    """Each chooses by what it knows; where they are told together the catalogue that others read decides, for both."""
+    add = ("add-asset", *ITEM, *DAY)
+    here, there = ("--catalogue", folder), (("--api-url", api, "--key", "k") if way == "--api-url" else ())
+    for name, where in (
+        ("there", there),
+        ("there and gone", there),
+        ("here", here),
+        ("both", (*here, *(there or ["--push"]))),
+    ):
+        result = own.store_path / name
+        result.write_text(name)
+        said(run(*add, *where, "--file", result))
+        if name == "there and gone":
+            said(run("remove-asset", *ITEM, *there, "--asset-key", "comparison:2024-05-01.2"))
+    found = {key: asset["title"] for key, asset in stored(own).items()}
+    assert found == {"comparison:2024-05-01": "there", "comparison:2024-05-01.3": "both", "comparison:latest": "both"}
+    found = {key: asset["title"] for key, asset in local(folder).items()}
+    assert found == {"comparison:2024-05-01": "here", "comparison:2024-05-01.3": "both", "comparison:latest": "both"}
+
+
+def test_what_was_kept_here_for_itself_is_fitted_too(run: Run, own: Settings, folder: Path) -> None:
+    add = ("add-asset", *ITEM, *DAY, "--catalogue", folder)
+    for name, more in (("a", ()), ("b", ("--push",)), ("a", ("--push",))):
+        (own.store_path / name).write_text(name)
+        said(run(*add, *more, "--file", own.store_path / name))
+    for found in (stored(own), local(folder)):
+        assert {key: asset["title"] for key, asset in found.items()} == {
+            "comparison:2024-05-01": "a",
+            "comparison:2024-05-01.2": "b",
+            "comparison:latest": "b",
+        }
 
 
 def test_what_cannot_be_pushed_is_written_nowhere(run: Run, own: Settings, folder: Path, tmp_path: Path) -> None:
@@ -145,7 +182,7 @@ def test_over_http(run: Run, own: Settings, api: str, folder: Path) -> None:
     assert told == f"{api}: comparison:2024-05-01 added; comparison:latest is the same\n"
     assert "is there already" in said(run("add-asset", *by_http, *DAY, "--file", result))
     both = said(run("add-asset", *by_http, *DAY, "--file", result, "--catalogue", folder))
-    assert both.splitlines()[0].startswith(f"{folder}: comparison:2024-05-01 added")
+    assert both.splitlines()[1].startswith(f"{folder}: comparison:2024-05-01 added")
     assert stored(own)["comparison:latest"]["href"] == result.as_uri()
     wrong = run("add-asset", *by_http, "--file", "b.nc")
     assert (wrong.returncode, "is no file of the store" in wrong.stderr) == (1, True)

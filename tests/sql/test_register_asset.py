@@ -286,7 +286,9 @@ def test_a_name_fits_another_catalogue_of_the_item(writer: Any) -> None:
 
     def with_others(content: str) -> Any:
         given = (orjson.dumps(result(content)).decode(), DAY, orjson.dumps(others).decode())
-        return writer.execute("SELECT * FROM register_asset('pairs', 'one', 'comparison', %s, %s, %s)", given).fetchone()
+        return writer.execute(
+            "SELECT * FROM register_asset('pairs', 'one', 'comparison', %s, %s, %s)", given
+        ).fetchone()
 
     assert with_others("b")[:2] == ("comparison:2024-05-01.2", "created")
     assert with_others("a")[:2] == ("comparison:2024-05-01", "created")

@@ -19,7 +19,7 @@ from almagest.catalogue.exchange import writer
 from almagest.catalogue.registering import files, keys
 from almagest.catalogue.registering.local import Catalogue
 from almagest.catalogue.registering.stored import Files
-from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
 from almagest.core.hrefs import HrefRefusedError
 from almagest.core.settings import S3, Settings, Site, Store
 from support import rasters
@@ -117,6 +117,21 @@ def test_a_day_is_written_in_one_way(text: str) -> None:
 def asset(content: str) -> dict[str, Any]:
     read = files.read([content.encode()], datetime.now(UTC))
     return files.asset_of(read, f"/elsewhere/{content}.nc")
+
+
+def test_a_key_that_was_chosen_elsewhere_is_taken() -> None:
+    document = rasters.item("one", "pairs", (0, 0, 1, 1), {})
+    for content in "ab":
+        document, _ = keys.register(document, "p", asset(content), DAY)
+    assert keys.names(document["assets"], "p") == {
+        "p:2024-05-01": {"file:checksum": asset("a")["file:checksum"]},
+        "p:2024-05-01.2": {"file:checksum": asset("b")["file:checksum"]},
+    }
+    document, done = keys.register(document, "p", asset("a"), DAY, "p:2024-05-01.5")
+    assert (done.key, done.outcome, done.latest) == ("p:2024-05-01.5", "created", "p:2024-05-01.5")
+    assert keys.register(document, "p", asset("a"), DAY, "p:2024-05-01.5")[1].outcome == "unchanged"
+    with pytest.raises(ConflictError, match="other bytes"):
+        keys.register(document, "p", asset("a"), DAY, "p:2024-05-01.2")
 
 
 def test_removing_from_a_document() -> None:

@@ -103,16 +103,27 @@ def add_asset(
         asset = asset_of(content, href, **said)
         if verbose:
             console.print(f"{href}: {content.size:,} bytes, {content.checksum}", markup=False, soft_wrap=True)
+
+    def there(others: dict[str, Any]) -> str:
+        """Registers it where others read it, and says under which key."""
+        assert target is not None
+        if isinstance(target, options.Api):
+            done = _send(target, collection_id, item_id, file, key_prefix, day, others, said)
+        else:
+            done = _store(target, collection_id, item_id, key_prefix, asset, day, others)
+        _say(_name(target), done, key_prefix)
+        if expose and isinstance(target, options.Database):
+            _expose(target.settings, collection_id, item_id, done, key_prefix)
+        return done.key
+
     if local is not None:
         path = None if file.startswith("s3://") else Path(file)
-        _say(str(local.folder), local.register(collection_id, item_id, key_prefix, asset, day, path), key_prefix)
-    if isinstance(target, options.Api):
-        _say(target.url, _send(target, collection_id, item_id, file, key_prefix, day, said), key_prefix)
-    elif target is not None:
-        done = _store(target, collection_id, item_id, key_prefix, asset, day)
-        _say("the database", done, key_prefix)
-        if expose:
-            _expose(target.settings, collection_id, item_id, done, key_prefix)
+        # There first: it knows every name that was ever given, and here the same one is taken.
+        named = there if target else None
+        done = local.register(collection_id, item_id, key_prefix, asset, day, path, named=named)
+        _say(str(local.folder), done, key_prefix)
+    else:
+        there({})
 
 
 def remove_asset(
@@ -207,24 +218,25 @@ def _found(
 
 
 def _store(
-    target: options.Database, collection: str, item: str, prefix: str, asset: dict[str, Any], day: Date
-) -> Registered:
-    from almagest.catalogue.acceptance import Rules
+    target: options.Database, collection: str, item: str, prefix: str, asset: dict[str, Any], day: Date,
+    others: dict[str, Any],
+) -> Registered:  # fmt: skip
     from almagest.catalogue.ingest.line import Access
     from almagest.catalogue.registering import database
 
     access = Access.of(target.settings, target.user, target.password)
-    return database.register(access, Rules(target.settings.site.origin), collection, item, prefix, asset, day)
+    return database.register(access, collection, item, prefix, asset, day, others=others)
 
 
 def _send(
-    target: options.Api, collection: str, item: str, file: str, prefix: str, day: Date, said: dict[str, Any]
-) -> Registered:
+    target: options.Api, collection: str, item: str, file: str, prefix: str, day: Date,
+    others: dict[str, Any], said: dict[str, Any],
+) -> Registered:  # fmt: skip
     from almagest.client import results
     from almagest.client.http import Http
 
     with Http(target.url, target.key, say=_tell) as http:
-        return results.register(http, collection, item, file, prefix, day, **said)
+        return results.register(http, collection, item, file, prefix, day, others=others or None, **said)
 
 
 def _expose(settings: Settings, collection: str, item: str, done: Registered, prefix: str) -> None:
@@ -233,6 +245,10 @@ def _expose(settings: Settings, collection: str, item: str, done: Registered, pr
     keys = (done.key, *([f"{prefix}:latest"] if done.latest == done.key else []))
     outcome = assets.expose(settings, assets.Selection(collection, (item,), keys), refused=lambda why: _tell(str(why)))
     print(f"{outcome.changed + outcome.unchanged} assets exposed")
+
+
+def _name(target: options.Database | options.Api) -> str:
+    return target.url if isinstance(target, options.Api) else "the database"
 
 
 def _say(where: str, done: Registered, prefix: str) -> None:

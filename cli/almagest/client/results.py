@@ -97,7 +97,16 @@ def register_analysis(
 
 
 def register(
-    http: Http, collection: str, item: str, place: str, prefix: str, day: dt.date, *, kind: str | None, **said: Any
+    http: Http,
+    collection: str,
+    item: str,
+    place: str,
+    prefix: str,
+    day: dt.date,
+    *,
+    kind: str | None,
+    others: Mapping[str, Any] | None = None,
+    **said: Any,
 ) -> Registered:
     """Adds a file that lies in the store of a catalogue to an item.
 
@@ -109,13 +118,14 @@ def register(
         prefix: of the keys.
         day: of the key.
         kind: media type.
+        others: assets of the item in another catalogue, which the key has to fit.
         said: what else the request says.
     """
     from almagest.catalogue.registering.files import plain
     from almagest.catalogue.registering.keys import Registered
 
     where = str(plain(place)) if Path(place).exists() else place
-    given = {"href": where, "prefix": prefix, "date": day.isoformat(), "media_type": kind, **said}
+    given = {"href": where, "prefix": prefix, "date": day.isoformat(), "media_type": kind, "others": others, **said}
     told = http("POST", f"{_address(collection, item)}", json={n: v for n, v in given.items() if v is not None})
     return Registered(told["key"], told["outcome"], told["latest"], told["asset"])
 

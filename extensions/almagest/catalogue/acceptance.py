@@ -125,6 +125,17 @@ def accept_collection(document: Any, rules: Rules, *, collection_id: str | None 
     return Accepted(_without_own_links(collection, rules.origin), remarks)
 
 
+def check_asset(asset: Any) -> None:
+    """Refuses an asset that no item should hold: judged alone, for its item was judged before.
+
+    Raises:
+        InvalidDocumentError: it is not valid STAC, or holds what cannot be stored.
+        TooLargeError: it is larger than any document has reason to be.
+    """
+    _check_values(asset, "asset")
+    validation.check_asset(asset)
+
+
 def _in_collection(document: Document, collection: str | None) -> Document:
     named = document.get("collection", collection)
     if collection is None and not isinstance(named, str):

@@ -51,6 +51,13 @@ def check_collection(document: Any, *, mirror: Path | None = None, extensions: b
     _check("collection", document, mirror=mirror, extensions=extensions)
 
 
+def check_asset(asset: Any) -> None:
+    """Checks an asset of an item, alone; errors as for :func:`check_item`, with pointers into the asset."""
+    faults = [fault for error in _validator("asset").iter_errors(asset) for fault in _explain(error)]
+    if faults:
+        raise InvalidDocumentError(faults[:_MAX_VIOLATIONS], "The asset")
+
+
 def _check(kind: Kind, document: Any, *, mirror: Path | None, extensions: bool) -> None:
     name = document.get("id") if isinstance(document, dict) else None
     subject = f"The {kind} {name!r}" if isinstance(name, str) and len(name) < 200 else f"The {kind}"
@@ -181,10 +188,13 @@ def _depth(branch: list[jsonschema_rs.ValidationError]) -> int:
 
 
 @functools.cache
-def _validator(kind: Kind) -> Any:
+def _validator(kind: Kind | Literal["asset"]) -> Any:
     documents = _core_schemas()
+    of_items = f"{_BASE}/item-spec/json-schema/item.json"
     return jsonschema_rs.Draft7Validator(
-        documents[f"{_BASE}/{kind}-spec/json-schema/{kind}.json"],
+        {"$ref": f"{of_items}#/definitions/asset"}
+        if kind == "asset"
+        else documents[f"{_BASE}/{kind}-spec/json-schema/{kind}.json"],
         registry=jsonschema_rs.Registry(list(documents.items()), draft=jsonschema_rs.Draft7),
         validate_formats=True,
     )

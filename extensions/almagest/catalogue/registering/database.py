@@ -10,44 +10,56 @@ from typing import Any, TypeVar
 import psycopg
 
 from almagest.catalogue import database
-from almagest.catalogue.acceptance import Rules
+from almagest.catalogue.acceptance import check_asset
 from almagest.catalogue.ingest.line import Access, Line
-from almagest.catalogue.registering.accepting import check
-from almagest.catalogue.registering.keys import Registered
+from almagest.catalogue.registering.keys import Registered, check_prefix
 from almagest.catalogue.reserved import require_changeable
 from almagest.core import sqlstate
 
+Document = dict[str, Any]
 T = TypeVar("T")
 
-_REGISTER = "SELECT key, outcome FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
+_REGISTER = "SELECT key, outcome FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s, %s::jsonb)"
 _LATEST = "SELECT (almagest.latest_asset(almagest.item_document(%s, %s)->'assets', %s)).key"
 _REMOVE = "SELECT latest FROM almagest.remove_asset(%s, %s, %s)"
 
 
 def register(
-    access: Access, rules: Rules, collection: str, item: str, prefix: str, asset: dict[str, Any], day: date
+    access: Access,
+    collection: str,
+    item: str,
+    prefix: str,
+    asset: Document,
+    day: date,
+    *,
+    others: Document | None = None,
 ) -> Registered:
     """Adds an asset to an item.
 
     Args:
         access: as whom the database is written to.
-        rules: what the asset is judged by.
         collection: id.
         item: id.
         prefix: of its keys.
         asset: with its `file:checksum`.
         day: of its key.
+        others: assets of the item in another catalogue, which its key has to fit.
 
     Raises:
         NotFoundError: there is no such item.
-        InvalidDocumentError: it is not valid STAC.
+        BadRequestError: no keys can be made of the prefix.
+        InvalidDocumentError: the asset is not valid STAC, or holds what cannot be stored.
+        ConflictError: the collection is not anybody's to change.
         DatabaseUnavailableError: the database does not answer.
     """
-    check(collection, item, prefix, asset, rules)
+    check_prefix(prefix)
+    require_changeable(collection)
+    check_asset(asset)
+    given = (collection, item, prefix, json.dumps(asset), day, json.dumps(others or {}))
 
     def work(connection: psycopg.Connection) -> Registered:
         with connection.transaction():
-            key, outcome = _one(connection, _REGISTER, collection, item, prefix, json.dumps(asset), day)
+            key, outcome = _one(connection, _REGISTER, *given)
             (latest,) = _one(connection, _LATEST, collection, item, prefix)
             return Registered(key, outcome, latest, asset)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
 
 Document = dict[str, Any]
 #: ``unchanged``: these bytes are there already under that day; ``updated``: only `latest` was not what it should be.
@@ -80,13 +80,30 @@ def dated(assets: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, int]]:
     }
 
 
+def names(assets: Mapping[str, Any], prefix: str) -> Document:
+    """The dated keys of a prefix and what is said of their bytes, for another catalogue of the item to fit."""
+    return {key: {"file:checksum": assets[key].get("file:checksum")} for key in dated(assets, prefix)}
+
+
 def latest(assets: Mapping[str, Any], prefix: str) -> str | None:
     """The dated key of the greatest day and sequence."""
     known = dated(assets, prefix)
     return max(known, key=known.__getitem__, default=None)
 
 
-def register(item: Document, prefix: str, asset: Document, day: date) -> tuple[Document, Registered]:
+def name(assets: Mapping[str, Any], prefix: str, checksum: str, day: date) -> str:
+    """The dated key of these bytes: the one under which they are there, or a new one."""
+    of_day = {key: sequence for key, (when, sequence) in dated(assets, prefix).items() if when == day.isoformat()}
+    same = [key for key in of_day if assets[key].get("file:checksum") == checksum]
+    if same:
+        return min(same, key=of_day.__getitem__)
+    number = max(of_day.values(), default=0) + 1
+    return f"{prefix}:{day.isoformat()}" + (f".{number}" if number > 1 else "")
+
+
+def register(
+    item: Document, prefix: str, asset: Document, day: date, key: str | None = None
+) -> tuple[Document, Registered]:
     """An item with one more asset.
 
     Args:
@@ -94,19 +111,19 @@ def register(item: Document, prefix: str, asset: Document, day: date) -> tuple[D
         prefix: of its keys.
         asset: with its `file:checksum`.
         day: of its key.
+        key: that these bytes have in another catalogue; where nobody says, one is chosen.
 
     Raises:
         BadRequestError: no keys can be made of the prefix.
+        ConflictError: the key stands for other bytes.
     """
     check_prefix(prefix)
     assets = dict(item.get("assets") or {})
-    of_day = {key: sequence for key, (when, sequence) in dated(assets, prefix).items() if when == day.isoformat()}
-    same = [key for key in of_day if assets[key].get("file:checksum") == asset["file:checksum"]]
-    if same:
-        key = min(same, key=of_day.__getitem__)
-    else:
-        number = max(of_day.values(), default=0) + 1
-        key = f"{prefix}:{day.isoformat()}" + (f".{number}" if number > 1 else "")
+    key = key or name(assets, prefix, asset["file:checksum"], day)
+    is_there = key in assets
+    if is_there and assets[key].get("file:checksum") != asset["file:checksum"]:
+        raise ConflictError(f"Item {item.get('id')} has other bytes under {key}.")
+    if not is_there:
         assets[key] = asset
         item = {**item, "stac_extensions": [*(item.get("stac_extensions") or ()), *_missing_extensions(item, asset)]}
     greatest = latest(assets, prefix)
@@ -114,7 +131,7 @@ def register(item: Document, prefix: str, asset: Document, day: date) -> tuple[D
     moved = assets.get(f"{prefix}:latest") != assets[greatest]
     assets[f"{prefix}:latest"] = assets[greatest]
     outcome: Outcome = "updated" if moved else "unchanged"
-    return {**item, "assets": assets}, Registered(key, outcome if same else "created", greatest, assets[key])
+    return {**item, "assets": assets}, Registered(key, outcome if is_there else "created", greatest, assets[key])
 
 
 def remove(item: Document, key: str) -> tuple[Document, str | None]:

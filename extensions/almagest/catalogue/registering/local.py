@@ -47,7 +47,15 @@ class Catalogue:
         return self._root.parent
 
     def register(
-        self, collection: str, item: str, prefix: str, asset: Document, day: date, file: Path | None = None
+        self,
+        collection: str,
+        item: str,
+        prefix: str,
+        asset: Document,
+        day: date,
+        file: Path | None = None,
+        *,
+        named: Callable[[Document], str] | None = None,
     ) -> Registered:
         """Adds an asset to an item.
 
@@ -58,6 +66,8 @@ class Catalogue:
             asset: with its `file:checksum`.
             day: of its key.
             file: where it lies on this machine: its href is then relative, if that is below the catalogue.
+            named: told which dated keys the item has, answers under which it is in another catalogue; meanwhile nobody
+                of us changes the item. Without it a key is chosen here.
 
         Raises:
             NotFoundError: there is no such collection or item.
@@ -65,7 +75,12 @@ class Catalogue:
         path = self._item(collection, item)
         if file is not None:
             asset = {**asset, "href": self._href(file, path)}
-        return _rewrite(path, lambda document: keys.register(document, prefix, asset, day))
+
+        def change(document: Document) -> tuple[Document, Registered]:
+            key = named(keys.names(document.get("assets") or {}, prefix)) if named else None
+            return keys.register(document, prefix, asset, day, key)
+
+        return _rewrite(path, change)
 
     def remove(self, collection: str, item: str, key: str) -> str | None:
         """Takes an asset out of an item; as :func:`almagest.catalogue.registering.keys.remove`."""

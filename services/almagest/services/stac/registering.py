@@ -10,9 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from almagest.catalogue.acceptance import Rules
+from almagest.catalogue.acceptance import check_asset
 from almagest.catalogue.registering import keys
-from almagest.catalogue.registering.accepting import check
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.registering.stored import Files
 from almagest.core.errors import BadRequestError, ConflictError
@@ -24,7 +23,7 @@ from almagest.services.stac.transactions import author_of
 from almagest.services.stac.writing import Writer
 from almagest.services.web.etags import Condition, tagged
 
-_REGISTER = "SELECT key, outcome FROM register_asset($1, $2, $3, $4::jsonb, $5)"
+_REGISTER = "SELECT key, outcome FROM register_asset($1, $2, $3, $4::jsonb, $5, $6::jsonb)"
 _REMOVE = "SELECT latest FROM remove_asset($1, $2, $3)"
 #: What is read from the file, whatever a request says.
 _MEASURED = ("href", "file:checksum", "file:size")
@@ -49,6 +48,13 @@ class Registration(BaseModel):
     software: dict[str, str] | None = Field(None, description="What made it, and in which version.")
     lineage: str | None = Field(None, description="How it was made.")
 
+    others: dict[str, dict[str, Any]] = Field(
+        {},
+        description="Assets of this item in another catalogue: no key is chosen that stands there for other bytes, as"
+        " far as each `file:checksum` tells.",
+        examples=[{"comparison:2024-05-01": {"file:checksum": "1220…"}}],
+    )
+
     @model_validator(mode="after")
     def _names_a_file(self) -> Registration:
         if (self.href is None) == (self.asset is None):
@@ -65,7 +71,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
     """
     routes = APIRouter(tags=["Results"])
     settings = writer.settings
-    files, rules = Files(settings), Rules(settings.site.origin)
+    files = Files(settings)
 
     def condition(request: Request) -> Condition:
         return Condition(request, required=settings.api.require_if_match)
@@ -80,7 +86,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
         keys.check_prefix(given.prefix)
         # Before the item is locked: a large file takes its time.
         asset = await to_thread.run_sync(_asset, files, given)
-        check(collection_id, item_id, given.prefix, asset, rules)
+        check_asset(asset)
         row, stored = await writer.of(author_of(request)).apply(
             Subject(collection_id, item_id),
             condition(request),
@@ -88,6 +94,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
             given.prefix,
             orjson.dumps(asset).decode(),
             day,
+            orjson.dumps(given.others).decode(),
         )
         assets = stored.document["assets"]
         told = {**row, "latest": keys.latest(assets, given.prefix), "asset": assets[row["key"]]}
