@@ -114,6 +114,15 @@ def test_an_object_becomes_an_asset_over_http(own: Settings, bucket: s3.Bucket) 
         told = answer.json()["asset"]
         assert (told["file:size"], told["type"]) == (len(content), "application/x-netcdf")
         assert told["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
+        put(bucket, "results/ü a+b 100%.nc", b"CDF\x01")
+        told = client.post(path, json={"href": f"s3://{bucket.name}/results/ü a+b 100%.nc"}).json()["asset"]
+        assert (told["href"], told["title"]) == (f"s3://{bucket.name}/results/ü%20a+b%20100%25.nc", "ü a+b 100%.nc")
+        again = client.post(path, json={"href": told["href"]})
+        assert (again.status_code, again.json()["outcome"]) == (200, "unchanged")
+        assets.expose(own, Selection("pairs"))
+        with stac_client(own, "external") as outside:
+            link = outside.get("/assets/pairs/one/comparison:latest", follow_redirects=False).headers["location"]
+        assert httpx.get(link, trust_env=False).content == b"CDF\x01"
         for wrong in (f"s3://{bucket.name}/missing.nc", "s3://another/results/a+b.nc"):
             assert client.post(path, json={"href": wrong}).status_code == 400
     (own.secrets / "s3.secret").write_text("wrong")

@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from almagest.catalogue import validation
 from almagest.catalogue.assets import Selection
 from almagest.core.errors import ConfigurationError
-from almagest.core.hrefs import HrefRefusedError, s3_key
+from almagest.core.hrefs import HrefRefusedError, s3_href, s3_key
 from almagest.core.settings import S3, Settings, Site
 from almagest.services.assets.files import OCTETS, Shelf, disposition, harmless
 from almagest.services.assets.presign import Presigner
@@ -84,13 +85,25 @@ def test_nginx_knows_the_folders_by_number(tmp_path: Path) -> None:
 
 def test_objects_of_the_bucket() -> None:
     assert s3_key("s3://bucket/a/b c.tif", "bucket") == "a/b c.tif"
+    assert s3_key("s3://bucket/a/b%20c%25+%C3%BCü.tif", "bucket") == "a/b c%+üü.tif"
+    assert s3_key("s3://bucket/100%.tif", "bucket") == "100%.tif"
     for href in (
+        *("s3://bucket/a%2Fb", "s3://bucket/%2e%2e/a", "s3://bucket/a%00", "s3://bucket/a%0A", "s3://bucket/a%E9"),
         *("s3://bucket", "s3://bucket/", "s3://bucket//a", "s3://bucket/a/", "s3://bucket/a//b", "s3://bucket/./a"),
         *("s3://bucket/../other/a", "s3://bucket2/a", "s3://other/a", "S3://bucket/a", "file:///bucket/a", None, 7),
         *("s3://bucket/a\nb", "s3://bucket/a\x00", "s3://bucket/" + "a" * 5000),
     ):
         assert s3_key(href, "bucket") is None, href
     assert s3_key("s3:///a", "") is None
+
+
+@pytest.mark.parametrize(
+    "key", ["a b", "a+b", "100%", "a%20b", "a%2Fb", "ü 日本/x", "a?b#c", 'a"<>|{}^`b', "~-._:@!$&'()*,;="]
+)
+def test_every_key_has_an_href(key: str) -> None:
+    href = s3_href("bucket", key)
+    assert s3_key(href, "bucket") == key
+    validation.check_asset({"href": href})
 
 
 def test_a_link_says_nothing_that_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ import pystac
 import pytest
 from obstore.store import MemoryStore
 
+from almagest.catalogue import validation
 from almagest.catalogue.exchange import writer
 from almagest.catalogue.registering import files, keys
 from almagest.catalogue.registering.local import Catalogue
 from almagest.catalogue.registering.stored import Files
 from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
-from almagest.core.hrefs import HrefRefusedError
+from almagest.core.hrefs import HrefRefusedError, s3_href
 from almagest.core.settings import S3, Settings, Site, Store
 from support import rasters
 
@@ -93,6 +94,24 @@ def test_a_file_of_the_store_is_named_as_the_store_is(settings: Settings, tmp_pa
             opened.href(place)
     with pytest.raises(HrefRefusedError):
         opened.read("file:///etc/passwd")
+
+
+@pytest.mark.parametrize("name", ["a b+c.nc", "100%.nc", "a%20b.nc", "ü 日本.nc", "a?b#c.nc"])
+def test_a_name_of_any_characters_is_an_href_and_leads_to_its_file(settings: Settings, name: str) -> None:
+    bucket = MemoryStore()
+    obstore.put(bucket, f"deep/{name}", b"CDF\x01")
+    (settings.store_path / name).write_bytes(b"CDF\x01")
+    opened = Files(settings, bucket)  # type: ignore[arg-type]
+    for href in (opened.href(name), opened.href(s3_href("b", f"deep/{name}"))):
+        made = files.asset_of(opened.read(href), href)
+        assert (opened.href(href), made["title"], made["type"]) == (href, name, "application/x-netcdf")
+        validation.check_asset(made)
+
+
+def test_a_key_as_people_write_it_becomes_an_href(settings: Settings) -> None:
+    opened = Files(settings)
+    assert opened.href("s3://b/deep/a b%20.nc") == "s3://b/deep/a%20b%2520.nc"
+    assert opened.href("s3://b/deep/a+ü.nc") == "s3://b/deep/a+ü.nc"
 
 
 def test_an_object_of_the_bucket_is_read_through_it(settings: Settings) -> None:

@@ -36,6 +36,10 @@ _SPECIAL = frozenset("/\\.:%?#@!|<>\"'`")
 #: Percent-encoded separators, dots, percent signs of URLs, NULs and other control characters.
 _ENCODED_TRICK = re.compile(r"%(?:2f|5c|2e|7f|0[0-9a-f]|1[0-9a-f])", re.IGNORECASE)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+#: What no href holds as it is: whoever wrote it meant the key of an object, not an address.
+_NO_HREF = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f]|%(?![0-9A-Fa-f]{2})')
+#: What in a key is written in another way where it becomes an href.
+_ENCODED_IN_HREF = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/\x80-\U0010ffff-]")
 #: What a segment of an address does not hold as it is.
 _NO_SEGMENT = re.compile(r"[^!-~]|[?#\\]")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -227,11 +231,27 @@ def candidates(asset: Mapping[str, Any]) -> Iterator[str]:
 
 
 def s3_key(href: object, bucket: str) -> str | None:
-    """The key of an object in a bucket; None for other hrefs, and for keys that clients spell in two ways."""
+    """The key of an object in a bucket; None for other hrefs, and for keys that clients spell in two ways.
+
+    Some write the key as it is. So what is no href, for a space or a lone percent sign in it, is taken for a key, and
+    only what can be an href is decoded.
+    """
     if not bucket or not isinstance(href, str) or not href.startswith(f"s3://{bucket}/") or len(href) > _MAX_LENGTH:
         return None
     key = href[len(f"s3://{bucket}/") :]
+    if not _NO_HREF.search(key):
+        if _ENCODED_TRICK.search(key):
+            return None
+        try:
+            key = unquote_to_bytes(key).decode()
+        except UnicodeDecodeError:
+            return None
     return None if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable() else key
+
+
+def s3_href(bucket: str, key: str) -> str:
+    """The href of an object, whatever its key."""
+    return f"s3://{bucket}/{_ENCODED_IN_HREF.sub(lambda found: f'%{ord(found[0]):02X}', key)}"
 
 
 def _parse(href: object) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+from urllib.parse import unquote
 
 from almagest.core.errors import BadRequestError, ConflictError
 
@@ -147,7 +148,7 @@ def asset_of(
         software: what made it, by name, and in which version.
         lineage: how it was made, in words.
     """
-    name = PurePosixPath(href).name
+    name = PurePosixPath(unquote(href) if "://" in href else href).name
     return {
         "href": href,
         "type": kind or media_type(name, content.head),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from almagest.catalogue.registering.files import Content, read, read_file
 from almagest.core.errors import NotFoundError, StoreUnavailableError
-from almagest.core.hrefs import HrefPolicy, HrefRefusedError, s3_key
+from almagest.core.hrefs import HrefPolicy, HrefRefusedError, s3_href, s3_key
 from almagest.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,15 +33,18 @@ class Files:
         """The href of what lies at a place.
 
         Args:
-            place: a path, relative ones below the store; or an href, `file:///…` or `s3://…`.
+            place: a path, relative ones below the store; or an href, `file:///…` or `s3://…`, the latter also with the
+                key as it is, where that makes it no href.
 
         Raises:
             HrefRefusedError: no file of the store lies there.
         """
         if place.startswith("s3://"):
-            if s3_key(place, self._settings.s3.bucket) is None:
+            bucket = self._settings.s3.bucket
+            key = s3_key(place, bucket)
+            if key is None:
                 raise HrefRefusedError
-            return place
+            return s3_href(bucket, key)
         if not place.startswith("file:"):
             place = self._as_file(place)
         self._policy.stored(place)
