@@ -12,8 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -180,6 +182,27 @@ def test_a_closed_output_is_a_sentence() -> None:
 def test_the_help_of_a_group_has_an_example(group: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*group, "--help"])
     assert "Example: almagest" in shown.output
+
+
+def leaves(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    for name, below in getattr(command, "commands", {}).items():
+        yield from leaves(below, *names, name)
+
+
+@pytest.mark.parametrize("names", list(leaves(typer.main.get_command(app))), ids=" ".join)
+def test_the_help_shows_no_types_of_python(names: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert not re.findall(r"^│[ *]+--.*<(?:bool|str|int|list).*", shown.output, re.MULTILINE)
+
+
+def test_settings_are_readable_in_a_narrow_terminal() -> None:
+    shown = CliRunner().invoke(app, ["settings"], env={"COLUMNS": "80"}).stdout.splitlines()
+    names = [line for line in shown if line.startswith("ALMAGEST_")]
+    assert len(names) > 40
+    assert len(shown) < 3.5 * len(names)
+    assert all(len(line) <= 80 for line in shown if line.startswith(" "))
 
 
 def test_the_version() -> None:

@@ -324,7 +324,7 @@ def test_settings_shows_where_each_value_comes_from(file: Path, monkeypatch: pyt
     monkeypatch.setenv("ALMAGEST_HOME", str(home))
     monkeypatch.setenv("COLUMNS", "200")
     shown = CliRunner().invoke(app, ["settings", "--config", str(file)]).stdout
-    lines = {line.split()[0]: line for line in shown.splitlines() if line.startswith(" ALMAGEST_")}
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.startswith("ALMAGEST_")}
     assert "9000" in lines["ALMAGEST_PORT"]
     assert str(file)[:20] in lines["ALMAGEST_PORT"]
     assert "environment" in lines["ALMAGEST_HOME"]

@@ -20,10 +20,14 @@ app = typer.Typer(
 )
 
 Collection = Annotated[str, typer.Argument(help="Id of the collection.")]
-Items = Annotated[list[str] | None, typer.Option("--item", help="Only this item; may be given more than once.")]
+Items = Annotated[
+    list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given more than once.")
+]
 Keys = Annotated[
     list[str] | None,
-    typer.Option("--key", help="Only assets of this key; `*` and `?` are wildcards; may be given more than once."),
+    typer.Option(
+        "--key", metavar="KEY", help="Only assets of this key; `*` and `?` are wildcards; may be given more than once."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, only say what would be changed.")]
 

@@ -30,8 +30,8 @@ _PATH = b"SELECT pg_catalog.set_config('search_path', 'pgstac, public', false);\
 
 
 def verify(
-    requests: Annotated[int, typer.Option(min=1, help="How many requests to compare.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Another number asks other requests.")] = 0,
+    requests: Annotated[int, typer.Option(min=1, metavar="N", help="How many requests to compare.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another number asks other requests.")] = 0,
 ) -> None:
     """Copy the catalogue twice, delete what is hidden from one copy, and compare what outsiders are answered by both.
 

@@ -22,9 +22,11 @@ from almagest.cli import (
     settings,
     up,
 )
+from almagest.cli.helping import Root
 
 app = typer.Typer(
     name="almagest",
+    cls=Root,
     help="Almagest, a STAC-native catalogue: run it, look after it, use it.",
     no_args_is_help=True,
     epilog="Example: almagest status",

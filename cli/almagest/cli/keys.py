@@ -39,11 +39,16 @@ def create(
     name: Annotated[str, typer.Argument(help="Whom or what it is for.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="What it may: catalogue:read, catalogue:write, ops:read or admin (all). Repeatable."),
+        typer.Option(
+            metavar="SCOPE", help="What it may: catalogue:read, catalogue:write, ops:read or admin (all). Repeatable."
+        ),
     ],
-    expires: Annotated[str, typer.Option(help="How long it holds (30m, 12h, 90d, 4w), or until when (UTC).")] = "",
+    expires: Annotated[
+        str, typer.Option(metavar="WHEN", help="How long it holds (30m, 12h, 90d, 4w), or until when (UTC).")
+    ] = "",
     address: Annotated[
-        list[str] | None, typer.Option(help="Network that it may be used from (CIDR). Repeatable; none: anywhere.")
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="Network that it may be used from (CIDR). Repeatable; none: anywhere."),
     ] = None,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept."""
@@ -82,7 +87,9 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
 @app.command(epilog="Example: KEY=$(almagest keys rotate 4fJk29Zq --overlap 1h)")
 def rotate(
     key_id: _Id,
-    overlap: Annotated[str, typer.Option(help="How long the old secret goes on (30m, 12h, 90d, 4w).")] = "",
+    overlap: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the old secret goes on (30m, 12h, 90d, 4w).")
+    ] = "",
 ) -> None:
     """Give a key a new secret and print the new key, this once."""
     from almagest.catalogue import keys

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from almagest.cli.options import ConfigFile
@@ -34,15 +34,12 @@ def settings(
     if markdown:
         print(as_markdown(), end="")
         return
-    shown = Table(box=None, header_style="bold")
-    shown.add_column("variable", no_wrap=True)
-    for heading in ("value", "from"):
-        shown.add_column(heading, overflow="fold")
-    shown.add_column("meaning")
+    console = Console()
     for name, value, place, meaning in _rows(Configuration.load(config)):
-        said = Text(value, style="green" if place else "")
-        shown.add_row(name, said, Text(place), Text(meaning))
-    Console().print(shown)
+        # Two lines, or no terminal is wide enough.
+        said = Text.assemble((name, "bold"), "  ", (value, "green" if place else ""), f"  ({place})" if place else "")
+        console.print(said, soft_wrap=True)
+        console.print(Padding(Text(meaning), (0, 0, 0, 4)))
 
 
 def as_markdown() -> str:

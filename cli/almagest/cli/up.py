@@ -112,7 +112,7 @@ def logs(
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written, until Ctrl-C.")] = False,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show of each.")
+        int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many of the last lines to show of each.")
     ] = 20,
 ) -> None:
     """Show the logs."""
