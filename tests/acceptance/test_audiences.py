@@ -140,7 +140,8 @@ def test_a_picture_is_gone_at_once_when_its_asset_is_hidden(site: Stack, outside
     assert outside.get(preview).status_code == 404
     assert outside.get(scene["assets"]["visual"]["href"]).status_code == 404
     assert "visual" not in item_of(outside, "/external")["assets"]
-    site.run("assets", "expose", *which)
+    assert "thumbnail" not in item_of(outside, "/external")["assets"]
+    site.run("assets", "expose", *which, "--key", "thumbnail")
     assert outside.get(preview).status_code == 200
 
 

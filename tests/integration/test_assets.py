@@ -124,6 +124,25 @@ def test_outsiders_read_what_is_exposed_and_nothing_else(
     assert outside.get(address("scenes", "one", "visual")).status_code == 404
 
 
+def test_thumbnails_go_with_what_they_show_and_with_nothing_else(
+    own: Settings, store: Path, load: Load, outside: httpx.Client
+) -> None:
+    rasters.write(store / "r.tif", rasters.gradient(3), crs="EPSG:32633", west=500_000.0, north=5_500_000.0, size=10.0)
+    href = (store / "r.tif").as_uri()
+    small = {"href": (store / "a.tif").as_uri(), "type": "image/webp", "roles": ["thumbnail"]}
+    for name in ("one", "two%"):
+        scene = item(name, visual=href, quality=href)
+        scene["assets"] |= {"small_": small, "smallX": {**small, "roles": ["data"]}}
+        load(scene)
+    expose(own)
+    assert assets.hide(own, Selection("scenes", keys=("qual*",))) == 2
+    assert set(shown(outside, "one")) == {"visual", "small_", "smallX"}
+    assert assets.hide(own, Selection("scenes", ("one",), ("vis*",)), dry_run=True) == 2
+    assert assets.hide(own, Selection("scenes", ("one",), ("vis*",))) == 2
+    assert set(shown(outside, "one")) == {"smallX"}
+    assert set(shown(outside, "two%")) == {"visual", "small_", "smallX"}
+
+
 def test_ids_and_keys_may_hold_anything(
     own: Settings, store: Path, load: Load, inside: httpx.Client, outside: httpx.Client
 ) -> None:

@@ -52,7 +52,10 @@ def expose(collection: Collection, item: Items = None, key: Keys = None, dry_run
 
 @app.command(epilog="Example: almagest assets hide sample-msi-l1c --item S1A_20250603T103012 --key quality")
 def hide(collection: Collection, item: Items = None, key: Keys = None, dry_run: DryRun = False) -> None:
-    """Let outsiders no longer read assets of a collection, from their next request on."""
+    """Let outsiders no longer read assets of a collection, from their next request on.
+
+    Where one goes that an item is shown by, like `visual`, its thumbnails go along: they are pictures of it.
+    """
     from almagest.catalogue import assets
     from almagest.cli.stack import session
 

@@ -13,14 +13,22 @@ import psycopg
 
 from almagest.catalogue import database
 from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.rendering import renders
+from almagest.catalogue.rendering.assets import roles
 from almagest.core.errors import NotFoundError
 from almagest.core.hrefs import HrefPolicy, HrefRefusedError, s3_key
 from almagest.core.settings import Settings
 
 Document = Mapping[str, Any]
 
+#: Roles of what shows an item to people, made from other assets of it.
+_PICTURES = frozenset({"thumbnail", "overview"})
 #: Items of one transaction: locks and what is undone by a failure stay small.
 BATCH = 200
+
+
+#: How a pattern of SQL says what would else have a meaning.
+_PLAIN = {"%": r"\%", "_": r"\_", "\\": r"\\"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Selection:
     @property
     def like(self) -> list[str] | None:
         """The globs in SQL; None for all."""
-        wild = {"*": "%", "?": "_", "%": r"\%", "_": r"\_", "\\": r"\\"}
+        wild = {"*": "%", "?": "_", **_PLAIN}
         return ["".join(wild.get(c, c) for c in glob) for glob in self.keys] or None
 
 
@@ -165,6 +173,8 @@ def expose_documents(settings: Settings, items: Iterable[Document], keys: tuple[
 def hide(settings: Settings, selection: Selection, *, dry_run: bool = False) -> int:
     """Lets outsiders no longer read assets, from their next request on. The collection need not exist any more.
 
+    Where one goes that an item is shown by, its thumbnails go along: they are pictures of it.
+
     Returns:
         How many assets were exposed.
     """
@@ -174,7 +184,32 @@ def hide(settings: Settings, selection: Selection, *, dry_run: bool = False) -> 
         connection.transaction(force_rollback=dry_run),
     ):
         chosen = (selection.collection, list(selection.items) or None, selection.like)
-        return int(_one(connection, "SELECT hide_assets(%s, %s, %s)", *chosen))
+        pictures = [*_pictures(connection, HrefPolicy.of(settings), *chosen)] if selection.keys else []
+        hidden = int(_one(connection, "SELECT hide_assets(%s, %s, %s)", *chosen))
+        for item, keys in pictures:
+            like = ["".join(_PLAIN.get(c, c) for c in key) for key in keys]
+            hidden += int(_one(connection, "SELECT hide_assets(%s, %s, %s)", selection.collection, [item], like))
+        return hidden
+
+
+def _pictures(
+    connection: psycopg.Connection, policy: HrefPolicy, collection: str, items: list[str] | None, like: list[str] | None
+) -> Iterator[tuple[str, list[str]]]:
+    """Items that are shown by one of these assets, and the keys of their thumbnails."""
+    rows = connection.execute(
+        "SELECT item, array_agg(key) FROM exposed WHERE collection = %s AND (%s::text[] IS NULL OR item = ANY (%s))"
+        " AND key LIKE ANY (%s) GROUP BY item ORDER BY item",
+        (collection, items, items, like),
+    ).fetchall()
+    chosen: dict[str, list[str]] = dict(rows)
+    whole = _one(connection, "SELECT collection_document(%s)", collection)
+    for start in range(0, len(rows), BATCH):
+        for batch in batches(connection, collection, [item for item, _ in rows[start : start + BATCH]]):
+            for item in batch:
+                shown = {key.partition("|")[0] for way in renders(item, policy, whole) for key in way.assets}
+                thumbnails = [key for key, asset in stored_assets(item) if roles(asset) & _PICTURES]
+                if thumbnails and not shown.isdisjoint(chosen[item["id"]]):
+                    yield item["id"], thumbnails
 
 
 def exposed(settings: Settings) -> list[tuple[str, str, str, str]]:

@@ -42,6 +42,6 @@ def configure(service: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # nginx writes the access log; httpx would log addresses with their queries.
-    for name in ("uvicorn.access", "httpx", "rasterio", "botocore"):
+    # nginx writes the access log; httpx would log addresses with their queries, titiler a line for each tile.
+    for name in ("uvicorn.access", "httpx", "rasterio", "botocore", "titiler", "rio-tiler"):
         logging.getLogger(name).setLevel(logging.WARNING)
