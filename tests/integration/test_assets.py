@@ -416,3 +416,18 @@ def test_outsiders_read_the_sample_but_for_one_layer(
     assets.hide(own, Selection("scenes"))
     loading.load_sample(own, "generate")
     assert shown(outside, "a") == {}, "what an operator has hidden stays hidden"
+
+
+def test_what_becomes_of_a_sample_is_said_before_it_is_made(
+    own: Settings, store: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def generate(*_: Any, **__: Any) -> sample.Sample:
+        assert ["not empty" in line for line in told] == [True]
+        return sample.Sample([rasters.collection("another")], [])
+
+    load(item("a", visual=(store / "a.tif").as_uri()))
+    monkeypatch.setattr(sample, "generate", generate)
+    loading.load_sample(own, "generate", told.append)
+    assert "the catalogue holds scenes already: no sample is loaded" in told

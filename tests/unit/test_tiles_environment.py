@@ -251,3 +251,21 @@ print("null")
 """
     run(code, f"http://127.0.0.1:{secret.server_port}/secret.prj", hosts="localhost")
     assert secret.asked == []
+
+
+def test_a_tile_is_no_line_in_the_log() -> None:
+    """titiler says with each that it opens it; what goes wrong is told all the same."""
+    code = (
+        "import logging; from almagest.services.web import logs; logs.configure('tiles')\n"
+        "import titiler.core.factory as factory, titiler.core.errors as errors\n"
+        "factory.logger.info('opening data'); errors.logger.error('no data')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={"PYTHONPATH": ":".join(ROOTS), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no data" in done.stderr
+    assert "opening data" not in done.stderr

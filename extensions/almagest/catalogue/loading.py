@@ -64,6 +64,9 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
 
     if choice == "none":
         return
+    present = _collections(settings)
+    if present:
+        report("the catalogue is not empty: a sample that it holds is completed, no other is loaded")
     shown: set[str] = set()
 
     def progress(label: str, done: int, total: int) -> None:
@@ -80,10 +83,10 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
         if not (folder / "stac").is_dir():
             raise ConfigurationError(f"SAMPLE={choice}: this folder has no `stac/`; is it the data folder?")
         chosen = sample.real(folder.resolve(), progress=progress)
-    present = _collections(settings)
     others = present - {collection["id"] for collection in chosen.collections}
     if others:
         report(f"the catalogue holds {', '.join(sorted(others)[:3])} already: no sample is loaded")
+        report("`almagest ingest` adds documents to it, `make clean` deletes it")
         return
     # Before they are loaded: afterwards nobody could tell a load that broke off from a collection that was hidden.
     new = [item for item in chosen.items if item["collection"] not in present]
