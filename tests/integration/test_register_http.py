@@ -129,6 +129,15 @@ def test_a_wrong_request_is_told_so(api: httpx.Client, own: Settings, body: dict
     assert stored(api) == {}
 
 
+def test_the_key_fits_another_catalogue_whatever_that_says(api: httpx.Client, own: Settings) -> None:
+    put(own, "a.bin", b"abc")
+    odd = {"\0": {}, f"comparison:{DAY}\0": {}, f"comparison:{DAY}": {"file:checksum": "\0"}, "p:2024-05-01.9": {}}
+    assert register(api, "a.bin", others=odd).json()["key"] == f"comparison:{DAY}.2"
+    lone = b'{"href": "a.bin", "prefix": "q", "others": {"q:2024-05-01": {"file:checksum": "\\ud800"}}}'
+    answer = api.post(f"{ITEM}/assets", content=lone, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {201, 400}, answer.text
+
+
 def test_it_asks_for_its_item_and_for_a_key(api: httpx.Client, own: Settings) -> None:
     put(own, "a.bin", b"abc")
     assert api.post("/api/collections/pairs/items/two/assets", json={"href": "a.bin"}).status_code == 404

@@ -406,3 +406,39 @@ def test_it_is_as_an_independent_model_says(place: Any, steps: Any) -> None:
         for _, day, content in steps:
             document, _ = keys.register(document, "comparison", result(content), day)
         assert stored(place, name) == document
+
+
+both = st.lists(
+    st.tuples(st.sampled_from(["here", "there", "both", "gone here", "gone there"]), st.sampled_from("abc")),
+    max_size=12,
+)
+
+
+@run(max_examples=40, deadline=None)
+@given(steps=both)
+def test_a_key_that_two_catalogues_choose_together_means_the_same_in_both(place: Any, steps: Any) -> None:
+    """Whatever each of them has been told, and has lost, alone before."""
+    name = uuid.uuid4().hex
+    Store(place).put([pair(name)])
+    here = stored(place, name)
+    for where, content in steps:
+        asset = result(content)
+        if where == "here":
+            here, _ = keys.register(here, "comparison", asset, DAY)
+        elif where == "there":
+            register(place, content, name=name)
+        elif where == "both":
+            others = orjson.dumps(keys.names(here["assets"], "comparison")).decode()
+            given = (name, orjson.dumps(asset).decode(), DAY, others)
+            key = place.execute(
+                "SELECT key FROM register_asset('pairs', %s, 'comparison', %s, %s, %s)", given
+            ).fetchone()[0]
+            here, done = keys.register(here, "comparison", asset, DAY, key)
+            assert done.asset["href"] == stored(place, name)["assets"][key]["href"] == asset["href"]
+        else:
+            document = here if where == "gone here" else stored(place, name)
+            if key := keys.latest(document["assets"], "comparison"):
+                if where == "gone here":
+                    here, _ = keys.remove(here, key)
+                else:
+                    remove(place, key, name)

@@ -20,6 +20,7 @@ PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _DATED = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,8}))?", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]+")
 #: One of these the processing extension wants of the item as well.
 _PROCESSED = frozenset(f"processing:{name}" for name in ("expression", "lineage", "level", "facility", "software"))
 
@@ -82,7 +83,11 @@ def dated(assets: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, int]]:
 
 def names(assets: Mapping[str, Any], prefix: str) -> Document:
     """The dated keys of a prefix and what is said of their bytes, for another catalogue of the item to fit."""
-    return {key: {"file:checksum": assets[key].get("file:checksum")} for key in dated(assets, prefix)}
+    told = {key: assets[key].get("file:checksum") for key in dated(assets, prefix)}
+    return {
+        key: {"file:checksum": checksum if isinstance(checksum, str) and _HEX.fullmatch(checksum) else None}
+        for key, checksum in told.items()
+    }
 
 
 def latest(assets: Mapping[str, Any], prefix: str) -> str | None:

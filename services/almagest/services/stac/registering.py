@@ -94,7 +94,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
             given.prefix,
             orjson.dumps(asset).decode(),
             day,
-            orjson.dumps(given.others).decode(),
+            orjson.dumps(keys.names(given.others, given.prefix)).decode(),
         )
         assets = stored.document["assets"]
         told = {**row, "latest": keys.latest(assets, given.prefix), "asset": assets[row["key"]]}

@@ -155,8 +155,9 @@ $$;
 COMMENT ON FUNCTION almagest.register_asset(text, text, text, jsonb, date, jsonb) IS
     'Adds an asset to an item under a dated key that never stood for other bytes, and lets `prefix:latest` be the asset of the '
     'greatest day and sequence. Answers the key, what became of it (created; unchanged where these bytes are there already '
-    'on that day; updated if only latest was not what it should be), and since when the item is as it is now. Outsiders do '
-    'not see it: see expose_assets. Raises P0002 without the item, 22023 for an asset without a file:checksum.';
+    'on that day; updated if only latest was not what it should be), and since when the item is as it is now. others: '
+    'assets of the item in another catalogue, where the key must not stand for other bytes. Outsiders do not see it: see '
+    'expose_assets. Raises P0002 without the item, 22023 for an asset without a file:checksum.';
 
 
 CREATE OR REPLACE FUNCTION almagest.remove_asset(
