@@ -499,8 +499,8 @@ def stranger(cluster: Cluster) -> Iterator[str]:
         "INSERT INTO almagest.moving_collection VALUES ('c')",
         "INSERT INTO almagest.adopted_collection VALUES ('c')",
         "SELECT almagest.item_states('c', 'one')",
-        "SELECT almagest.note_item(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
-        "SELECT almagest.port_delete_items('c')",
+        "SELECT almagest.note_item(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        "SELECT almagest.port_delete_elsewhere('c', 'one', 0)",
         "ALTER TABLE pgstac.items DISABLE TRIGGER USER",
         "ALTER TABLE pgstac.items DISABLE TRIGGER almagest_update",
         "ALTER TABLE pgstac.collections DISABLE TRIGGER aa_almagest_empty",
@@ -544,20 +544,3 @@ def test_nor_in_a_partition_that_it_has_made(place: Place, stranger: str) -> Non
                     connection.execute(sql.SQL(attempt).format(leaf))
     place.load("delsert", place.changed, user=stranger)
     assert place.past()[-1] == place.changed
-
-
-def test_collections_are_deleted_without_a_lock_on_all_items(place: Place) -> None:
-    """pgSTAC drops their tables, for which it locks all items: two that had locked these before would never end."""
-    place.load("insert", place.one, place.moved)
-    with place.admin.transaction(force_rollback=True):
-        place.admin.execute("SELECT almagest.port_delete_items(%s)", (place.id,))
-        assert place.admin.execute(
-            "SELECT count(*) FROM pgstac.items WHERE collection = %s", (place.id,)
-        ).fetchone() == (0,)
-        held = place.admin.execute(
-            """
-            SELECT l.mode FROM pg_locks AS l
-            WHERE l.pid = pg_backend_pid() AND l.relation = 'pgstac.items'::regclass AND l.mode <> 'AccessShareLock'
-            """
-        ).fetchall()
-        assert held == []

@@ -101,12 +101,22 @@ def problems(connection: psycopg.Connection[Any]) -> list[str]:
             "new partitions of items may be truncated, which leaves no version: run `almagest db migrate` as a"
             " superuser, who may create the event trigger almagest_guard; where there is none, after each load"
         )
-    for function, what in (("lost_items", "went"), ("unknown_items", "came")):
-        statement = sql.SQL("SELECT collection || '/' || id FROM {}() ORDER BY 1").format(
+    for function, what in (("gone_unseen", "went"), ("come_unseen", "came")):
+        statement = sql.SQL("SELECT concat_ws('/', collection, id) FROM {}() ORDER BY 1").format(
             sql.Identifier("almagest", function)
         )
-        if items := connection.execute(statement).fetchall():
-            found.append(f"{_some(items)} {what} without leaving a version: run `almagest db verify --mend`")
+        if names := connection.execute(statement).fetchall():
+            found.append(f"{_some(names)} {what} without leaving a version: run `almagest db verify --mend`")
+    missing = _one(
+        connection,
+        """
+        SELECT count(*) FROM almagest.port_list_base_items() AS b
+        WHERE NOT EXISTS (
+            SELECT FROM almagest.base_item AS o WHERE (o.collection_key, o.tag) = (b.collection_key, b.tag))
+        """,
+    )
+    if missing:
+        found.append(f"{missing} base items came without leaving a copy: run `almagest db verify --mend`")
     late = _one(
         connection,
         """
@@ -122,11 +132,14 @@ def problems(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def mend(connection: psycopg.Connection[Any]) -> tuple[int, int]:
-    """Makes versions agree with what is there; returns how many items had gone and had come unseen."""
-    with connection.transaction():
-        row = connection.execute("SELECT gone, come FROM almagest.mend_versions()").fetchone()
-    assert row is not None
-    return row[0], row[1]
+    """Makes versions agree with what is there; returns how many items and collections had gone and had come unseen."""
+    found: list[tuple[int, int]] = []
+    patiently(
+        connection,
+        "SELECT almagest.port_hold_writers()",
+        lambda: found.extend(connection.execute("SELECT gone, come FROM almagest.mend_versions()").fetchall()),
+    )
+    return found[0]
 
 
 def _watch_new_tables(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> None:

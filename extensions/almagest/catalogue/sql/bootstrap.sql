@@ -86,7 +86,7 @@ COMMENT ON FUNCTION almagest.clock() IS 'Now; moves on within a transaction.';
 
 -- pgSTAC grants everything on each partition that it makes; a part of it is taken back in the same transaction.
 CREATE OR REPLACE FUNCTION almagest.withhold() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF to_regprocedure('almagest.port_withhold()') IS NOT NULL THEN -- which comes later

@@ -27,7 +27,7 @@ COMMENT ON FUNCTION almagest.port_current_base(text) IS
 
 CREATE OR REPLACE FUNCTION almagest.port_is_same_joined(one jsonb, one_base jsonb, other jsonb, other_base jsonb)
 RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
     kind text;
@@ -127,29 +127,29 @@ COMMENT ON FUNCTION almagest.port_whole(jsonb) IS
     'Stored content without the tag of its base item, and with the null datetime that STAC requires beside a range.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_is_same_item(collection_id text, present jsonb, given jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION almagest.port_is_same_item(one_key bigint, one jsonb, other_key bigint, other jsonb) RETURNS boolean
 LANGUAGE plpgsql STABLE
 -- Of every row that changes it is asked, and so it does first what settles most of them.
 AS $$
 DECLARE
     tag CONSTANT text := 'pgstac:base_item';
-    one jsonb := present->'properties';
-    other jsonb := given->'properties';
+    one_properties CONSTANT jsonb := one->'properties';
+    other_properties CONSTANT jsonb := other->'properties';
 BEGIN
-    IF one IS DISTINCT FROM other THEN
+    IF one_properties IS DISTINCT FROM other_properties THEN
         -- Base items have no properties, so that there is no closer look to take; but for what some writers lose.
-        RETURN one ? 'datetime' <> (other ? 'datetime')
-               AND almagest.port_whole(jsonb_build_object('properties', one))
-                   = almagest.port_whole(jsonb_build_object('properties', other))
-               AND almagest.port_is_same_item(collection_id, present - 'properties', given - 'properties');
+        RETURN one_properties ? 'datetime' <> (other_properties ? 'datetime')
+               AND almagest.port_whole(jsonb_build_object('properties', one_properties))
+                   = almagest.port_whole(jsonb_build_object('properties', other_properties))
+               AND almagest.port_is_same_item(one_key, one - 'properties', other_key, other - 'properties');
     END IF;
-    RETURN present = given OR almagest.port_is_same_joined(
-        present - tag, almagest.port_base_item(collection_id, present->>tag),
-        given - tag, almagest.port_base_item(collection_id, given->>tag));
+    RETURN one = other AND one_key = other_key OR almagest.port_is_same_joined(
+        one - tag, almagest.base_item_of(one_key, one), other - tag, almagest.base_item_of(other_key, other));
 END;
 $$;
-COMMENT ON FUNCTION almagest.port_is_same_item(text, jsonb, jsonb) IS
-    'Whether two stored contents are the same to a reader, whatever they were stripped against.';
+COMMENT ON FUNCTION almagest.port_is_same_item(bigint, jsonb, bigint, jsonb) IS
+    'Whether two stored contents are the same to a reader, whatever they were stripped against, each while its collection '
+    'had that key.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_put_items(
@@ -162,7 +162,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     doubled text[];
-    total int := cardinality(item_ids);
+    key CONSTANT bigint := almagest.port_collection_key(collection_id);
     expected int;
 BEGIN
     WITH judged AS MATERIALIZED (
@@ -175,7 +175,7 @@ BEGIN
             SELECT count(*) AS times,
                    bool_and(i.datetime = g.start_at AND i.end_datetime = g.end_at
                             AND i.geometry::bytea = g.shape::bytea
-                            AND (i.content = g.content OR almagest.port_is_same_item(collection_id, i.content, g.content))) AS is_same
+                            AND (i.content = g.content OR almagest.port_is_same_item(key, i.content, key, g.content))) AS is_same
             FROM pgstac.items AS i
             WHERE i.collection = collection_id AND i.id = g.id
         ) AS s

@@ -13,9 +13,10 @@ COMMENT ON FUNCTION almagest.port_collection_key(text) IS 'Another one after a c
 CREATE OR REPLACE FUNCTION almagest.port_tag(content jsonb) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN content->>'pgstac:base_item' ~ '^\d{1,9}$' THEN (content->>'pgstac:base_item')::int ELSE 0 END
+    SELECT CASE WHEN content->>'pgstac:base_item' IS NULL THEN 0
+                WHEN content->>'pgstac:base_item' ~ '^\d{1,9}$' THEN (content->>'pgstac:base_item')::int END
 $$;
-COMMENT ON FUNCTION almagest.port_tag(jsonb) IS 'Which base item a stored item was stripped against, as almagest.base_item names it.';
+COMMENT ON FUNCTION almagest.port_tag(jsonb) IS 'Which base item a stored item was stripped against, as almagest.base_item names it; NULL if that is no number.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_is_elsewhere(collection_id text, item_id text, partition oid) RETURNS boolean
@@ -23,11 +24,14 @@ LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan -- to plan for 
 AS $$
 BEGIN
     RETURN EXISTS (
-        SELECT FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition);
+        SELECT FROM pgstac.items AS i
+        WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition
+          AND age(i.xmin) > age(pg_current_xact_id()::xid));
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_is_elsewhere(text, text, oid) IS
-    'Whether another partition holds an item of this id: pgSTAC sees to it only that there are not two in one.';
+    'Whether another partition holds an item of this id, since before this transaction: pgSTAC sees to it only that there '
+    'are not two in one.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_is_repartitioning() RETURNS boolean
@@ -42,25 +46,20 @@ COMMENT ON FUNCTION almagest.port_is_repartitioning() IS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_delete_elsewhere(collection_id text, item_id text, partition oid) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
-    DELETE FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition
+DECLARE
+    other regclass;
+BEGIN
+    FOR other IN
+        SELECT i.tableoid FROM pgstac.items AS i
+        WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition
+    LOOP
+        EXECUTE format('DELETE FROM ONLY %s WHERE id = $1', other) USING item_id;
+    END LOOP;
+END;
 $$;
 COMMENT ON FUNCTION almagest.port_delete_elsewhere(text, text, oid) IS 'Deletes the item of this id from other partitions.';
-
-
-CREATE OR REPLACE FUNCTION almagest.port_is_same_row(
-    one_base jsonb, one_datetime timestamptz, one_end timestamptz, one_geometry geometry, one_content jsonb,
-    other_base jsonb, other_datetime timestamptz, other_end timestamptz, other_geometry geometry, other_content jsonb
-) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT one_datetime = other_datetime AND one_end = other_end AND one_geometry::bytea = other_geometry::bytea
-       AND almagest.port_is_same_joined(almagest.port_whole(one_content), one_base, almagest.port_whole(other_content), other_base)
-$$;
-COMMENT ON FUNCTION almagest.port_is_same_row(
-    jsonb, timestamptz, timestamptz, geometry, jsonb, jsonb, timestamptz, timestamptz, geometry, jsonb
-) IS 'Whether two stored rows are the same to a reader, each with the base item that it was stripped against.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_list_base_items() RETURNS TABLE (collection_key bigint, tag int, item jsonb)
@@ -73,23 +72,32 @@ $$;
 COMMENT ON FUNCTION almagest.port_list_base_items() IS 'Every base item that pgSTAC knows at present.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_delete_items(collection_id text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+CREATE OR REPLACE FUNCTION almagest.port_part_of(collection_id text) RETURNS regclass
+LANGUAGE plpgsql STABLE
 AS $$
-DECLARE
-    part CONSTANT text := '_items_' || almagest.port_collection_key(collection_id);
 BEGIN
-    -- From its own table: who locked that of all items here and then dropped a part of it would deadlock with his like.
-    IF to_regclass(format('pgstac.%I', part)) IS NOT NULL THEN
-        EXECUTE format('DELETE FROM pgstac.%I', part);
-    END IF;
+    RETURN to_regclass(format('pgstac.%I', '_items_' || almagest.port_collection_key(collection_id)));
 END;
 $$;
-COMMENT ON FUNCTION almagest.port_delete_items(text) IS 'Deletes all items of a collection, one by one.';
+COMMENT ON FUNCTION almagest.port_part_of(text) IS 'The partition of items, divided further or not, that is the collection''s; NULL without items.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_part(part regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- To read a part PostgreSQL looks at the whole, and to drop it pgSTAC takes the whole for itself: of two who did the
+    -- one and then the other neither would get it. This lock keeps them apart, and nobody else.
+    LOCK TABLE ONLY pgstac.items IN SHARE UPDATE EXCLUSIVE MODE;
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part);
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_part(regclass) IS
+    'Waits until nobody writes into a part that is about to be dropped, and holds up whoever wants to.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_item_ids(collection_id text) RETURNS SETOF text
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT i.id FROM pgstac.items AS i WHERE i.collection = collection_id $$;
 COMMENT ON FUNCTION almagest.port_item_ids(text) IS 'Ids of all items of a collection.';
 
@@ -197,7 +205,7 @@ COMMENT ON FUNCTION almagest.port_detach() IS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_withhold() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     guarded regclass;

@@ -28,7 +28,7 @@ COMMENT ON FUNCTION almagest.port_hold_table(regclass) IS 'As port_hold_writers,
 
 
 CREATE OR REPLACE FUNCTION almagest.port_guard(relation regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format(
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION almagest.port_guard(regclass) IS 'Sees to it that a table is
 
 
 CREATE OR REPLACE FUNCTION almagest.port_is_partition(relation oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(pg_partition_root(relation) = to_regclass('pgstac.items') AND relation <> to_regclass('pgstac.items'), false) $$;
 COMMENT ON FUNCTION almagest.port_is_partition(oid) IS 'Whether a table is a partition of items.';
 

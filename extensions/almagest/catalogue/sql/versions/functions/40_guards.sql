@@ -1,7 +1,7 @@
 -- What could make versions untrue, and what is untrue already.
 
 CREATE OR REPLACE FUNCTION almagest.refuse_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE feature_not_supported USING
@@ -13,7 +13,7 @@ COMMENT ON FUNCTION almagest.refuse_truncate() IS 'Refuses TRUNCATE, which no ot
 
 
 CREATE OR REPLACE FUNCTION almagest.guard_partitions() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = almagest, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     made oid;
@@ -32,17 +32,21 @@ $$;
 COMMENT ON FUNCTION almagest.guard_partitions() IS 'Of an event trigger: new partitions of items are not truncated either.';
 
 
-CREATE OR REPLACE FUNCTION almagest.lost_items() RETURNS TABLE (collection text, id text)
+CREATE OR REPLACE FUNCTION almagest.gone_unseen() RETURNS TABLE (collection text, id text)
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$
     SELECT h.collection, h.id FROM almagest.item_head AS h
     WHERE NOT h.deleted
       AND NOT EXISTS (SELECT FROM almagest.port_item_keys() AS i WHERE i.collection = h.collection AND i.id = h.id)
+    UNION ALL
+    SELECT h.id, NULL FROM almagest.collection_head AS h
+    WHERE NOT h.deleted AND NOT EXISTS (SELECT FROM almagest.port_collection_ids() AS c(id) WHERE c.id = h.id)
 $$;
-COMMENT ON FUNCTION almagest.lost_items() IS 'Items that should be there and are not: they went without leaving a version.';
+COMMENT ON FUNCTION almagest.gone_unseen() IS
+    'Items, and collections (whose id is NULL), that should be there and are not: they went without leaving a version.';
 
 
-CREATE OR REPLACE FUNCTION almagest.unknown_items() RETURNS TABLE (collection text, id text)
+CREATE OR REPLACE FUNCTION almagest.come_unseen() RETURNS TABLE (collection text, id text)
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$
     SELECT DISTINCT i.collection, i.id FROM almagest.port_item_keys() AS i
@@ -51,8 +55,12 @@ AS $$
               WHERE h.collection = i.collection AND h.id = i.id AND NOT h.deleted)
       AND (NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = i.collection)
            OR EXISTS (SELECT FROM almagest.item_head AS h WHERE h.collection = i.collection AND h.id = i.id AND h.deleted))
+    UNION ALL
+    SELECT c.id, NULL FROM almagest.port_collection_ids() AS c(id)
+    WHERE NOT EXISTS (SELECT FROM almagest.collection_head AS h WHERE h.id = c.id AND NOT h.deleted)
 $$;
-COMMENT ON FUNCTION almagest.unknown_items() IS 'Items that are there and should not be: they came without leaving a version.';
+COMMENT ON FUNCTION almagest.come_unseen() IS
+    'Items, and collections (whose id is NULL), that are there and should not be: they came without leaving a version.';
 
 
 CREATE OR REPLACE FUNCTION almagest.mend_versions(OUT gone int, OUT come int)
@@ -60,37 +68,38 @@ LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
     item record;
-    head almagest.item_head;
-    is_there boolean;
 BEGIN
     gone := 0; come := 0;
-    FOR item IN
-        SELECT l.collection, l.id FROM almagest.lost_items() AS l
-        UNION ALL SELECT u.collection, u.id FROM almagest.unknown_items() AS u
-        ORDER BY 1, 2
-    LOOP
-        -- Nobody else writes it from here on.
-        INSERT INTO almagest.item_head (collection, id, xact, login) VALUES (item.collection, item.id, NULL, NULL)
-        ON CONFLICT DO NOTHING;
-        IF FOUND THEN
-            come := come + 1;
-            CONTINUE;
-        END IF;
-        head := almagest.locked_head(item.collection, item.id);
-        is_there := EXISTS (SELECT FROM almagest.port_item(item.collection, item.id));
-        IF head.deleted AND is_there THEN
-            PERFORM almagest.note_item(head, NULL, NULL, NULL, NULL, i.datetime, i.end_datetime, i.geometry, i.content)
-            FROM almagest.port_row(item.collection, item.id) AS i;
-            come := come + 1;
-        ELSIF NOT head.deleted AND NOT is_there THEN
-            -- What it was is lost: all that is known is that it is no more.
-            UPDATE almagest.item_head AS h SET deleted = true, xact = NULL, login = NULL
+    INSERT INTO almagest.base_item (collection_key, tag, item)
+    SELECT b.collection_key, b.tag, b.item FROM almagest.port_list_base_items() AS b
+    ON CONFLICT DO NOTHING;
+    FOR item IN SELECT g.collection, g.id FROM almagest.gone_unseen() AS g LOOP
+        -- What it was is lost: all that is known is that it is no more.
+        IF item.id IS NULL THEN
+            UPDATE almagest.collection_head AS h SET deleted = true, xact = NULL, login = NULL, actor = NULL, key_id = NULL, request_id = NULL, job = NULL
+            WHERE h.id = item.collection;
+        ELSE
+            UPDATE almagest.item_head AS h SET deleted = true, xact = NULL, login = NULL, actor = NULL, key_id = NULL, request_id = NULL, job = NULL
             WHERE h.collection = item.collection AND h.id = item.id;
-            gone := gone + 1;
         END IF;
+        gone := gone + 1;
+    END LOOP;
+    FOR item IN SELECT c.collection, c.id FROM almagest.come_unseen() AS c LOOP
+        IF item.id IS NULL THEN
+            PERFORM almagest.note_collection(item.collection, NULL, almagest.port_collection(item.collection));
+        ELSE
+            INSERT INTO almagest.item_head (collection, id, xact, login) VALUES (item.collection, item.id, NULL, NULL)
+            ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                PERFORM almagest.note_item(
+                    item.collection, item.id, NULL, NULL, NULL, NULL, i.datetime, i.end_datetime, i.geometry, i.content)
+                FROM almagest.port_row(item.collection, item.id) AS i;
+            END IF;
+        END IF;
+        come := come + 1;
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION almagest.mend_versions() IS
-    'Makes heads agree with what is there, after items were changed while nobody kept versions; answers how many had gone '
-    'and come.';
+    'Makes heads agree with what is there, after something was changed while nobody kept versions; answers how many items '
+    'and collections had gone and come. To be called after port_hold_writers.';
