@@ -256,6 +256,29 @@ def test_of_an_id_that_was_there_twice_one_version_is_kept(stock: Settings) -> N
         assert second is None
 
 
+def test_one_that_is_left_of_two_is_no_change(stock: Settings) -> None:
+    adopted.load(stock, [item(MONTHLY, 1, month=30)])
+    database.prepare(stock)
+    with database.connect(stock, "postgres") as connection:
+        connection.execute(
+            "DELETE FROM pgstac.items WHERE id = 'i1' AND datetime < '2022-01-01' AND collection = 'monthly'"
+        )
+        assert versions.documents(connection, MONTHLY, "i1") == [item(MONTHLY, 1, month=30)]
+        connection.execute("DELETE FROM pgstac.items WHERE id = 'i1' AND collection = 'monthly'")
+        assert versions.documents(connection, MONTHLY, "i1") == [item(MONTHLY, 1, month=30), None]
+
+
+@EITHER
+def test_items_that_were_there_are_noted_in_the_end(stock: Settings, of: str) -> None:
+    """So that nothing has to look through all partitions whether a new one was there before."""
+    with database.connect(stock, "postgres") as connection:
+        database.prepare(stock)
+        assert heads(connection, of) == 3
+        assert connection.execute("SELECT * FROM almagest.adopted_collection").fetchall() == []
+        test_new_items_begin_when_they_came(stock, connection, of)
+        test_other_partitions_are_no_change(stock, connection, of, "year")
+
+
 @pytest.mark.parametrize("trunc", ["month", "year", None])
 @EITHER
 def test_other_partitions_are_no_change(

@@ -64,7 +64,15 @@ def prepare(cluster: Cluster) -> None:
         cluster.seal(STOCK)
         cluster.copy(STOCK, ADOPTED)
         database.prepare(cluster.settings(ADOPTED))
+        with cluster.connect(ADOPTED) as connection:
+            forget(connection)
         cluster.seal(ADOPTED)
+
+
+def forget(connection: psycopg.Connection[Any]) -> None:
+    """As it is before it was noted which items there were at first."""
+    connection.execute("DELETE FROM almagest.item_head")
+    connection.execute("INSERT INTO almagest.adopted_collection VALUES (%s), (%s)", (WHOLE, MONTHLY))
 
 
 def fill(settings: Settings) -> None:

@@ -63,6 +63,7 @@ _HAS_EVENT_TRIGGER = (
     "SELECT count(*) FROM pg_event_trigger WHERE evtname = 'almagest_guard' AND evtenabled IN ('O', 'A')"
 )
 _NAMED = 3
+_AT_ONCE = 5_000
 
 
 def keep(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> None:
@@ -79,6 +80,30 @@ def keep(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> 
         "SELECT relation::oid FROM almagest.port_unguarded() AS u(relation)"
     ).fetchall():
         _Step(*_GUARD, (relation,)).take(connection, report)
+
+
+def adopt(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> None:
+    """Notes which items were there before versions were kept, in short transactions; nobody waits, and it may be ended.
+
+    Nothing depends on it but speed: until then each new item of such a collection is looked for in all its partitions.
+    """
+    for (collection,) in connection.execute("SELECT id FROM almagest.adopted_collection ORDER BY id").fetchall():
+        report(f"noting the items of {collection} that were there before versions were kept")
+        last: str | None = ""
+        while last is not None:
+            last = _batch(connection, collection, last)
+        _one(connection, "SELECT almagest.finish_adoption(%s)", (collection,))
+
+
+def _batch(connection: psycopg.Connection[Any], collection: str, after: str) -> str | None:
+    done: list[str | None] = []
+    # Who changes one of them at the moment is waited for, not long.
+    patiently(
+        connection,
+        "SET LOCAL lock_timeout = '500ms'",
+        lambda: done.append(_one(connection, "SELECT almagest.adopt_items(%s, %s, %s)", (collection, after, _AT_ONCE))),
+    )
+    return done[-1]
 
 
 def problems(connection: psycopg.Connection[Any]) -> list[str]:
@@ -177,7 +202,7 @@ def patiently(
             with connection.transaction():
                 connection.execute("SET LOCAL ROLE almagest_admin")
                 connection.execute(_WAITING)
-                connection.execute(lock, values)
+                connection.execute(lock, values or None)
                 connection.execute("SET LOCAL statement_timeout = 0")
                 act()
             return

@@ -186,6 +186,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
             connection.execute("SET LOCAL ROLE almagest_admin")
             connection.execute(_script_text("grants.sql"))
         keeping.keep(connection, report)
+        keeping.adopt(connection, report)
         return status(connection)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))

@@ -216,7 +216,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = OLD.collection)
-       AND NOT EXISTS (SELECT FROM almagest.item_head AS h WHERE h.collection = OLD.collection AND h.id = OLD.id)
        AND almagest.port_is_elsewhere(OLD.collection, OLD.id, TG_RELID) THEN
         RETURN NULL; -- of two that were there before versions were kept the other one is left
     END IF;

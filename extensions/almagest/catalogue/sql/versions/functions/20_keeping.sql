@@ -85,3 +85,42 @@ $$;
 COMMENT ON FUNCTION almagest.keep_versions() IS
     'Sees to it that every change leaves a version, from now on; what is there already is not looked at. Answers how many '
     'triggers were missing. To be called after port_hold_writers.';
+
+
+CREATE OR REPLACE FUNCTION almagest.adopt_items(of_collection text, after_id text, few int) RETURNS text
+LANGUAGE sql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+    WITH batch AS MATERIALIZED (
+        SELECT i.id FROM almagest.port_item_keys() AS i
+        WHERE i.collection = of_collection AND i.id > after_id
+        ORDER BY i.id LIMIT few
+    ), noted AS (
+        INSERT INTO almagest.item_head (collection, id, valid_from, xact, login, actor, key_id, request_id, job)
+        SELECT of_collection, b.id, v.installed_at, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM batch AS b, almagest.versioning AS v
+        ORDER BY b.id
+        ON CONFLICT DO NOTHING
+    )
+    SELECT max(b.id) FROM batch AS b
+$$;
+COMMENT ON FUNCTION almagest.adopt_items(text, text, int) IS
+    'Gives heads to the next few items of a collection that have been there since before versions were kept; answers the '
+    'last, NULL after all. Writers are faster then, who need not ask of each new item whether it was there before.';
+
+
+CREATE OR REPLACE FUNCTION almagest.finish_adoption(of_collection text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM almagest.port_item_keys() AS i WHERE i.collection = of_collection GROUP BY i.id HAVING count(*) > 1
+    ) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM almagest.adopted_collection AS a WHERE a.id = of_collection;
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION almagest.finish_adoption(text) IS
+    'After adopt_items: from now on an item without a head is new. False where there are items twice, in different '
+    'partitions: of these more must be asked.';
