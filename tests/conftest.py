@@ -29,7 +29,7 @@ for _name in list(os.environ):
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        os.environ[clusters.ROOT_VARIABLE] = tempfile.mkdtemp(prefix="almagest-test-")
+        os.environ[clusters.ROOT_VARIABLE] = str(clusters.make_root())
         # Nor does what stands in the developer's own configuration files.
         os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="config-", dir=os.environ[clusters.ROOT_VARIABLE])
 

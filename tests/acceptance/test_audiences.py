@@ -13,6 +13,8 @@ import httpx
 import pytest
 import rasterio
 
+from support import validator
+from support.data import DATA
 from support.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -195,3 +197,14 @@ def test_a_site_open_to_the_world_does_not_start(home: Path) -> None:
     refused = closed.run("up", "--sample", "none", check=False)
     assert refused.returncode == 1
     assert "ALMAGEST_INTERNAL_NETWORKS" in refused.stderr + refused.stdout
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Standards
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the schema mirror (../shared/data/schemas) is not beside this checkout")
+def test_stac_api_validator_finds_no_error_inside(site: Stack, inside: httpx.Client) -> None:
+    scene = item_of(inside, "/api")
+    said = validator.check(DATA / "schemas", f"{site.origin}/api/", scene["collection"], scene["geometry"])
+    assert "Errors: none" in said, said[said.find("Errors:") :][:3000]

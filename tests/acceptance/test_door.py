@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pystac_client import Client
 
+from support import validator
 from support.data import DATA
-from support.stack import HOUSE, Stack
+from support.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -216,24 +214,9 @@ def _items_with_tiles(client: httpx.Client, prefix: str) -> list[dict[str, Any]]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the schema mirror (../shared/data/schemas) is not beside this checkout")
-@AUDIENCES
-def test_stac_api_validator_finds_no_error(running: Stack, prefix: str) -> None:
-    classes = [f"--conformance={name}" for name in ("core", "collections", "features", "filter", "item-search")]
-    geometry = '{"type":"Polygon","coordinates":[[[-105.5,39.5],[-105,39.5],[-105,40],[-105.5,40],[-105.5,39.5]]]}'
-    checked = subprocess.run(
-        [
-            sys.executable,
-            str(HOUSE / "tests" / "support" / "validator.py"),
-            str(DATA / "schemas"),
-            f"--root-url={running.origin}{prefix}/",
-            "--collection=sentinel-2-l2a",
-            f"--geometry={geometry}",
-            *classes,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path("/tmp"),
-    )
-    output = checked.stdout + checked.stderr
-    assert "Errors: none" in output, output[output.find("Errors:") :][:3000]
+def test_stac_api_validator_finds_no_error_outside(running: Stack) -> None:
+    """Inside, `test_audiences` lets it look at fewer items, in a stack that another worker has."""
+    ring = [[-105.5, 39.5], [-105, 39.5], [-105, 40], [-105.5, 40], [-105.5, 39.5]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    said = validator.check(DATA / "schemas", f"{running.origin}/external/", "sentinel-2-l2a", geometry)
+    assert "Errors: none" in said, said[said.find("Errors:") :][:3000]

@@ -26,9 +26,9 @@ from support.stock import stock_client
 SEARCHES: list[dict[str, Any]] = [
     {},
     {"limit": 3},
-    {"collections": ["sentinel-2-l2a"], "limit": 50},
-    {"collections": ["landsat-c2-l2", "sentinel-2-l2a"], "limit": 120},
-    {"collections": ["naip"], "limit": 500},
+    {"collections": ["sentinel-2-l2a"], "limit": 20},
+    {"collections": ["landsat-c2-l2", "sentinel-2-l2a"], "limit": 40},
+    {"collections": ["naip"], "limit": 60},
     {"bbox": [-105.5, 39.5, -105.0, 40.0], "limit": 40},
     {"bbox": [-105.5, 39.5, -105.0, 40.0], "collections": ["naip"], "limit": 40},
     {"datetime": "2024-05-01T00:00:00Z/2024-06-01T00:00:00Z", "limit": 60},

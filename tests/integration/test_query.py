@@ -147,7 +147,7 @@ def ingested(real_settings: Settings, cluster: Cluster, tmp_path_factory: pytest
 
 
 @pytest.mark.xdist_group("ingested")
-@pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.gz", "all.parquet"])
+@pytest.mark.parametrize("name", ["all.ndjson", pytest.param("all.ndjson.gz", marks=pytest.mark.soak), "all.parquet"])
 def test_an_export_goes_into_an_empty_catalogue_and_is_the_same(
     ingested: Settings, cluster: Cluster, tmp_path: Path, name: str
 ) -> None:

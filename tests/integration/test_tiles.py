@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from rasterio.io import MemoryFile
 from rio_tiler.io import Reader
 
 from almagest.catalogue import database, loading, rendering
+from almagest.catalogue.reserved import CANARY
 from almagest.core.hrefs import HrefPolicy
 from almagest.core.settings import Settings, Store, Tiles
-from conftest import tiles_client
+from conftest import TEMPLATE, tiles_client
 from support import rasters
+from support.cluster import Cluster
 
 # What rio-tiler, rasterio and affine say to developers about small test images.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -35,16 +38,38 @@ UTM = {"crs": "EPSG:32633", "west": 500_000.0, "north": 5_500_000.0, "size": 10.
 Load = Callable[..., None]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    folder = tmp_path / "rasters"
-    folder.mkdir()
-    return folder
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stores")
 
 
 @pytest.fixture
-def tiler_settings(settings: Settings, store: Path) -> Settings:
-    return dataclasses.replace(settings, store=Store(store_roots=(store,)), tiles=Tiles(max_size_px=512))
+def store(stores: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=stores))
+
+
+@pytest.fixture(scope="module")
+def tiler_settings(cluster: Cluster, stores: Path) -> Iterator[Settings]:
+    with cluster.clone(TEMPLATE) as name:
+        yield dataclasses.replace(
+            cluster.settings(name), store=Store(store_roots=(stores,)), tiles=Tiles(max_size_px=512)
+        )
+
+
+@pytest.fixture(scope="module")
+def tiler(tiler_settings: Settings) -> Iterator[httpx.Client]:
+    """One for all: making it takes a second."""
+    with tiles_client(tiler_settings) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def emptied(tiler_settings: Settings) -> Iterator[None]:
+    """Each test leaves the catalogue as it found it."""
+    yield
+    with database.connect(tiler_settings, "postgres") as connection:
+        connection.execute("SET search_path = pgstac, public")
+        connection.execute("SELECT delete_collection(id) FROM collections WHERE id <> %s", (CANARY,))
 
 
 @pytest.fixture
@@ -58,9 +83,8 @@ def load(tiler_settings: Settings) -> Load:
 
 
 @pytest.fixture
-def client(tiler_settings: Settings) -> Iterator[httpx.Client]:
-    with tiles_client(tiler_settings) as client:
-        yield client
+def client(tiler: httpx.Client) -> httpx.Client:
+    return tiler
 
 
 @pytest.fixture

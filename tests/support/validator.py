@@ -6,11 +6,25 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+#: What is looked at.
+_CLASSES = ("core", "collections", "features", "filter", "item-search")
+
+
+def check(mirror: Path, root: str, collection: str, geometry: dict[str, Any]) -> str:
+    """What it says of an API, with a collection and a geometry in which something is found."""
+    options = [f"--root-url={root}", f"--collection={collection}", f"--geometry={json.dumps(geometry)}"]
+    classes = [f"--conformance={name}" for name in _CLASSES]
+    command = [sys.executable, __file__, str(mirror), *options, *classes]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/tmp")
+    return checked.stdout + checked.stderr
 
 
 def mirrored(mirror: Path, url: str) -> bytes | None:

@@ -179,8 +179,9 @@ class _Transport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         """One connection a call: calls are few, and the supervisor may have been replaced in between."""
-        del host
-        return UnixConnection(self._path, timeout_s=20)
+        connection = UnixConnection(self._path, timeout_s=20)
+        self._connection = host, connection  # where `close` looks for it
+        return connection
 
 
 class Client:
