@@ -52,12 +52,14 @@ def test_every_killed_child_comes_back_within_ten_seconds(victim: Stack) -> None
     count = item_count(victim)
     assert count == 12
     for name, pid in sorted(victim.processes().items()):
+        killed = time.monotonic()
         kill(pid)
         wait_until(lambda name=name, pid=pid: victim.processes().get(name, pid) != pid)  # type: ignore[misc]
         victim.wait_healthy(10)
         with victim.client() as client:
-            for path in ("/", "/api/", "/api/search?limit=5"):
-                assert client.get(path).status_code == 200, (name, path)
+            # The others may notice only when they next need it.
+            wait_until(lambda client=client: set(statuses(client)) == {200})  # type: ignore[misc]
+        assert time.monotonic() - killed < 10, name
     assert item_count(victim) == count
 
 
@@ -95,6 +97,12 @@ def test_no_read_fails_while_one_of_two_workers_is_killed(victim: Stack) -> None
         reader.result()
     assert len(cut) <= 1, cut
     assert all("without sending complete message body" in each for each in cut), cut
+
+
+def statuses(client: httpx.Client) -> list[int]:
+    found = [client.get(path).status_code for path in ("/", "/api/", "/api/search?limit=5")]
+    assert set(found) <= {200, 502, 503}, found
+    return found
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 10) -> None:
