@@ -118,9 +118,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.withdrawn_assets(text, text),
     almagest.without_withdrawn(jsonb, jsonb, jsonb),
     almagest.without_shared(jsonb, jsonb),
+    almagest.without_hidden(jsonb, jsonb, text[], almagest.audience_policy),
     almagest.public_part(jsonb, jsonb, text, text, almagest.audience_policy, text),
     almagest.looks_alike(
-        jsonb, geometry, jsonb, jsonb, geometry, jsonb, text, text, almagest.audience_policy, text),
+        jsonb, geometry, jsonb, jsonb, geometry, jsonb, text, text, text[], almagest.audience_policy, text),
     almagest.public_changes(text, text, timestamptz, timestamptz, boolean, int),
     almagest.public_predecessor(text, text, timestamptz),
     almagest.ledger_hash()

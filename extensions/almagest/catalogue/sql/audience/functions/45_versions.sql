@@ -3,11 +3,14 @@
 -- have in common looks the same and is not projected. A walk ends as soon as what was asked for is known.
 
 CREATE OR REPLACE FUNCTION almagest.withdrawn_assets(of_collection text, of_id text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT jsonb_object_agg(e.key, e.location) FROM almagest.exposed AS e
-    WHERE (e.collection, e.item) = (of_collection, of_id)
-      AND NOT EXISTS (SELECT FROM external.asset_location(of_collection, of_id, e.key))
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(e.key, e.location) FROM almagest.exposed AS e
+        WHERE (e.collection, e.item) = (of_collection, of_id)
+          AND NOT EXISTS (SELECT FROM external.asset_location(of_collection, of_id, e.key)));
+END;
 $$;
 COMMENT ON FUNCTION almagest.withdrawn_assets(text, text) IS
     'Keys and places of assets of an item that were exposed and are not served any more: their address would lead nowhere. '
@@ -28,7 +31,7 @@ COMMENT ON FUNCTION almagest.without_withdrawn(jsonb, jsonb, jsonb) IS
 
 
 CREATE OR REPLACE FUNCTION almagest.without_shared(one jsonb, other jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE -- without settings, which cost more than the rest
 AS $$
 DECLARE
     member text;
@@ -47,15 +50,41 @@ COMMENT ON FUNCTION almagest.without_shared(jsonb, jsonb) IS
     'A document without the members, properties and assets that another has just so.';
 
 
+CREATE OR REPLACE FUNCTION almagest.without_hidden(
+    document jsonb, base jsonb, exposed_keys text[], policy almagest.audience_policy
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF document ? 'properties' THEN
+        document := jsonb_set(document, '{properties}', (document->'properties') - ARRAY(
+            SELECT k.key FROM jsonb_object_keys(document->'properties') AS k(key)
+            WHERE almagest.is_hidden_name(k.key, policy.hidden_properties)));
+    END IF;
+    IF document ? 'assets' THEN
+        document := jsonb_set(document, '{assets}', (document->'assets') - ARRAY(
+            SELECT e.key FROM jsonb_each(document->'assets') AS e
+            WHERE NOT coalesce(base->'assets' ? e.key, false) AND e.key <> ALL (exposed_keys)
+              AND jsonb_typeof(e.value->'href') = 'string' AND almagest.public_href(e.value->>'href', policy) IS NULL));
+    END IF;
+    RETURN document;
+END;
+$$;
+COMMENT ON FUNCTION almagest.without_hidden(jsonb, jsonb, text[], almagest.audience_policy) IS
+    'Members of a stored item without the properties and assets that are plainly hidden; others may be too.';
+
+
 CREATE OR REPLACE FUNCTION almagest.public_part(
     document jsonb, base jsonb, of_collection text, of_id text, policy almagest.audience_policy, suspicion text
 ) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT CASE WHEN of_id IS NULL THEN almagest.public_document(document, 'document', policy, suspicion)
+BEGIN
+    RETURN CASE WHEN of_id IS NULL THEN almagest.public_document(document, 'document', policy, suspicion)
                 WHEN document::text ~* suspicion OR base::text ~* suspicion
                 THEN almagest.public_item(document, base, of_collection, of_id, policy, suspicion)
-                ELSE document END
+                ELSE document END;
+END;
 $$;
 COMMENT ON FUNCTION almagest.public_part(jsonb, jsonb, text, text, almagest.audience_policy, text) IS
     'What is left for outsiders of a stored item, or (without an id) of a collection, or of some of its members.';
@@ -63,20 +92,37 @@ COMMENT ON FUNCTION almagest.public_part(jsonb, jsonb, text, text, almagest.audi
 
 CREATE OR REPLACE FUNCTION almagest.looks_alike(
     one jsonb, one_geometry geometry, one_base jsonb, other jsonb, other_geometry geometry, other_base jsonb,
-    of_collection text, of_id text, policy almagest.audience_policy, suspicion text
+    of_collection text, of_id text, exposed_keys text[], policy almagest.audience_policy, suspicion text
 ) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp
+LANGUAGE plpgsql STABLE -- without settings; of its own names all are qualified
 AS $$
+DECLARE
+    part jsonb;
+    other_part jsonb;
 BEGIN
     IF one IS NULL OR other IS NULL THEN
         RETURN one IS NULL AND other IS NULL;
     ELSIF one_geometry::bytea <> other_geometry::bytea
-          AND ST_AsGeoJSON(one_geometry, 20)::jsonb <> ST_AsGeoJSON(other_geometry, 20)::jsonb THEN
+          AND public.ST_AsGeoJSON(one_geometry, 20)::jsonb <> public.ST_AsGeoJSON(other_geometry, 20)::jsonb THEN
         RETURN false;
-    ELSIF one_base IS NOT DISTINCT FROM other_base
-          AND almagest.public_part(almagest.without_shared(one, other), one_base, of_collection, of_id, policy, suspicion)
-            = almagest.public_part(almagest.without_shared(other, one), other_base, of_collection, of_id, policy, suspicion) THEN
-        RETURN true;
+    ELSIF one_base IS NOT DISTINCT FROM other_base THEN
+        part := almagest.without_shared(one, other);
+        other_part := almagest.without_shared(other, one);
+        IF of_id IS NOT NULL THEN
+            -- What is hidden differs most often, and needs no closer look; then a property that everybody sees.
+            part := almagest.without_hidden(part, one_base, exposed_keys, policy);
+            other_part := almagest.without_hidden(other_part, other_base, exposed_keys, policy);
+            IF part = other_part THEN
+                RETURN true;
+            ELSIF part->'properties' <> other_part->'properties' AND NOT coalesce(one_base ? 'properties', false)
+                  AND part->>'properties' !~* suspicion AND other_part->>'properties' !~* suspicion THEN
+                RETURN false;
+            END IF;
+        END IF;
+        IF almagest.public_part(part, one_base, of_collection, of_id, policy, suspicion)
+           = almagest.public_part(other_part, other_base, of_collection, of_id, policy, suspicion) THEN
+            RETURN true;
+        END IF;
     END IF;
     RETURN almagest.port_hydrate(
             almagest.public_part(one, one_base, of_collection, of_id, policy, suspicion),
@@ -87,7 +133,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.looks_alike(
-    jsonb, geometry, jsonb, jsonb, geometry, jsonb, text, text, almagest.audience_policy, text
+    jsonb, geometry, jsonb, jsonb, geometry, jsonb, text, text, text[], almagest.audience_policy, text
 ) IS
     'Whether outsiders see the same of two stored states, each with its base item; NULL: there was nothing.';
 
@@ -104,6 +150,8 @@ DECLARE
     policy CONSTANT almagest.audience_policy := almagest.audience_policy();
     suspicion CONSTANT text := almagest.suspicion(policy);
     withdrawn CONSTANT jsonb := almagest.withdrawn_assets(of_collection, of_id);
+    exposed_keys CONSTANT text[] := ARRAY(
+        SELECT e.key FROM almagest.exposed AS e WHERE (e.collection, e.item) = (of_collection, of_id));
     walk refcursor; -- is planned to be left early, as the query of a loop is not
     here record;
     last record;
@@ -136,12 +184,16 @@ BEGIN
             IF is_first OR (here.base_key, here.tag) IS DISTINCT FROM (last.base_key, last.tag) THEN
                 base := almagest.base_item_of(here.base_key, here.content);
             END IF;
-            item := almagest.without_withdrawn(almagest.port_whole(here.content), base, withdrawn);
+            item := almagest.port_whole(here.content);
+            IF withdrawn IS NOT NULL THEN
+                item := almagest.without_withdrawn(item, base, withdrawn);
+            END IF;
         END IF;
         IF is_first THEN
             is_first := false;
         ELSIF NOT almagest.looks_alike(
-                item, here.geometry, base, last_item, last.geometry, last_base, of_collection, of_id, policy, suspicion) THEN
+                item, here.geometry, base, last_item, last.geometry, last_base, of_collection, of_id, exposed_keys, policy,
+                suspicion) THEN
             -- What begins between the two is the later one.
             moment := CASE WHEN forward THEN here.valid_from ELSE last.valid_from END;
             deleted := CASE WHEN forward THEN here.deleted ELSE last.deleted END;
@@ -169,9 +221,11 @@ RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
+    number CONSTANT int := CASE WHEN moment = 'infinity' THEN 2 ELSE 1 END;
     earlier record;
 BEGIN
-    SELECT * INTO earlier FROM almagest.public_changes(of_collection, of_id, '-infinity', moment, false, 1);
+    SELECT * INTO earlier FROM almagest.public_changes(of_collection, of_id, '-infinity', moment, false, number)
+    OFFSET number - 1;
     IF earlier.deleted THEN
         SELECT * INTO earlier FROM almagest.public_changes(of_collection, of_id, '-infinity', earlier.moment, false, 1);
     END IF;
@@ -179,7 +233,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_predecessor(text, text, timestamptz) IS
-    'The version that outsiders see before the one that begins at this moment.';
+    'The version that outsiders see before the one that begins at this moment, or at infinity: before the present one.';
 
 
 CREATE OR REPLACE FUNCTION external.item_row_at(of_collection text, of_id text, moment timestamptz)
@@ -305,8 +359,7 @@ BEGIN
     is_gone := NOT FOUND AND NOT almagest.is_internal(of_collection)
         AND (SELECT p.is_gone FROM almagest.item_with_past(of_collection, of_id) AS p);
     IF item IS NOT NULL THEN
-        predecessor := almagest.public_predecessor(of_collection, of_id, (
-            SELECT c.moment FROM almagest.public_changes(of_collection, of_id, '-infinity', 'infinity', false, 1) AS c));
+        predecessor := almagest.public_predecessor(of_collection, of_id, 'infinity');
     END IF;
 END;
 $$;
@@ -325,8 +378,7 @@ BEGIN
     is_gone := document IS NULL AND NOT almagest.is_internal(of_id)
         AND (SELECT p.is_gone FROM almagest.collection_with_past(of_id) AS p);
     IF document IS NOT NULL THEN
-        predecessor := almagest.public_predecessor(of_id, NULL, (
-            SELECT c.moment FROM almagest.public_changes(of_id, NULL, '-infinity', 'infinity', false, 1) AS c));
+        predecessor := almagest.public_predecessor(of_id, NULL, 'infinity');
     END IF;
 END;
 $$;
