@@ -235,7 +235,7 @@ class Api(_Group):
     )
     require_if_match: bool = Field(
         False,
-        description="Refuse changes that do not say which version they change (`If-Match`); bulk requests then only add.",
+        description="Refuse changes that do not say what they change (`If-Match`); bulk requests only add then.",
     )
     stream_max_items: int = Field(
         10_000_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for those inside."
