@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import orjson
 import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
 from almagest.catalogue import database
-from almagest.catalogue.versions import moment_of
+from almagest.catalogue.versions import moment_of, version_of
 from almagest.cli.commands import app
+from almagest.client import results
+from almagest.client.history import RemoteHistory
+from almagest.client.http import Http
+from almagest.core.errors import NotFoundError, PreconditionFailedError
 from almagest.core.settings import Settings
 from support import adopted, versions
-from support.adopted import WHOLE, collection, item
+from support.adopted import MONTHLY, WHOLE, collection, item
 from support.cluster import Cluster
 from support.serving import served
 
@@ -178,6 +183,21 @@ def test_an_item_of_a_collection_that_is_gone_needs_the_collection_first(
     assert versions.at(connection, *HERE, moment_of(first["version"])) == item(WHOLE, 1)
 
 
+def test_a_collection_that_comes_back_divides_its_items_as_before(
+    where: list[str], settings: Settings, connection: psycopg.Connection
+) -> None:
+    *_, first = listed(where, MONTHLY)
+    connection.execute("SELECT almagest.delete_collection('monthly')")
+    run("restore", MONTHLY, *where, "--version", first["version"])
+    divided = "SELECT partition_trunc FROM pgstac.collections WHERE id = 'monthly'"
+    assert connection.execute(divided).fetchone() == ("month",)
+    adopted.load(settings, [item(MONTHLY, 1), item(MONTHLY, 2)])
+    (partitions,) = connection.execute(
+        "SELECT count(DISTINCT tableoid) FROM pgstac.items WHERE collection = 'monthly'"
+    ).fetchone() or (0,)
+    assert partitions == 2
+
+
 def test_former_versions_are_forgotten(settings: Settings, connection: psycopg.Connection) -> None:
     here = [*on_database(settings), "--db-user", "postgres"]
     assert json.loads(run("prune", "--keep-versions", "2", "--dry-run", "--json", *here).stdout)["items"] == 1
@@ -190,3 +210,88 @@ def test_former_versions_are_forgotten(settings: Settings, connection: psycopg.C
     refused = CliRunner().invoke(app, ["history", "prune", "--keep-days", "0", *others])
     assert "permission denied" in str(refused.exception)
     assert len(listed(here, *HERE)) == 2
+
+
+# Over an API alone.
+
+
+class Between(httpx.HTTPTransport):
+    """Does something before a request that changes something is sent, once."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work: Callable[[], object] | None = work
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET" and self._work:
+            work, self._work = self._work, None
+            work()
+        return super().handle_request(request)
+
+
+class Lossy(httpx.HTTPTransport):
+    """Loses the first answer to a request that changes something."""
+
+    has_lost = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if request.method != "GET" and not self.has_lost:
+            self.has_lost = True
+            response.close()
+            raise httpx.ReadError("lost")
+        return response
+
+
+def speaking(running: Settings, transport: httpx.BaseTransport | None = None) -> Http:
+    return Http(running.site.origin, transport=transport, rest=lambda _: None)
+
+
+@pytest.mark.parametrize("of", [{"version": "7", "deprecated": True}, {"deprecated": True}, {"version": "now"}, {}])
+def test_what_a_producer_says_of_versions_comes_back_as_it_was(
+    settings: Settings, connection: psycopg.Connection, of: dict[str, Any]
+) -> None:
+    own = {"rel": "predecessor-version", "href": "https://a.org/older.json"}
+    of_item = {**item(WHOLE, 5, **of), "links": [own]}
+    of_collection = {**collection("new"), **of, "links": [own]}
+    connection.execute("SELECT almagest.put_collection(%s::jsonb)", (orjson.dumps(of_collection).decode(),))
+    connection.execute("SELECT almagest.put_item(%s::jsonb)", (orjson.dumps(of_item).decode(),))
+    with served(settings) as running, speaking(running) as http:
+        for subject, document in (((WHOLE, "i5"), of_item), (("new",), of_collection)):
+            history = RemoteHistory(http, *subject)
+            (state,) = history.states()
+            found = history.at(state)
+            assert json.dumps(found, sort_keys=True) == json.dumps(document, sort_keys=True)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_what_somebody_else_makes_in_between_is_not_lost(
+    settings: Settings, connection: psycopg.Connection, is_gone: bool
+) -> None:
+    theirs = orjson.dumps(item(WHOLE, 1, n=99)).decode()
+    *_, first = versions.states(connection, *HERE)[:1]
+    if is_gone:
+        connection.execute("SELECT almagest.delete_item(%s, %s)", HERE)
+    between = Between(lambda: connection.execute("SELECT almagest.put_item(%s::jsonb)", (theirs,)))
+    with served(settings) as running, speaking(running, between) as http:
+        history = RemoteHistory(http, *HERE)
+        with pytest.raises(PreconditionFailedError, match="has changed"):
+            history.restore(version_of(first.valid_from))
+    assert versions.documents(connection, *HERE)[-1] == item(WHOLE, 1, n=99)
+
+
+def test_an_answer_that_is_lost_is_no_failure(settings: Settings, connection: psycopg.Connection) -> None:
+    first, *_ = versions.states(connection, *HERE)
+    with served(settings) as running:
+        with speaking(running, Lossy()) as http:
+            outcome, made = RemoteHistory(http, *HERE).restore(version_of(first.valid_from))
+        states = versions.states(connection, *HERE)
+        assert (outcome, made) == ("updated", version_of(states[-1].valid_from))
+        assert len(states) == 4
+        with speaking(running, Lossy()) as http:
+            results.remove(http, *HERE, "red")
+        with speaking(running) as http, pytest.raises(NotFoundError):
+            results.remove(http, *HERE, "red")
+    last = versions.documents(connection, *HERE)[-1]
+    assert last is not None
+    assert last["assets"] == {}

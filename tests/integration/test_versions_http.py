@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +17,9 @@ import pystac
 import pytest
 from pystac.extensions.version import VersionExtension
 
-from almagest.catalogue import audience, database, exporting
+from almagest.catalogue import audience, database, exporting, pruning
+from almagest.catalogue.versions import moment_of, version_of
+from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from conftest import TEMPLATE, stac_client
 from support import ingests
@@ -183,6 +187,18 @@ def test_where_it_is_required_a_change_must_say_what_it_changes(cluster: Cluster
                 assert "If-Match" in answer.json()["detail"]
                 answer = api.request(method, f"/api{at}", json=body, headers={"If-Match": found.headers["etag"]})
                 assert answer.status_code in {200, 204}, answer.text
+        # Of many at once nobody can say what they are: those that are there stay as they are.
+        api.post("/api/collections", json=ingests.collection())
+        api.post(f"/api{COLLECTION}/items", json=ingests.item())
+        same, other, new = ingests.item(), changed(1), ingests.item(2)
+        for documents, status in (((same, new), 200), ((other, ingests.item(3)), 428)):
+            items = {document["id"]: document for document in documents}
+            answer = api.post(f"/api{COLLECTION}/bulk_items", json={"method": "upsert", "items": items})
+            assert answer.status_code == status, answer.text
+        assert "1 of these items" in answer.json()["detail"]
+        assert bare(api.get(f"/api{ITEM}").json()) == same
+        assert api.get(f"/api{COLLECTION}/items/i000003").status_code == 404
+        assert api.delete(f"/api{COLLECTION}", headers={"If-Match": "*"}).status_code == 204
         # Nothing is there that could be changed unseen.
         assert api.delete(f"/api{ITEM}").status_code == 404
 
@@ -247,6 +263,82 @@ def test_each_version_is_answered_as_it_was(get: Ask, api: httpx.Client) -> None
     assert get(f"{ITEM}/versions/none").status_code == 404
     assert get(f"{COLLECTION}/items/none/versions").status_code == 404
     assert get("/collections/none/versions").status_code == 404
+
+
+def test_a_version_has_another_tag_only_where_it_tells_something_else(
+    get: Ask, api: httpx.Client, settings: Settings
+) -> None:
+    def tag() -> str:
+        answer = get(f"{ITEM}/versions/{version}")
+        again = get(f"{ITEM}/versions/{version}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.headers["etag"]) == (304, answer.headers["etag"])
+        return str(answer.headers["etag"])
+
+    put(api, changed(1))
+    version, older = versions(get(f"{ITEM}/versions"))
+    latest = tag()
+    put(api, changed(2))
+    deprecated = tag()
+    assert deprecated != latest, "it says that it is deprecated, and names its successor"
+    for number in (3, 4):
+        put(api, changed(number))
+        assert tag() == deprecated
+    # Wherever the catalogue is read.
+    moved = replace(settings, site=settings.site.model_copy(update={"public_url": "https://elsewhere.example"}))
+    asked: Audience = "external" if "/external/" in get(ITEM).json()["links"][0]["href"] else "internal"
+    with stac_client(moved, asked) as client:
+        prefix = "/external" if asked == "external" else "/api"
+        there = client.get(f"{prefix}{ITEM}/versions/{version}")
+    assert "https://elsewhere.example" in there.text
+    assert there.headers["etag"] == deprecated
+    with database.connect(settings, "postgres") as connection:
+        connection.execute("DELETE FROM almagest.item_history WHERE valid_from = %s", (moment_of(older),))
+    assert tag() != deprecated, "it names no predecessor any more"
+
+
+@pytest.mark.parametrize("own", [{}, {"version": "7", "deprecated": False}])
+def test_a_version_is_read_as_it_was_stored(get: Ask, api: httpx.Client, own: Document) -> None:
+    links = [{"rel": "latest-version", "href": "https://example.org/latest.json"}]
+    document = ingests.item(links=links)
+    document["properties"] |= own
+    put(api, document)
+    tag = get(ITEM).headers["etag"]
+    of_collection = {**ingests.collection(links=links), **own}
+    api.put(f"/api{COLLECTION}", json=of_collection)
+    put(api, changed(1))
+    api.patch(f"/api{COLLECTION}", json={"title": "T"})
+    for path, expected in ((ITEM, document), (COLLECTION, of_collection)):
+        _, version, *_ = versions(get(f"{path}/versions"))
+        found = get(f"{path}/versions/{version}", params={"stored": "true"})
+        assert found.json() == expected
+    version = versions(get(f"{ITEM}/versions"))[1]
+    assert get(f"{ITEM}/versions/{version}", params={"stored": "true"}).headers["etag"] == tag
+    assert get(f"{ITEM}/versions/none", params={"stored": "true"}).status_code == 404
+
+
+def test_a_document_and_its_past_are_of_one_moment(get: Ask, api: httpx.Client, settings: Settings) -> None:
+    made: dict[str, int] = {}
+
+    def write() -> None:
+        with database.connect(settings, "postgres") as writer:
+            for number in range(1, 150):
+                text = orjson.dumps(changed(number)).decode()
+                row = writer.execute("SELECT version FROM almagest.put_item(%s::jsonb)", (text,)).fetchone()
+                made[version_of((row or ())[0])] = number
+
+    made[versions(api.get(f"/api{ITEM}/versions"))[0]] = 0
+    with ThreadPoolExecutor() as beside:
+        writing, found = beside.submit(write), []
+        while not writing.done():
+            found.append(get(ITEM).json())
+        writing.result()
+    seen = set()
+    for document in found:
+        links = {link["rel"]: link["href"].rpartition("/")[2] for link in document["links"]}
+        if number := document["properties"]["number"]:
+            assert made[links["predecessor-version"]] == number - 1
+            seen.add(number)
+    assert len(seen) > 5
 
 
 @DEPRECATED
@@ -409,6 +501,18 @@ def test_a_collection_comes_back_without_its_items(api: httpx.Client) -> None:
     assert restored.status_code == 200
     assert bare(restored.json()) == bare(api.get(f"/api{COLLECTION}").json()) == bare(original)
     assert api.get(f"/api{COLLECTION}/items").json()["features"] == []
+
+
+def test_what_was_forgotten_is_there_no_more(get: Ask, api: httpx.Client, settings: Settings) -> None:
+    put(api, changed(1))
+    new, old = versions(get(f"{ITEM}/versions"))
+    with database.connect(settings, "postgres") as connection:
+        pruning.prune(connection, days=0)
+    for path in ("", "/diff", f"/diff?to={new}"):
+        assert get(f"{ITEM}/versions/{old}{path}").status_code == 404
+    answer = get(f"{ITEM}/versions/{new}/diff", params={"to": old})
+    assert (answer.status_code, answer.json()["detail"]) == (404, f"There is no version {old!r}.")
+    assert api.post(f"/api{ITEM}/versions/{old}/restore").status_code == 404
 
 
 def test_a_difference_turns_one_version_into_another(get: Ask, api: httpx.Client) -> None:

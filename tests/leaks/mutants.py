@@ -16,6 +16,7 @@ _SQL = resources.files("almagest.catalogue") / "sql"
 _PROJECTION = "audience/functions/20_projection.sql"
 _SEARCH = "audience/functions/30_search.sql"
 _EXTERNAL = "audience/functions/40_external.sql"
+_VERSIONS = "audience/functions/45_versions.sql"
 
 
 @dataclass(frozen=True)
@@ -92,59 +93,45 @@ def _asked_for(purpose: str) -> tuple[str, str]:
 
 _EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
 
-_STATES = "        FROM almagest.item_states($1, $2) AS s\n        WHERE NOT almagest.is_internal($1)"
 _COLLECTION = (
     "    SELECT almagest.public_document("
     "almagest.collection_document($1), 'document', p, almagest.suspicion(p))\n"
     "    FROM almagest.audience_policy() AS p\n"
 )
-_CHANGES = (
-    "    SELECT c.valid_from, lead(c.valid_from) OVER (ORDER BY c.valid_from), c.deleted,"
-    " NULL, NULL, NULL, NULL, NULL\n"
-    "    FROM changes AS c\n{}    ORDER BY 1 DESC\n$$;\nCOMMENT ON FUNCTION external.{}"
-)
-
-
-def _all_changes(function: str) -> tuple[str, str]:
-    """Versions that outsiders cannot tell apart are not one."""
-    return _CHANGES.format("    WHERE c.begins\n", function), _CHANGES.format("", function)
+_GATE = "    IF almagest.is_internal(of_collection) THEN\n        RETURN;\n    ELSIF forward THEN"
+_COMPARED = "        ELSIF NOT almagest.looks_alike("
 
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "that internal items were there, by their versions",
-        _EXTERNAL,
-        ((_STATES, _STATES.partition("\n")[0]),),
+        _VERSIONS,
+        ((_GATE, _GATE.replace("IF almagest", "IF of_id IS NULL AND almagest")),),
         ("versions", "item"),
     ),
     Mutant(
         "that internal collections were there, by their versions",
-        _EXTERNAL,
-        (
-            (
-                "        FROM almagest.collection_states($1) AS s\n        WHERE NOT almagest.is_internal($1)",
-                "        FROM almagest.collection_states($1) AS s",
-            ),
-        ),
+        _VERSIONS,
+        ((_GATE, _GATE.replace("IF almagest", "IF of_id IS NOT NULL AND almagest")),),
         ("versions", "collection"),
         strict=True,
     ),
     Mutant(
         "when something hidden has changed in an item",
-        _EXTERNAL,
-        (_all_changes("item_states"),),
+        _VERSIONS,
+        ((_COMPARED, _COMPARED.replace("NOT", "of_id IS NOT NULL OR NOT")),),
         ("versions", "item"),
         strict=True,
     ),
     Mutant(
         "when something hidden has changed in a collection",
-        _EXTERNAL,
-        (_all_changes("collection_states"),),
+        _VERSIONS,
+        ((_COMPARED, _COMPARED.replace("NOT", "of_id IS NULL OR NOT")),),
         ("versions", "collection"),
     ),
     Mutant(
         "what was hidden in former versions",
-        _EXTERNAL,
+        _VERSIONS,
         (
             (
                 "almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s, former AS r",
@@ -156,16 +143,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what was exposed once, in former versions",
-        _EXTERNAL,
-        (("AND NOT EXISTS (SELECT FROM external.asset_location($1, $2, e.key))", "AND false"),),
+        _VERSIONS,
+        (("AND NOT EXISTS (SELECT FROM external.asset_location(of_collection, of_id, e.key))", "AND false"),),
         ("versions", "item"),
     ),
     Mutant(
         "former versions of internal items",
-        _EXTERNAL,
+        _VERSIONS,
         (
-            (_STATES, _STATES.partition("\n")[0]),
-            ("             ) AS g\n        WHERE NOT almagest.is_internal($1)", "             ) AS g"),
+            (_GATE, "    IF forward THEN"),
+            ("AS w(assets)\n        WHERE NOT almagest.is_internal($1)", "AS w(assets)"),
         ),
         ("versions",),
         strict=True,

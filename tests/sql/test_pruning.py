@@ -140,6 +140,24 @@ def test_whole_partitions_go_at_once(connection: psycopg.Connection) -> None:
     assert left is None
 
 
+def test_collections_of_a_dropped_partition_are_counted_as_such(connection: psycopg.Connection) -> None:
+    connection.execute(
+        """
+        CREATE TABLE almagest.collection_history_2020q1 PARTITION OF almagest.collection_history
+        FOR VALUES FROM ('2020-01-01Z') TO ('2020-04-01Z')
+        """
+    )
+    connection.execute("ALTER TABLE almagest.collection_history_2020q1 OWNER TO almagest_admin")
+    connection.execute(
+        """
+        INSERT INTO almagest.collection_history (id, valid_from, valid_to, content)
+        SELECT id, '2020-01-02Z', '2020-02-02Z', '{}' FROM almagest.collection_head WHERE id IN ('whole', 'monthly')
+        """
+    )
+    done = prune(connection, days=1000)
+    assert (done.items, done.collections) == (0, 2)
+
+
 def test_base_items_that_nothing_needs_go(settings: Settings, connection: psycopg.Connection) -> None:
     def base_items() -> int:
         (count,) = connection.execute("SELECT count(*) FROM almagest.base_item").fetchone()  # type: ignore[misc]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import orjson
 import psycopg
+from psycopg.rows import dict_row
 
-from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.versions import Subject
 
 Document = dict[str, Any]
 
@@ -25,14 +25,12 @@ class State(NamedTuple):
 
 def states(connection: psycopg.Connection[Any], collection: str, item: str) -> list[State]:
     """All states of an item, the oldest first."""
-    rows = connection.execute(
-        "SELECT valid_from, valid_to, deleted, login, actor FROM almagest.item_states(%s, %s)", (collection, item)
-    ).fetchall()
     found = []
-    for valid_from, valid_to, deleted, login, actor in reversed(rows):
-        document = at(connection, collection, item, valid_from)
-        assert (document is None) == deleted
-        found.append(State(document, valid_from, valid_to, login, actor))
+    subject = Subject(collection, item)
+    for row in reversed(_rows(connection, subject.ask.states, *subject.ids, None, None)):
+        document = at(connection, collection, item, row["valid_from"])
+        assert (document is None) == row["deleted"]
+        found.append(State(document, row["valid_from"], row["valid_to"], row["login"], row["actor"]))
     for one, other in pairwise(found):
         assert one.valid_to == other.valid_from, "states follow one another without a gap"
     return found
@@ -45,7 +43,14 @@ def documents(connection: psycopg.Connection[Any], collection: str, item: str) -
 
 def at(connection: psycopg.Connection[Any], collection: str, item: str, moment: Any) -> Document | None:
     """An item as it was at a moment."""
-    row = connection.execute(
-        "SELECT item, base FROM almagest.item_row_at(%s, %s, %s)", (collection, item, moment)
-    ).fetchone()
-    return join(orjson.loads(row[0]), base_item(row[1])) if row else None
+    subject = Subject(collection, item)
+    return subject.document(next(iter(_rows(connection, subject.ask.at, *subject.ids, moment)), None))
+
+
+def _rows(connection: psycopg.Connection[Any], statement: str, *values: object) -> list[Document]:
+    with psycopg.RawCursor(connection, row_factory=dict_row) as cursor:
+        (before,) = connection.execute("SELECT current_setting('search_path')").fetchone() or ()
+        cursor.execute("SET search_path = almagest, public")
+        rows = cursor.execute(statement.encode(), values).fetchall()
+        connection.execute("SELECT set_config('search_path', %s, false)", (before,))
+    return rows

@@ -98,6 +98,7 @@ def diff(
     key_file: options.KeyFile = None,
 ) -> None:
     """Print what turns one version into another, as the operations of a JSON Patch with the old values."""
+    from almagest.catalogue.history import difference
     from almagest.catalogue.versions import Place
 
     target = options.target(
@@ -117,7 +118,7 @@ def diff(
         first = Place.find(states, begin).state if begin else last.predecessor
         if first is None:
             raise NotFoundError(f"There is no version before {last.state.version}: name one with --from.")
-        found = _difference(history, first, last.state)
+        found = difference(history.at(first) or {}, history.at(last.state) or {})
     if as_json:
         print(json.dumps([step.operation for step in found]))
         return
@@ -255,14 +256,6 @@ def _told(history: History | RemoteHistory, states: list[State], *, complete: bo
         else:
             told.append(changed(documents[number + 1], document))
     return told
-
-
-def _difference(history: History | RemoteHistory, one: State, another: State) -> list[Step]:
-    from almagest.catalogue.history import History, difference
-
-    if isinstance(history, History):
-        return difference(history.at(one) or {}, history.at(another) or {})
-    return history.difference(one, another)
 
 
 def _who(state: State) -> str:

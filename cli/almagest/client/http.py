@@ -21,6 +21,7 @@ from almagest.core.errors import (
     ConflictError,
     DatabaseUnavailableError,
     NotFoundError,
+    PreconditionFailedError,
     TooLargeError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
@@ -39,7 +40,14 @@ _LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRe
 _LONGEST_SENTENCE = 1000
 _MEANING: dict[int, type[AlmagestError]] = {
     kind.status: kind
-    for kind in (BadRequestError, NotFoundError, ConflictError, TooLargeError, UnsupportedMediaTypeError)
+    for kind in (
+        BadRequestError,
+        NotFoundError,
+        ConflictError,
+        PreconditionFailedError,
+        TooLargeError,
+        UnsupportedMediaTypeError,
+    )
 }
 
 
@@ -116,12 +124,23 @@ class Http:
         return document
 
     def send(
-        self, method: str, url: str, *, params: Mapping[str, str] | None = None, content: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        condition: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Sends a request whose body, if there is one, is JSON; arguments and errors as for calling."""
+        """Sends a request whose body, if there is one, is JSON; arguments and errors as for calling.
+
+        `condition`: headers that say on which one it is done.
+        """
         absolute = joined(f"{self._url.rstrip('/')}/", url)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key and self._is_ours(absolute) else {}
         headers |= {"Content-Type": "application/json"} if content is not None else {}
+        headers |= condition or {}
+        may_be_done = False
         patience = Patience(self._patience_s)
         while True:
             response: httpx.Response | None = None
@@ -142,7 +161,8 @@ class Http:
                 too_long = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
             else:
                 self._is_reached = True
-                if response.is_success:
+                # What is to go and is not there went with an attempt whose answer was lost.
+                if response.is_success or (may_be_done and method == "DELETE" and response.status_code in {404, 410}):
                     return response
                 if response.status_code not in PASSING:
                     raise refusal(response, with_key="Authorization" in headers)
@@ -150,6 +170,7 @@ class Http:
             if not (pause := patience.pause(response)):
                 kind = TimedOutError if too_long else DatabaseUnavailableError
                 raise kind(f"For {self._patience_s:.0f} s: {trouble}")
+            may_be_done = may_be_done or response is None or response.status_code in {502, 504}
             self._say(f"{trouble}; trying again for {patience.left():.0f} s")
             self._rest(pause)
 

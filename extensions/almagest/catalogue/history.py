@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import jsonpatch
-import orjson
 import psycopg
 from psycopg.rows import dict_row
 
-from almagest.catalogue.hydration import base_item, join
 from almagest.catalogue.reserved import require_changeable
-from almagest.catalogue.versions import Document, Place, State, version_of
+from almagest.catalogue.storing import Store
+from almagest.catalogue.versions import Document, State, Subject, moment_of, unknown, version_of
 from almagest.core.errors import NotFoundError
 
 _ABSENT = object()
@@ -33,10 +33,10 @@ class Step:
 
 
 class History:
-    """The states of an item, or (without one) of a collection."""
+    """The states of an item, or (without one) of a collection; over a connection whose search_path is ours."""
 
     def __init__(self, connection: psycopg.Connection[Any], collection: str, item: str | None = None) -> None:
-        self._connection, self._collection, self._item = connection, collection, item
+        self._connection, self._subject = connection, Subject(collection, item)
 
     def states(self) -> list[State]:
         """All of them, the latest first.
@@ -44,41 +44,14 @@ class History:
         Raises:
             NotFoundError: there never was anything.
         """
-        statement, values = (
-            ("SELECT * FROM almagest.collection_states(%s)", (self._collection,))
-            if self._item is None
-            else ("SELECT * FROM almagest.item_states(%s, %s)", (self._collection, self._item))
-        )
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            states = [State.of(row) for row in cursor.execute(statement.encode(), values)]
+        states = self._states()
         if not states:
-            what = f"item {self._item!r} in the collection" if self._item is not None else "collection"
-            raise NotFoundError(f"There is no {what} {self._collection!r}, and there never was.")
+            raise NotFoundError(f"There is no {self._subject}, and there never was.")
         return states
 
     def at(self, state: State) -> Document | None:
         """What it was in a state, None if there was nothing."""
-        if self._item is None:
-            row = self._connection.execute(
-                "SELECT almagest.collection_document_at(%s, %s)::text", (self._collection, state.valid_from)
-            ).fetchone()
-            return dict(orjson.loads(row[0])) if row and row[0] else None
-        row = self._connection.execute(
-            "SELECT item, base FROM almagest.item_row_at(%s, %s, %s)", (self._collection, self._item, state.valid_from)
-        ).fetchone()
-        return join(orjson.loads(row[0]), base_item(row[1])) if row else None
-
-    def version(self, version: str) -> tuple[Place, Document]:
-        """A version with its document.
-
-        Raises:
-            NotFoundError: there is none that is called so.
-        """
-        place = Place.find(self.states(), version)
-        document = self.at(place.state)
-        if document is None:
-            raise NotFoundError(f"There is no version {version!r}.")
-        return place, document
+        return self._document(self._subject.ask.at, state.valid_from)
 
     def restore(self, version: str) -> tuple[str, str]:
         """Makes a version new; answers what became of it (created, updated, unchanged) and its new name.
@@ -87,25 +60,45 @@ class History:
             NotFoundError: there is none that is called so, or the collection of the item is gone.
             ConflictError: it is not anybody's to change.
         """
-        require_changeable(self._collection)
-        place = Place.find(self.states(), version)
-        moment = place.state.valid_from
+        require_changeable(self._subject.collection)
+        begin = moment_of(version)
+        document = self._document(self._subject.ask.version, begin)
+        if document is None:
+            raise unknown(version)
+        outcome = self._restore_item(document) if self._subject.item is not None else self._restore_collection(begin)
+        return outcome, self._states(few=1)[0].version
+
+    def _restore_item(self, document: Document) -> str:
+        store = Store(self._connection)
         try:
+            batch = store.prepare([document])
             with self._connection.transaction():
-                row = (
-                    self._connection.execute(
-                        "SELECT outcome, version FROM almagest.restore_collection(%s, %s)", (self._collection, moment)
-                    )
-                    if self._item is None
-                    else self._connection.execute(
-                        "SELECT outcome, version FROM almagest.restore_item(%s, %s, %s)",
-                        (self._collection, self._item, moment),
-                    )
-                ).fetchone()
-        except (psycopg.errors.ForeignKeyViolation, psycopg.errors.NoDataFound) as error:
-            raise NotFoundError(f"{error.diag.message_primary} Restore the collection first.") from None
+                outcome = store.put(batch)
+        except NotFoundError:
+            raise NotFoundError(
+                f"There is no collection {self._subject.collection!r}. Restore the collection first."
+            ) from None
+        return next(name for name, count in asdict(outcome).items() if count)
+
+    def _restore_collection(self, begin: datetime) -> str:
+        try:
+            row = self._row("SELECT restore_collection($1, $2) AS outcome", self._subject.collection, begin)
+        except psycopg.errors.NoDataFound:
+            raise unknown(version_of(begin)) from None
         assert row is not None
-        return row[0], version_of(row[1])
+        return str(row["outcome"])
+
+    def _states(self, few: int | None = None) -> list[State]:
+        with psycopg.RawCursor(self._connection, row_factory=dict_row) as cursor:
+            cursor.execute(self._subject.ask.states.encode(), (*self._subject.ids, None, few))
+            return [State.of(row) for row in cursor]
+
+    def _document(self, statement: str, moment: datetime) -> Document | None:
+        return self._subject.document(self._row(statement, *self._subject.ids, moment))
+
+    def _row(self, statement: str, *values: object) -> dict[str, Any] | None:
+        with psycopg.RawCursor(self._connection, row_factory=dict_row) as cursor:
+            return cursor.execute(statement.encode(), values).fetchone()
 
 
 def difference(one: Document, another: Document) -> list[Step]:

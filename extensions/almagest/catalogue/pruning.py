@@ -60,25 +60,26 @@ def prune(
         raise ConfigurationError("Say what is kept: --keep-days, --keep-versions, or both.")
     (now,) = _row(connection, "SELECT almagest.clock()")
     ended_by = now - timedelta(days=days or 0)
-    dropped = 0
+    dropped = (0, 0)
     if not dry_run and versions is None and collection is None:
         dropped = _drop(connection, ended_by, report, only_empty=False)
     report("counting" if dry_run else "forgetting")
-    pruned = dropped + _items(connection, collection, ended_by, versions, dry_run)
-    (collections,) = _row(
+    items = dropped[0] + _items(connection, collection, ended_by, versions, dry_run)
+    (of_collections,) = _row(
         connection,
         "SELECT almagest.prune_collection_history(%s, %s, %s, %s)",
         (collection, ended_by, versions, dry_run),
     )
+    collections = dropped[1] + of_collections
     if dry_run:
-        return Pruned(pruned, collections)
+        return Pruned(items, collections)
     _drop(connection, now, report, only_empty=True)
     gone, bases = _row(
         connection,
         "SELECT heads, bases FROM almagest.prune_leftovers(%s, %s)",
         (collection, ended_by if days is not None else None),
     )
-    return Pruned(pruned, collections, gone, bases)
+    return Pruned(items, collections, gone, bases)
 
 
 def _items(
@@ -98,15 +99,16 @@ def _items(
 
 def _drop(
     connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None], *, only_empty: bool
-) -> int:
-    """Whole partitions at once; answers how many states were in them."""
+) -> tuple[int, int]:
+    """Whole partitions at once; answers how many states of items and of collections were in them."""
     (old,) = _row(connection, "SELECT array_agg(o.partition::oid) FROM almagest.old_history(%s) AS o", (ended_by,))
-    dropped = 0
+    dropped = (0, 0)
 
     def drop() -> None:
         nonlocal dropped
-        statement = "SELECT almagest.drop_history(%s::oid[]::regclass[], %s)"
-        (dropped,) = _row(connection, statement, (old, only_empty))
+        statement = "SELECT items, collections FROM almagest.drop_history(%s::oid[]::regclass[], %s)"
+        items, collections = _row(connection, statement, (old, only_empty))
+        dropped = (items, collections)
 
     if old:
         keeping.patiently(connection, "SELECT almagest.hold_all_history()", drop, report)

@@ -40,7 +40,7 @@ def moment_of(version: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or version_of(moment) != version:
-        raise NotFoundError(f"There is no version {version!r}.")
+        raise unknown(version)
     return moment
 
 
@@ -91,20 +91,108 @@ class State:
 
 
 @dataclass(frozen=True)
+class Statements:
+    """What the database is asked, for whichever audience: each has functions of these names.
+
+    The first parameters are the ids, of the collection and then of the item.
+
+    Attributes:
+        states: the latest first; parameters: by when they had ended, how many; None: all.
+        at: the document at a moment.
+        version: the document of a version that begins at a moment.
+        placed: as `version`, with the versions before and after it.
+        present: the document as it is, with the version before it; `is_gone`: there was one.
+        hold: keeps others from changing it until the transaction ends.
+    """
+
+    states: str
+    at: str
+    version: str
+    placed: str
+    present: str
+    hold: str
+
+
+_OF_ITEMS = Statements(
+    states="SELECT * FROM item_states($1, $2, $3, $4)",
+    at="SELECT item, base FROM item_row_at($1, $2, $3)",
+    version="SELECT item, base FROM item_row_at($1, $2, $3) WHERE is_version($1, $2, $3)",
+    placed=(
+        "SELECT item, base, predecessor, successor, is_latest FROM item_row_at($1, $2, $3), neighbours($1, $2, $3)"
+        " WHERE is_version($1, $2, $3)"
+    ),
+    present="SELECT item, base, predecessor, is_gone FROM item_with_past($1, $2)",
+    hold="SELECT hold_item($1, $2)",
+)
+_OF_COLLECTIONS = Statements(
+    states="SELECT * FROM collection_states($1, $2, $3)",
+    at="SELECT collection_document_at($1, $2)::text AS document",
+    version="SELECT collection_document_at($1, $2)::text AS document WHERE is_version($1, NULL, $2)",
+    placed=(
+        "SELECT collection_document_at($1, $2)::text AS document, predecessor, successor, is_latest"
+        " FROM neighbours($1, NULL, $2) WHERE is_version($1, NULL, $2)"
+    ),
+    present="SELECT document, predecessor, is_gone FROM collection_with_past($1)",
+    hold="SELECT hold_collection($1)",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An item, or (without one) a collection.
+
+    Attributes:
+        collection: id of the collection.
+        item: id of the item.
+    """
+
+    collection: str
+    item: str | None = None
+
+    def __str__(self) -> str:
+        if self.item is None:
+            return f"collection {self.collection!r}"
+        return f"item {self.item!r} in the collection {self.collection!r}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where it is served, below an API."""
+        return ("collections", self.collection, *(("items", self.item) if self.item is not None else ()))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What statements begin with."""
+        return (self.collection,) if self.item is None else (self.collection, self.item)
+
+    @property
+    def ask(self) -> Statements:
+        """What the database is asked of it."""
+        return _OF_COLLECTIONS if self.item is None else _OF_ITEMS
+
+    def document(self, row: Mapping[str, Any] | None) -> Document | None:
+        """The document that a row of a statement tells, None if it tells of none."""
+        import orjson  # with what follows, only where there are rows: clients of an API have none
+
+        from almagest.catalogue.hydration import base_item, join
+
+        if row is None:
+            return None
+        if self.item is None:
+            return dict(orjson.loads(row["document"])) if row["document"] else None
+        return join(orjson.loads(row["item"]), base_item(row["base"])) if row["item"] else None
+
+
+@dataclass(frozen=True)
 class Place:
     """A version among the others of the same thing.
 
     Attributes:
         state: the version itself.
         predecessor: the version before it, if there is one.
-        successor: the version after it, if there is one.
-        is_latest: whether nothing came after it, not even a deletion.
     """
 
     state: State
     predecessor: State | None
-    successor: State | None
-    is_latest: bool
 
     @classmethod
     def find(cls, states: Sequence[State], version: str) -> Self:
@@ -116,19 +204,19 @@ class Place:
         begin = moment_of(version)
         for number, state in enumerate(states):
             if state.valid_from == begin and not state.deleted:
-                return cls(
-                    state,
-                    predecessor=next((other for other in states[number + 1 :] if not other.deleted), None),
-                    successor=next((other for other in reversed(states[:number]) if not other.deleted), None),
-                    is_latest=number == 0,
-                )
-        raise NotFoundError(f"There is no version {version!r}.")
+                return cls(state, next((other for other in states[number + 1 :] if not other.deleted), None))
+        raise unknown(version)
 
 
-def described(document: Document, place: Place) -> Document:
+def unknown(version: str) -> NotFoundError:
+    """Says that there is no version of this name, or no longer."""
+    return NotFoundError(f"There is no version {version!r}.")
+
+
+def described(document: Document, version: str, *, deprecated: bool) -> Document:
     """A version as a document of the version extension; what its producer says of versions is left as it is."""
     is_item = document.get("type") == "Feature"
-    fields = {"version": place.state.version, "deprecated": not place.is_latest}
+    fields = {"version": version, "deprecated": deprecated}
     extensions = document.get("stac_extensions") or []
     known = any(isinstance(url, str) and url.startswith(EXTENSION.rpartition("/v")[0]) for url in extensions)
     document = {**document, "stac_extensions": [*extensions, *([] if known else [EXTENSION])]}

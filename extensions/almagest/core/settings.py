@@ -234,7 +234,8 @@ class Api(_Group):
         None, description="Folder of mirrored JSON schemas (`host/path`) for extension validation without a network."
     )
     require_if_match: bool = Field(
-        False, description="Refuse changes that do not say which version they change (`If-Match`)."
+        False,
+        description="Refuse changes that do not say what they change (`If-Match`); bulk requests only add then.",
     )
     stream_max_items: int = Field(
         10_000_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for those inside."

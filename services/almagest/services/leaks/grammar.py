@@ -120,7 +120,8 @@ class Grammar:
         if what == "odd":
             return self._get(*subject, "versions", self.dice.one((*_ODD_IDS, version.lower(), version[:-2])))
         if what == "one":
-            return self._tagged(self._get(*subject, "versions", version))
+            stored = (("stored", self.dice.one(("true", "false"))),) if self.dice.chance(40) else ()
+            return self._tagged(Request("stac", self._method(), (*subject, "versions", version), stored))
         same = [other for path, other in self.words.versions if path == subject]
         to = (("to", self.dice.one(same)),) if self.dice.chance(60) else ()
         return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)

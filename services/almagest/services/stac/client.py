@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
+from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
-from almagest.services.stac.history import History, Subject
+from almagest.services.stac.history import History
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
 from almagest.services.stac.search import ItemSearch, Page
 from almagest.services.stac.streaming import Streams, wanted
@@ -93,28 +94,22 @@ class CatalogueClient(AsyncBaseCoreClient):
 
     async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}``."""
-        subject = Subject(collection_id)
-        collection = await self.catalogue.collection(collection_id)
-        if collection is None:
-            raise await self.history.missing(subject)
+        collection, past = await self.history.present(Subject(collection_id))
         tag = etag(collection)
         if is_known(request, tag):
             return not_modified(tag)
         linked = await self.catalogue.linked(collection, self.public)
-        linked["links"] += await self.history.around(subject)
+        linked["links"] += past
         return tagged(answer(linked), tag)
 
     async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``GET /collections/{collection_id}/items/{item_id}``."""
-        subject = Subject(collection_id, item_id)
-        item = await self.search.item(collection_id, item_id)
-        if item is None:
-            raise await self.history.missing(subject)
+        item, past = await self.history.present(Subject(collection_id, item_id))
         tag = etag(item)
         if is_known(request, tag):
             return not_modified(tag)
         linked = self.search.linked(item, self.public)
-        linked["links"] += await self.history.around(subject)
+        linked["links"] += past
         return tagged(answer(linked, GEOJSON), tag)
 
     async def item_collection(self, collection_id: str, request: Request, **parameters: Any) -> Response:  # type: ignore[override]

@@ -91,11 +91,6 @@ class CollectionReader:
         )
         return [(c["id"], c.get("title") or c["id"]) for c in found["collections"]]
 
-    async def collection(self, collection: str) -> Document | None:
-        """One collection as it is stored, without links of ours, or None."""
-        document = await self._document(collection)
-        return document if document is not None and document.get("type") == "Collection" else None
-
     async def linked(self, document: Document, links: Links) -> Document:
         """A collection with its links."""
         await self._link([document], links)

@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import jsonpatch
-import orjson
 
-from almagest.catalogue.hydration import base_item, join
-from almagest.catalogue.versions import HISTORY, LATEST, PREDECESSOR, SUCCESSOR, Document, Place, State, described
-from almagest.core.errors import GoneError, NotFoundError
+from almagest.catalogue.versions import (
+    HISTORY,
+    LATEST,
+    PREDECESSOR,
+    SUCCESSOR,
+    Document,
+    State,
+    Subject,
+    described,
+    moment_of,
+    unknown,
+    version_of,
+)
+from almagest.core.errors import AlmagestError, GoneError, NotFoundError
 from almagest.services.stac.links import GEOJSON, JSON, Link, Links
+from almagest.services.web.etags import etag
 from almagest.services.web.pool import Pool
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An item, or (without one) a collection.
+class Version:
+    """A version as it is served.
 
     Attributes:
-        collection: id of the collection.
-        item: id of the item.
+        document: with its links.
+        etag: its entity tag.
     """
 
-    collection: str
-    item: str | None = None
-
-    def __str__(self) -> str:
-        if self.item is None:
-            return f"collection {self.collection!r}"
-        return f"item {self.item!r} in the collection {self.collection!r}"
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Where it is served, below the API."""
-        return ("collections", self.collection, *(("items", self.item) if self.item is not None else ()))
-
-    @property
-    def media_type(self) -> str:
-        """Of its document."""
-        return JSON if self.item is None else GEOJSON
+    document: Document
+    etag: str
 
 
 @dataclass(frozen=True)
 class History:
-    """Reads states and versions.
+    """Reads states and versions. What one answer says is read in one statement, so that it was true at one moment.
 
     Attributes:
         pool: reads as the audience's role.
@@ -55,114 +54,132 @@ class History:
     pool: Pool
     links: Links
 
-    async def states(self, subject: Subject) -> list[State]:
-        """All states, the latest first; none where there never was anything."""
-        async with self.pool.connection() as connection:
-            if subject.item is None:
-                rows = await connection.fetch("SELECT * FROM collection_states($1)", subject.collection)
-            else:
-                rows = await connection.fetch("SELECT * FROM item_states($1, $2)", subject.collection, subject.item)
-        return [State.of(row) for row in rows]
+    async def present(self, subject: Subject) -> tuple[Document, list[Link]]:
+        """The document as it is, and links to its past.
 
-    async def at(self, subject: Subject, state: State) -> Document | None:
-        """What it was in a state, None if there was nothing."""
-        async with self.pool.connection() as connection:
-            if subject.item is None:
-                statement = "SELECT collection_document_at($1, $2)::text"
-                text = await connection.fetchval(statement, subject.collection, state.valid_from)
-                return dict(orjson.loads(text)) if text else None
-            statement = "SELECT item, base FROM item_row_at($1, $2, $3)"
-            row = await connection.fetchrow(statement, subject.collection, subject.item, state.valid_from)
-        return join(orjson.loads(row["item"]), base_item(row["base"])) if row else None
+        Raises:
+            GoneError: it was deleted.
+            NotFoundError: it never was.
+        """
+        row = await self._row(subject, subject.ask.present)
+        document = subject.document(row)
+        # pgSTAC keeps catalogs in the same table as collections.
+        if row is None or document is None or document["type"] not in {"Feature", "Collection"}:
+            raise self._missing(subject, is_gone=row is not None and row["is_gone"])
+        before = row["predecessor"]
+        links = [
+            *([self._link(subject, PREDECESSOR, version_of(before))] if before else []),
+            {"rel": LATEST, "type": media_type(subject), "href": self.links.href(*subject.path)},
+            {"rel": HISTORY, "type": JSON, "href": self.links.href(*subject.path, "versions")},
+        ]
+        return document, links
 
-    async def place(self, subject: Subject, version: str) -> tuple[Place, Document]:
-        """A version with its document.
+    async def listed(self, subject: Subject, limit: int, before: str | None) -> Document:
+        """A list of states, the latest first, as it is served.
+
+        Raises:
+            NotFoundError: there never was anything.
+        """
+        ended_by = moment_of(before) if before is not None else None
+        states = await self._states(subject, ended_by, limit + 1)
+        if not states and (before is None or not await self._states(subject, None, 1)):
+            raise NotFoundError(f"There is no {subject}.")
+        shown = states[:limit]
+        here = self.links.href(*subject.path, "versions")
+        links: list[Link] = [
+            {"rel": "self", "type": JSON, "href": here},
+            {"rel": "root", "type": JSON, "href": self.links.base},
+            {"rel": "parent", "type": media_type(subject), "href": self.links.href(*subject.path)},
+        ]
+        if len(states) > limit:
+            href = f"{here}?limit={limit}&before={shown[-1].version}"
+            links.append({"rel": "next", "type": JSON, "href": href})
+        return {
+            "versions": [
+                {**state.as_json(), "links": [] if state.deleted else [self._link(subject, "item", state.version)]}
+                for state in shown
+            ],
+            "links": links,
+        }
+
+    async def stored(self, subject: Subject, version: str) -> Document:
+        """A version as it was stored: with nothing that is made on the way out.
 
         Raises:
             NotFoundError: there is none that is called so.
         """
-        place = Place.find(await self.states(subject), version)
-        document = await self.at(subject, place.state)
+        document = subject.document(await self._row(subject, subject.ask.version, moment_of(version)))
         if document is None:
-            raise NotFoundError(f"There is no version {version!r}.")
-        return place, document
+            raise unknown(version)
+        return document
 
-    async def missing(self, subject: Subject) -> GoneError | NotFoundError:
-        """Why there is nothing: it was deleted, or never was."""
-        if any(not state.deleted for state in await self.states(subject)):
-            where = self.links.href(*subject.path, "versions")
-            return GoneError(f"The {subject} was deleted; its versions are at {where}.", where)
-        return NotFoundError(f"There is no {subject}.")
-
-    async def document(self, subject: Subject, version: str) -> Document:
-        """A version as it is served.
+    async def version(self, subject: Subject, version: str) -> Version:
+        """A version as a document of the version extension.
 
         Raises:
             NotFoundError: there is none that is called so.
         """
-        place, document = await self.place(subject, version)
+        row = await self._row(subject, subject.ask.placed, moment_of(version))
+        document = subject.document(row)
+        if row is None or document is None:
+            raise unknown(version)
+        found = described(document, version, deprecated=not row["is_latest"])
+        around = {
+            rel: version_of(moment)
+            for rel, moment in ((PREDECESSOR, row["predecessor"]), (SUCCESSOR, row["successor"]))
+            if moment is not None
+        }
+        # What it says of its neighbours is part of it, and changes when the next one comes; addresses are not.
+        tag = etag([found, around])
         stored = self.links.stored(document.get("links"))
-        found = described(document, place)
-        found["links"] = [*self._links_of(subject, place), *stored]
-        return found
+        found["links"] = [*self._links_of(subject, version, around), *stored]
+        return Version(found, tag)
 
     async def difference(self, subject: Subject, version: str, other: str | None) -> list[Document]:
         """What turns a version into another one, or into what is there now, as a JSON Patch.
 
         Raises:
-            NotFoundError: there is none that is called so.
+            NotFoundError: there is none that is called so, or none any more.
             GoneError: it is to be compared with what is there now, and there is nothing.
         """
-        states = await self.states(subject)
-        place = Place.find(states, version)
-        if other is None and states[0].deleted:
-            raise await self.missing(subject)
-        end = Place.find(states, other).state if other is not None else states[0]
-        one, another = await self.at(subject, place.state), await self.at(subject, end)
+        one = await self.stored(subject, version)
+        another = await self.stored(subject, other) if other is not None else (await self.present(subject))[0]
         return await asyncio.to_thread(lambda: list(jsonpatch.make_patch(one, another)))
 
-    def listed(self, subject: Subject, states: list[State], following: str | None) -> Document:
-        """A list of states, as it is served."""
-        here = self.links.href(*subject.path, "versions")
-        links: list[Link] = [
-            {"rel": "self", "type": JSON, "href": here},
-            {"rel": "root", "type": JSON, "href": self.links.base},
-            {"rel": "parent", "type": subject.media_type, "href": self.links.href(*subject.path)},
-        ]
-        if following:
-            links.append({"rel": "next", "type": JSON, "href": f"{here}?{following}"})
-        return {
-            "versions": [
-                {**state.as_json(), "links": [] if state.deleted else [self._to(subject, "item", state)]}
-                for state in states
-            ],
-            "links": links,
-        }
+    async def _states(self, subject: Subject, ended_by: datetime | None, few: int) -> list[State]:
+        async with self.pool.connection() as connection:
+            rows = await connection.fetch(subject.ask.states, *subject.ids, ended_by, few)
+        return [State.of(row) for row in rows]
 
-    async def around(self, subject: Subject) -> list[Link]:
-        """Links of the present document to its past."""
-        states = await self.states(subject)
-        before = next((state for state in states[1:] if not state.deleted), None)
-        return [
-            *([self._to(subject, PREDECESSOR, before)] if before else []),
-            {"rel": LATEST, "type": subject.media_type, "href": self.links.href(*subject.path)},
-            {"rel": HISTORY, "type": JSON, "href": self.links.href(*subject.path, "versions")},
-        ]
+    async def _row(self, subject: Subject, statement: str, *values: object) -> Mapping[str, Any] | None:
+        async with self.pool.connection() as connection:
+            row: Mapping[str, Any] | None = await connection.fetchrow(statement, *subject.ids, *values)
+        return row
 
-    def _to(self, subject: Subject, rel: str, state: State) -> Link:
-        href = self.links.href(*subject.path, "versions", state.version)
-        return {"rel": rel, "type": subject.media_type, "href": href}
+    def _missing(self, subject: Subject, *, is_gone: bool) -> AlmagestError:
+        if not is_gone:
+            return NotFoundError(f"There is no {subject}.")
+        where = self.links.href(*subject.path, "versions")
+        return GoneError(f"The {subject} was deleted; its versions are at {where}.", where)
 
-    def _links_of(self, subject: Subject, place: Place) -> list[Link]:
+    def _link(self, subject: Subject, rel: str, version: str) -> Link:
+        href = self.links.href(*subject.path, "versions", version)
+        return {"rel": rel, "type": media_type(subject), "href": href}
+
+    def _links_of(self, subject: Subject, version: str, around: Mapping[str, str]) -> list[Link]:
         here = self.links.href(*subject.path)
         collection = self.links.href("collections", subject.collection)
         return [
-            self._to(subject, "self", place.state),
+            self._link(subject, "self", version),
             {"rel": "root", "type": JSON, "href": self.links.base},
             {"rel": "parent", "type": JSON, "href": collection if subject.item is not None else self.links.base},
             *([{"rel": "collection", "type": JSON, "href": collection}] if subject.item is not None else []),
-            {"rel": LATEST, "type": subject.media_type, "href": here},
-            *([self._to(subject, PREDECESSOR, place.predecessor)] if place.predecessor else []),
-            *([self._to(subject, SUCCESSOR, place.successor)] if place.successor else []),
+            {"rel": LATEST, "type": media_type(subject), "href": here},
+            *(self._link(subject, rel, other) for rel, other in around.items()),
             {"rel": HISTORY, "type": JSON, "href": f"{here}/versions"},
         ]
+
+
+def media_type(subject: Subject) -> str:
+    """Of its document."""
+    return JSON if subject.item is None else GEOJSON

@@ -14,10 +14,10 @@ from almagest.catalogue.acceptance import check_asset
 from almagest.catalogue.registering import keys
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.registering.stored import Files
+from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, ConflictError
 from almagest.core.hrefs import HrefRefusedError
 from almagest.services.stac.client import answer
-from almagest.services.stac.history import Subject
 from almagest.services.stac.links import Links
 from almagest.services.stac.transactions import author_of
 from almagest.services.stac.writing import Writer

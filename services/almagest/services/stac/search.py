@@ -115,14 +115,6 @@ class ItemSearch:
             limit -= asked
             anchor = self._anchor(rows[-1], backward=False)
 
-    async def item(self, collection: str, item: str) -> Document | None:
-        """One item as it is stored, without links of ours, or None."""
-        async with self.pool.connection() as connection:
-            row = await connection.fetchrow("SELECT item, base FROM item_row($1, $2)", collection, item)
-        if row is None:
-            return None
-        return join(orjson.loads(row["item"]), base_item(row["base"]))
-
     def linked(self, document: Document, links: Links) -> Document:
         """An item with its links."""
         made = links.item(document["collection"], document["id"], document.get("links"))

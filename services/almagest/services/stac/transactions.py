@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Request
 from json_merge_patch import merge
 from starlette.responses import Response
 
+from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
 from almagest.services.stac.client import answer
-from almagest.services.stac.history import Subject
 from almagest.services.stac.links import GEOJSON, Links
 from almagest.services.stac.storing import Author
 from almagest.services.stac.writing import Change, Stored, Writer
@@ -136,19 +136,22 @@ def router(writer: Writer, public: Links, *, require_if_match: bool = False) -> 
         method = document.get("method", "insert") if isinstance(document, dict) else None
         if not isinstance(items, dict) or method not in {"insert", "upsert"}:
             raise BadRequestError("The body needs `items`, an object of items by id, and `method`: insert or upsert.")
-        report = await of(request).bulk(collection_id, items, upsert=method == "upsert", extensions=extensions)
+        report = await of(request).bulk(
+            collection_id, items, upsert=method == "upsert", unseen=not require_if_match, extensions=extensions
+        )
         return answer({**asdict(report), "skipped": 0})
 
     @routes.post("/collections/{collection_id}/versions/{version}/restore")
     async def restore_collection(collection_id: str, version: str, request: Request) -> Response:
         """Make a collection again what it was; its items stay as they are."""
-        return _collection(await of(request).restore_collection(collection_id, version, condition(request)), public)
+        stored = await of(request).restore(Subject(collection_id), version, condition(request))
+        return _collection(stored, public)
 
     @routes.post("/collections/{collection_id}/items/{item_id}/versions/{version}/restore")
     async def restore_item(collection_id: str, item_id: str, version: str, request: Request) -> Response:
         """Make an item again what it was, deleted though it may be."""
         subject = Subject(collection_id, item_id)
-        return _item(await of(request).restore_item(subject, version, condition(request)), public)
+        return _item(await of(request).restore(subject, version, condition(request)), public)
 
     return routes
 

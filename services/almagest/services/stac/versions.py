@@ -7,16 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from almagest.catalogue.versions import moment_of
-from almagest.core.errors import NotFoundError
+from almagest.catalogue.versions import Subject
 from almagest.services.stac.client import answer
-from almagest.services.stac.history import History, Subject
+from almagest.services.stac.history import History, Version, media_type
 from almagest.services.web import etags
 
 JSON_PATCH = "application/json-patch+json"
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="So many at most.")]
 Before = Annotated[str | None, Query(description="Only what is older than this version, as in the `next` link.")]
+Stored = Annotated[bool, Query(description="As it was stored: without the fields and links of versions.")]
 To = Annotated[str | None, Query(description="The version to end with; what is there now, if none is named.")]
 
 
@@ -26,22 +26,17 @@ def router(history: History) -> APIRouter:
     collection, item = "/collections/{collection_id}", "/collections/{collection_id}/items/{item_id}"
 
     async def listed(subject: Subject, limit: int, before: str | None) -> Response:
-        states = await history.states(subject)
-        if not states:
-            raise NotFoundError(f"There is no {subject}.")
-        if before is not None:
-            begin = moment_of(before)
-            states = [state for state in states if state.valid_from < begin]
-        shown = states[:limit]
-        following = f"limit={limit}&before={shown[-1].version}" if len(states) > limit else None
-        return answer(history.listed(subject, shown, following))
+        return answer(await history.listed(subject, limit, before))
 
-    async def one(request: Request, subject: Subject, version: str) -> Response:
-        document = await history.document(subject, version)
-        tag = etags.etag(document)
-        if etags.is_known(request, tag):
-            return etags.not_modified(tag)
-        return etags.tagged(answer(document, subject.media_type), tag)
+    async def one(request: Request, subject: Subject, version: str, stored: bool) -> Response:
+        if stored:
+            document = await history.stored(subject, version)
+            found = Version(document, etags.etag(document))
+        else:
+            found = await history.version(subject, version)
+        if etags.is_known(request, found.etag):
+            return etags.not_modified(found.etag)
+        return etags.tagged(answer(found.document, media_type(subject)), found.etag)
 
     async def difference(subject: Subject, version: str, to: str | None) -> Response:
         return answer(await history.difference(subject, version, to), JSON_PATCH)
@@ -52,9 +47,11 @@ def router(history: History) -> APIRouter:
         return await listed(Subject(collection_id), limit, before)
 
     @routes.get(f"{collection}/versions/{{version}}")
-    async def collection_version(request: Request, collection_id: str, version: str) -> Response:
+    async def collection_version(
+        request: Request, collection_id: str, version: str, stored: Stored = False
+    ) -> Response:
         """Read a collection as it was."""
-        return await one(request, Subject(collection_id), version)
+        return await one(request, Subject(collection_id), version, stored)
 
     @routes.get(f"{collection}/versions/{{version}}/diff")
     async def collection_difference(collection_id: str, version: str, to: To = None) -> Response:
@@ -67,9 +64,11 @@ def router(history: History) -> APIRouter:
         return await listed(Subject(collection_id, item_id), limit, before)
 
     @routes.get(f"{item}/versions/{{version}}")
-    async def item_version(request: Request, collection_id: str, item_id: str, version: str) -> Response:
+    async def item_version(
+        request: Request, collection_id: str, item_id: str, version: str, stored: Stored = False
+    ) -> Response:
         """Read an item as it was."""
-        return await one(request, Subject(collection_id, item_id), version)
+        return await one(request, Subject(collection_id, item_id), version, stored)
 
     @routes.get(f"{item}/versions/{{version}}/diff")
     async def item_difference(collection_id: str, item_id: str, version: str, to: To = None) -> Response:

@@ -11,21 +11,17 @@ import orjson
 
 from almagest.catalogue import acceptance
 from almagest.catalogue.acceptance import Accepted
-from almagest.catalogue.hydration import base_item, join
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Mode, Outcome
-from almagest.catalogue.versions import Place, State
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, TooLargeError
+from almagest.catalogue.versions import Subject, moment_of, unknown
+from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, PreconditionRequiredError, TooLargeError
 from almagest.core.settings import Settings
-from almagest.services.stac.history import Subject
 from almagest.services.stac.storing import NOBODY, Author, Store
 from almagest.services.web.etags import Condition, etag
 
 Document = dict[str, Any]
 #: Parsed, they take ten times the memory of their text.
 MAX_ITEMS = 5000
-_ITEM = "SELECT item, base FROM item_row($1, $2)"
-_FORMER_ITEM = "SELECT item, base FROM item_row_at($1, $2, $3)"
 #: Turns a stored document into the changed one.
 Change = Callable[[Document], Any]
 
@@ -102,7 +98,7 @@ class Writer:
 
         async def work(connection: Any) -> Stored:
             await self.store.put(connection, collection, [accepted.document], "create")
-            return await _stored_item(connection, Subject(collection, accepted.document["id"]), accepted.remarks)
+            return await _stored(connection, Subject(collection, accepted.document["id"]), accepted.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -122,8 +118,21 @@ class Writer:
         done = await self._put(collection, [each.document for each in accepted], "create")
         return Report(len(documents), len(accepted), done.created, 0, 0, [], _mended(accepted))
 
-    async def bulk(self, collection: str, documents: Mapping[str, Any], *, upsert: bool, extensions: bool) -> Report:
-        """Stores the valid ones of many items in one transaction and reports the others."""
+    async def bulk(
+        self, collection: str, documents: Mapping[str, Any], *, upsert: bool, unseen: bool, extensions: bool
+    ) -> Report:
+        """Stores the valid ones of many items in one transaction and reports the others.
+
+        Args:
+            collection: theirs.
+            documents: by id.
+            upsert: whether some may be there already.
+            unseen: whether these may be changed, though no such request can say what it changes.
+            extensions: whether to validate by the schemas of extensions too.
+
+        Raises:
+            PreconditionRequiredError: one would be changed that must not be so; nothing is stored.
+        """
         self._check_count(documents)
         accepted: list[Accepted] = []
         errors: list[dict[str, str]] = []
@@ -137,7 +146,7 @@ class Writer:
 
         await asyncio.to_thread(accept)
         items = [each.document for each in accepted]
-        done = await self._put(collection, items, "upsert" if upsert else "create")
+        done = await self._put(collection, items, "upsert" if upsert else "create", unseen=unseen)
         return Report(len(documents), len(items), done.created, done.updated, done.unchanged, errors, _mended(accepted))
 
     async def replace_item(self, subject: Subject, document: Any, condition: Condition, *, extensions: bool) -> Stored:
@@ -162,28 +171,31 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held_item(connection, subject))
+            condition.check(await _held(connection, subject))
             await connection.execute("SELECT delete_item($1, $2)", subject.collection, subject.item)
 
         await self.store.within(work, self.author)
 
-    async def restore_item(self, subject: Subject, version: str, condition: Condition) -> Stored:
-        """Makes an item again what it was, deleted though it may be.
+    async def restore(self, subject: Subject, version: str, condition: Condition) -> Stored:
+        """Makes an item, or a collection without its items, again what it was, deleted though it may be.
 
         Raises:
             NotFoundError: there is no such version, or no longer a collection.
             PreconditionFailedError: it is not as the request believes.
         """
         require_changeable(subject.collection)
+        begin = moment_of(version)
 
         async def work(connection: Any) -> Stored:
-            condition.check(await _held_item(connection, subject))
-            states = await connection.fetch("SELECT * FROM item_states($1, $2)", subject.collection, subject.item)
-            begin = Place.find([State.of(row) for row in states], version).state.valid_from
-            former = await _joined(connection, _FORMER_ITEM, subject.collection, subject.item, begin)
-            assert former is not None  # a version is what there was
-            await self.store.put(connection, subject.collection, [former], "upsert")
-            return await _stored_item(connection, subject)
+            condition.check(await _held(connection, subject))
+            former = subject.document(await connection.fetchrow(subject.ask.version, *subject.ids, begin))
+            if former is None:
+                raise unknown(version)
+            if subject.item is None:
+                await connection.execute("SELECT restore_collection($1, $2)", subject.collection, begin)
+            else:
+                await self.store.put(connection, subject.collection, [former], "upsert")
+            return await _stored(connection, subject)
 
         return await self.store.within(work, self.author)
 
@@ -203,7 +215,7 @@ class Writer:
         async def work(connection: Any) -> tuple[Any, Stored]:
             await _held_as_told(connection, subject, condition)
             row = await connection.fetchrow(statement, subject.collection, subject.item, *arguments)
-            return row, await _stored_item(connection, subject)
+            return row, await _stored(connection, subject)
 
         return await self.store.within(work, self.author)
 
@@ -213,7 +225,7 @@ class Writer:
         async def work(connection: Any) -> Stored:
             accepted = change(await _held_as_told(connection, subject, condition))
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
-            return await _stored_item(connection, subject, accepted.remarks)
+            return await _stored(connection, subject, accepted.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -224,7 +236,7 @@ class Writer:
 
         async def work(connection: Any) -> Stored:
             await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
-            return await _stored_collection(connection, accepted.document["id"], accepted.remarks)
+            return await _stored(connection, Subject(accepted.document["id"]), accepted.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -250,37 +262,21 @@ class Writer:
         require_changeable(collection_id)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held_collection(connection, collection_id))
+            condition.check(await _held(connection, Subject(collection_id)))
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
         await self.store.within(work, self.author)
-
-    async def restore_collection(self, collection_id: str, version: str, condition: Condition) -> Stored:
-        """Makes a collection again what it was, deleted though it may be; its items do not come back with it."""
-        require_changeable(collection_id)
-
-        async def work(connection: Any) -> Stored:
-            condition.check(await _held_collection(connection, collection_id))
-            states = await connection.fetch("SELECT * FROM collection_states($1)", collection_id)
-            begin = Place.find([State.of(row) for row in states], version).state.valid_from
-            await connection.execute("SELECT put_collection(collection_document_at($1, $2))", collection_id, begin)
-            return await _stored_collection(connection, collection_id)
-
-        return await self.store.within(work, self.author)
 
     async def _change_collection(
         self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted]
     ) -> Stored:
         require_changeable(collection_id)
+        subject = Subject(collection_id)
 
         async def work(connection: Any) -> Stored:
-            present = await _held_collection(connection, collection_id)
-            condition.check(present)
-            if present is None:
-                raise NotFoundError(f"There is no collection {collection_id!r}.")
-            accepted = change(present)
+            accepted = change(await _held_as_told(connection, subject, condition))
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
-            return await _stored_collection(connection, collection_id, accepted.remarks)
+            return await _stored(connection, subject, accepted.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -304,57 +300,42 @@ class Writer:
         if len(documents) > MAX_ITEMS:
             raise TooLargeError(f"{len(documents):,} items at once: send at most {MAX_ITEMS:,}, in several requests.")
 
-    async def _put(self, collection: str, items: list[Document], mode: Mode) -> Outcome:
+    async def _put(self, collection: str, items: list[Document], mode: Mode, *, unseen: bool = True) -> Outcome:
         require_changeable(collection)
 
         async def work(connection: Any) -> Outcome:
             if not items and not await connection.fetchval("SELECT port_collection_exists($1)", collection):
                 raise NotFoundError(f"There is no collection {collection!r}: create it first.")
-            return await self.store.put(connection, collection, items, mode)
+            done = await self.store.put(connection, collection, items, mode)
+            if done.updated and not unseen:
+                raise PreconditionRequiredError(
+                    f"{done.updated:,} of these items are there already, and are other ones: change each by PUT or"
+                    " PATCH, with `If-Match` and the ETag that you read. Nothing was stored."
+                )
+            return done
 
         return await self.store.within(work, self.author)
 
 
-async def _joined(connection: Any, statement: str, *arguments: Any) -> Document | None:
-    row = await connection.fetchrow(statement, *arguments)
-    return join(orjson.loads(row["item"]), base_item(row["base"])) if row else None
+async def _present(connection: Any, subject: Subject) -> Document | None:
+    return subject.document(await connection.fetchrow(subject.ask.present, *subject.ids))
 
 
-async def _item(connection: Any, subject: Subject) -> Document | None:
-    return await _joined(connection, _ITEM, subject.collection, subject.item)
-
-
-async def _held_item(connection: Any, subject: Subject) -> Document | None:
-    await connection.execute("SELECT hold_item($1, $2)", subject.collection, subject.item)
-    return await _item(connection, subject)
+async def _held(connection: Any, subject: Subject) -> Document | None:
+    await connection.execute(subject.ask.hold, *subject.ids)
+    return await _present(connection, subject)
 
 
 async def _held_as_told(connection: Any, subject: Subject, condition: Condition) -> Document:
-    present = await _held_item(connection, subject)
+    present = await _held(connection, subject)
     condition.check(present)
     if present is None:
         raise NotFoundError(f"There is no {subject}.")
     return present
 
 
-async def _stored_item(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:
-    document = await _item(connection, subject)
-    assert document is not None
-    return Stored(document, tuple(remarks))
-
-
-async def _collection(connection: Any, collection_id: str) -> Document | None:
-    text = await connection.fetchval("SELECT collection_document($1)::text", collection_id)
-    return None if text is None else dict(orjson.loads(text))
-
-
-async def _held_collection(connection: Any, collection_id: str) -> Document | None:
-    await connection.execute("SELECT hold_collection($1)", collection_id)
-    return await _collection(connection, collection_id)
-
-
-async def _stored_collection(connection: Any, collection_id: str, remarks: Sequence[str] = ()) -> Stored:
-    document = await _collection(connection, collection_id)
+async def _stored(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:
+    document = await _present(connection, subject)
     assert document is not None
     return Stored(document, tuple(remarks))
 

@@ -45,15 +45,16 @@ def not_modified(tag: str) -> Response:
 
 
 class Condition:
-    """What a request says about the document that it changes (``If-Match``).
+    """What a request says about the document that it changes (``If-Match``, and ``If-None-Match: *``: there is none).
 
     Raises:
-        BadRequestError: the header cannot be read.
+        BadRequestError: a header cannot be read.
     """
 
     def __init__(self, request: Request, *, required: bool = False) -> None:
         given = request.headers.getlist("if-match")
         self._named = _named(given, "If-Match") if given else None
+        self._excluded = _named(request.headers.getlist("if-none-match"), "If-None-Match")
         self._required = required
 
     def check(self, document: Any) -> None:
@@ -63,6 +64,8 @@ class Condition:
             PreconditionFailedError: it is another one.
             PreconditionRequiredError: the request says nothing, and must.
         """
+        if document is not None and self._excluded and ("*" in self._excluded or etag(document) in self._excluded):
+            raise PreconditionFailedError
         if self._named is None:
             if self._required and document is not None:
                 raise PreconditionRequiredError

@@ -235,13 +235,14 @@ COMMENT ON FUNCTION almagest.port_joined(jsonb, jsonb) IS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_hydrate(item jsonb, base jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT CASE WHEN document->'properties' ?& '{start_datetime,end_datetime}' AND NOT document->'properties' ? 'datetime'
-                THEN jsonb_set(document, '{properties,datetime}', 'null')
-                ELSE document END
-    FROM almagest.port_joined(
-        item, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(base) WHERE value <> 'null')) AS document
+DECLARE
+    document CONSTANT jsonb := almagest.port_joined(
+        item, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(base) WHERE value <> 'null'));
+BEGIN
+    RETURN CASE WHEN jsonb_typeof(document) = 'object' THEN almagest.port_whole(document) ELSE document END;
+END;
 $$;
 COMMENT ON FUNCTION almagest.port_hydrate(jsonb, jsonb) IS
     'A stored item joined with its base item, as readers see it. For single documents; pages are hydrated by the reader.';

@@ -328,10 +328,12 @@ $$;
 COMMENT ON FUNCTION almagest.port_delete_item(text, text) IS 'Deletes an item from every partition; false if none held it.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_create_collection(document jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.port_create_collection(document jsonb, divided_by text DEFAULT NULL) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT pgstac.create_collection(document) $$;
-COMMENT ON FUNCTION almagest.port_create_collection(jsonb) IS 'Stores a new collection. Raises 23505 where the id is taken.';
+AS $$ INSERT INTO pgstac.collections (content, partition_trunc) VALUES (document, divided_by) $$;
+COMMENT ON FUNCTION almagest.port_create_collection(jsonb, text) IS
+    'Stores a new collection, whose items will lie in partitions of a year or a month, or in one. Raises 23505 where the id '
+    'is taken.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_update_collection(document jsonb) RETURNS void

@@ -116,6 +116,8 @@ AS $$
             -- PostgreSQL fires them in the order of their names: these two before pgSTAC moves or drops the tables.
             ('pgstac.collections', 'aa_almagest_empty',
              'BEFORE DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.empty_collection()'),
+            ('pgstac.collections', 'almagest_partitioning',
+             'BEFORE DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.note_partitioning()'),
             ('pgstac.collections', 'aa_almagest_move',
              'AFTER UPDATE ON pgstac.collections FOR EACH ROW'
              ' WHEN (NEW.partition_trunc IS DISTINCT FROM OLD.partition_trunc) EXECUTE FUNCTION almagest.begin_move()'),

@@ -93,26 +93,35 @@ $$;
 COMMENT ON FUNCTION almagest.old_history(timestamptz) IS 'Partitions of history that hold only what ended by then.';
 
 
-CREATE OR REPLACE FUNCTION almagest.drop_history(partitions regclass[], only_empty boolean) RETURNS int
+CREATE OR REPLACE FUNCTION almagest.drop_history(
+    partitions regclass[], only_empty boolean, OUT items int, OUT collections int
+)
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
-    old regclass;
+    old record;
     states int;
-    dropped int := 0;
 BEGIN
-    FOREACH old IN ARRAY partitions LOOP
-        EXECUTE format('SELECT count(*) FROM %s', old) INTO states;
+    items := 0; collections := 0;
+    FOR old IN
+        SELECT i.inhrelid::regclass AS part, i.inhparent = 'almagest.item_history'::regclass AS is_of_items
+        FROM pg_inherits AS i WHERE i.inhrelid = ANY (partitions)
+    LOOP
+        EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
-            EXECUTE format('DROP TABLE %s', old);
-            dropped := dropped + states;
+            EXECUTE format('DROP TABLE %s', old.part);
+            IF old.is_of_items THEN
+                items := items + states;
+            ELSE
+                collections := collections + states;
+            END IF;
         END IF;
     END LOOP;
-    RETURN dropped;
 END;
 $$;
 COMMENT ON FUNCTION almagest.drop_history(regclass[], boolean) IS
-    'Drops partitions of history, and answers how many states were in them. To be called after hold_all_history.';
+    'Drops partitions of history, and answers how many states of items and of collections were in them. To be called after '
+    'hold_all_history.';
 
 
 CREATE OR REPLACE FUNCTION almagest.prune_leftovers(of_collection text, ended_by timestamptz, OUT heads int, OUT bases int)

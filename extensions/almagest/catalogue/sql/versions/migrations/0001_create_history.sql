@@ -83,9 +83,12 @@ CREATE TABLE almagest.collection_head (
     actor text DEFAULT nullif(current_setting('almagest.actor', true), ''),
     key_id text DEFAULT nullif(current_setting('almagest.key_id', true), ''),
     request_id text DEFAULT nullif(current_setting('almagest.request_id', true), ''),
-    job text DEFAULT nullif(current_setting('almagest.job', true), '')
+    job text DEFAULT nullif(current_setting('almagest.job', true), ''),
+    divided_by text
 );
 COMMENT ON TABLE almagest.collection_head IS 'The present state of each collection; as item_head.';
+COMMENT ON COLUMN almagest.collection_head.divided_by IS
+    'Of one that was deleted: by what pgSTAC divided its items into partitions (year, month), which no document says.';
 
 CREATE TABLE almagest.collection_history (
     id text NOT NULL,

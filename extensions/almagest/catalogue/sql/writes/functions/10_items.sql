@@ -146,7 +146,7 @@ BEGIN
             PERFORM almagest.ensure_partitions(of_collection, starts, ends);
             PERFORM almagest.hold_item(of_collection, of_id);
             IF if_version IS NOT NULL AND NOT EXISTS (
-                SELECT FROM (SELECT s.valid_from, s.deleted FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1) AS present
+                SELECT FROM (SELECT s.valid_from, s.deleted FROM almagest.item_states(of_collection, of_id, NULL, 1) AS s) AS present
                 WHERE present.valid_from = if_version AND NOT present.deleted
             ) THEN
                 RAISE EXCEPTION USING ERRCODE = 'AM412', MESSAGE = format('Item %s of collection %s has changed since.', of_id, of_collection);
@@ -160,7 +160,7 @@ BEGIN
                 of_collection, base.key, base.item_id, ARRAY[of_id], starts, ends, shapes,
                 ARRAY[almagest.port_content(document, base.item, base.item_id)::text], 'upsert') AS p;
             outcome := CASE WHEN done.created > 0 THEN 'created' WHEN done.updated > 0 THEN 'updated' ELSE 'unchanged' END;
-            version := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+            version := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id, NULL, 1) AS s);
             RETURN;
         EXCEPTION WHEN deadlock_detected OR serialization_failure OR unique_violation OR check_violation THEN
             -- Others, who lock in another order than ours do, came in between. What was locked here is free again.
