@@ -149,3 +149,32 @@ def test_it_gives_way_to_who_locks_in_another_order_and_goes_on(writer: psycopg.
             loader.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(first))
         assert written.result()[0] == "updated"
     assert versions.documents(writer, "scenes", "one") == [ITEM, changed]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "UPDATE pgstac.items SET content = content || '{\"late\": 1}' WHERE id = 'one'",
+        "DELETE FROM pgstac.items WHERE id = 'one'",
+        "SELECT almagest.hold_item('scenes', 'one')",
+        "SELECT almagest.lock_collection('scenes')",
+    ],
+)
+def test_nobody_changes_an_item_between_its_reading_and_its_writing(
+    writer: psycopg.Connection, settings: Settings, other: str
+) -> None:
+    """What was read would be written over what came in between: registering an asset would lose a change."""
+    writer.execute("SELECT almagest.put_item(%s)", (text(ITEM),))
+    with database.connect(settings, "almagest_writer") as another, writer.transaction():
+        assert writer.execute("SELECT almagest.hold_item('scenes', 'one')").fetchone() == (True,)
+        another.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            another.execute(other.encode())
+
+
+def test_an_item_that_is_not_there_is_held_as_well(writer: psycopg.Connection, settings: Settings) -> None:
+    with database.connect(settings, "almagest_writer") as another, writer.transaction():
+        assert writer.execute("SELECT almagest.hold_item('scenes', 'one')").fetchone() == (False,)
+        another.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            another.execute("SELECT almagest.put_item(%s)", (text(ITEM),))
