@@ -188,11 +188,12 @@ AS $$
         SELECT b.key FROM jsonb_each(base_assets) AS b WHERE b.value ? 'href'
     ), joined AS (
         SELECT k.key, assets->k.key AS own, base_assets ? k.key AS in_base,
-               coalesce(assets->k.key->>'href', base_assets->k.key->>'href') AS href
+               coalesce(assets->k.key->>'href', base_assets->k.key->>'href') AS href,
+               almagest.is_hidden_name(k.key, policy.hidden_properties) AS is_hidden
         FROM keys AS k
     ), judged AS MATERIALIZED ( -- or the planner would write it out wherever it is named
         SELECT j.*, CASE
-            WHEN jsonb_typeof(own) <> 'object' OR almagest.is_hidden_name(j.key, policy.hidden_properties) THEN NULL
+            WHEN jsonb_typeof(own) <> 'object' OR j.is_hidden THEN NULL
             -- Exposed are bytes in a place: an asset that names another place by now is not the one that was exposed.
             WHEN e.location = j.href THEN almagest.exposed_href(policy.origin, e.collection, e.item, e.key)
             ELSE almagest.public_href(j.href, policy) END AS public_href
@@ -200,6 +201,10 @@ AS $$
         LEFT JOIN almagest.exposed AS e ON e.collection = collection_id AND e.item = item_id AND e.key = j.key
     ), kept AS MATERIALIZED (
         SELECT j.key, CASE
+            -- What leads nowhere is no asset, but stock writers take it, and a document that holds nothing hidden shows it.
+            WHEN j.href IS NULL AND jsonb_typeof(j.own) = 'object' AND NOT j.is_hidden
+            THEN almagest.public_value(j.own, 'entry', base_assets->j.key, policy, suspicion)
+            WHEN jsonb_typeof(j.own) <> 'object' AND j.own <> almagest.port_marker() AND NOT j.is_hidden THEN j.own
             WHEN j.public_href IS NULL THEN CASE WHEN j.in_base THEN almagest.port_marker() END
             WHEN j.own IS NULL AND j.public_href = j.href THEN NULL
             ELSE coalesce(almagest.public_value(j.own - 'href', 'entry', base_assets->j.key, policy, suspicion), '{}')
