@@ -217,9 +217,8 @@ def load_without(writer: Any) -> None:
 
 
 def go_back(writer: Any) -> None:
-    """To the version before it."""
-    before = versions.states(writer, "pairs", "one")[-2].valid_from
-    writer.execute("SELECT restore_item('pairs', 'one', %s)", (before,))
+    """To the version before it, as it is restored."""
+    Store(writer).put([versions.states(writer, "pairs", "one")[-2].document])
 
 
 def delete_and_make_again(writer: Any) -> None:
