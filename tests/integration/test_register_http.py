@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,6 +121,11 @@ def test_nothing_outside_of_the_store_is_read(api: httpx.Client, own: Settings, 
         {"href": "a.bin", "date": "yesterday"},
         {"href": "a.bin", "title": "\0"},
         {"href": "a.bin", "colour": "red"},
+        {"href": "a.bin", "prefix": "z", "others": {"z:2024-07-01.999999999": {"file:checksum": "12ab34"}}},
+        {"href": "a.bin", "prefix": "z", "others": {"z:2024-07-01.10000": {}}},
+        {"href": "a.bin", "prefix": "z", "others": {"y:2024-07-01": {}}},
+        {"href": "a.bin", "prefix": "z", "others": {"z:2024-07-01": {"file:checksum": "12ab"}}},
+        {"href": "a.bin", "prefix": "z", "others": {f"z:2024-07-01.{number}": {} for number in range(2, 10_002)}},
     ],
 )
 def test_a_wrong_request_is_told_so(api: httpx.Client, own: Settings, body: dict[str, Any]) -> None:
@@ -129,13 +135,19 @@ def test_a_wrong_request_is_told_so(api: httpx.Client, own: Settings, body: dict
     assert stored(api) == {}
 
 
-def test_the_key_fits_another_catalogue_whatever_that_says(api: httpx.Client, own: Settings) -> None:
+def test_the_key_fits_another_catalogue_whose_names_are_dated_ones(api: httpx.Client, own: Settings) -> None:
     put(own, "a.bin", b"abc")
-    odd = {"\0": {}, f"comparison:{DAY}\0": {}, f"comparison:{DAY}": {"file:checksum": "\0"}, "p:2024-05-01.9": {}}
-    assert register(api, "a.bin", others=odd).json()["key"] == f"comparison:{DAY}.2"
-    lone = b'{"href": "a.bin", "prefix": "q", "others": {"q:2024-05-01": {"file:checksum": "\\ud800"}}}'
-    answer = api.post(f"{ITEM}/assets", content=lone, headers={"Content-Type": "application/json"})
-    assert answer.status_code in {201, 400}, answer.text
+    others: dict[str, Any] = {f"comparison:{DAY}": {"file:checksum": None}, f"comparison:{DAY}.3": {}}
+    assert register(api, "a.bin", others=others).json()["key"] == f"comparison:{DAY}.4"
+    taken = register(api, "a.bin", prefix="p", others={f"p:{DAY}.9999": {}})
+    assert (taken.status_code, "no day has more names" in taken.json()["detail"]) == (400, True)
+    for odd in ("\0", f"comparison:{DAY}\0", f"comparison:{DAY}.01"):
+        assert register(api, "a.bin", others={odd: {}}).status_code == 400
+    for checksum in ("\0", 7, "\ud800"):
+        body = {"href": "a.bin", "prefix": "q", "others": {f"q:{DAY}": {"file:checksum": checksum}}}
+        headers = {"Content-Type": "application/json"}
+        assert api.post(f"{ITEM}/assets", content=json.dumps(body), headers=headers).status_code == 400
+    assert set(stored(api)) == {f"comparison:{DAY}.4", "comparison:latest"}
 
 
 def test_it_asks_for_its_item_and_for_a_key(api: httpx.Client, own: Settings) -> None:

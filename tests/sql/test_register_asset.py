@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from almagest.catalogue import assets, database
 from almagest.catalogue.registering import keys
 from almagest.catalogue.storing import Store
+from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from support import rasters, versions
 from support.cluster import Cluster
@@ -294,6 +296,36 @@ def test_a_name_fits_another_catalogue_of_the_item(writer: Any) -> None:
     assert with_others("a")[1] == "unchanged"
 
 
+def test_a_day_has_9999_names_and_no_more(writer: Any) -> None:
+    put_under(writer, "comparison:2024-05-01.9998", "a")
+    assert register(writer, "b")[0] == "comparison:2024-05-01.9999"
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="no day has more names"):
+        register(writer, "c")
+    assert contents(writer)["comparison:latest"] == "b"
+    assert register(writer, "c", DAY + timedelta(1))[0] == "comparison:2024-05-02"
+    document = stored(writer)
+    with pytest.raises(BadRequestError, match="no day has more names"):
+        keys.register(document, "comparison", result("c"), DAY)
+
+
+@pytest.mark.parametrize("key", ["comparison:2024-05-01.10000", "comparison:2024-05-01.1000000000"])
+def test_a_key_beyond_them_is_no_dated_one(writer: Any, key: str) -> None:
+    put_under(writer, key, "a")
+    assert register(writer, "b")[0] == "comparison:2024-05-01"
+    assert keys.latest(stored(writer)["assets"], "comparison") == "comparison:2024-05-01"
+    assert contents(writer)["comparison:latest"] == "b"
+
+
+def test_a_former_name_of_any_length_is_in_nobodys_way(writer: Any) -> None:
+    """An index takes 2,700 bytes; a document may have had anything."""
+    found = stored(writer)
+    long = random.Random(1).randbytes(3000).hex()
+    named = {"comparison:2024-05-01": {**result("a"), "file:checksum": long}, f"{long}:2024-05-01": result("a")}
+    Store(writer).put([{**found, "assets": {**found["assets"], **named}}])
+    put_without(writer)
+    assert register(writer, "a")[0] == "comparison:2024-05-01.2"
+
+
 @pytest.mark.parametrize(
     ("prefix", "day", "asset"),
     [
@@ -427,7 +459,7 @@ def test_a_key_that_two_catalogues_choose_together_means_the_same_in_both(place:
         elif where == "there":
             register(place, content, name=name)
         elif where == "both":
-            others = orjson.dumps(keys.names(here["assets"], "comparison")).decode()
+            others = orjson.dumps(keys.names(here["assets"], "comparison", DAY)).decode()
             given = (name, orjson.dumps(asset).decode(), DAY, others)
             key = place.execute(
                 "SELECT key FROM register_asset('pairs', %s, 'comparison', %s, %s, %s)", given

@@ -142,7 +142,7 @@ def test_a_key_that_was_chosen_elsewhere_is_taken() -> None:
     document = rasters.item("one", "pairs", (0, 0, 1, 1), {})
     for content in "ab":
         document, _ = keys.register(document, "p", asset(content), DAY)
-    assert keys.names(document["assets"], "p") == {
+    assert keys.names(document["assets"], "p", DAY) == {
         "p:2024-05-01": {"file:checksum": asset("a")["file:checksum"]},
         "p:2024-05-01.2": {"file:checksum": asset("b")["file:checksum"]},
     }

@@ -15,12 +15,14 @@ Document = dict[str, Any]
 Outcome = Literal["created", "updated", "unchanged"]
 
 PREFIX = "comparison"
+#: Names that a day has.
+MOST = 9999
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
-_DATED = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,8}))?", re.ASCII)
-_HEX = re.compile(r"[0-9a-f]+")
+_DATED = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,3}))?", re.ASCII)
+_MULTIHASH = re.compile(r"(?:[0-9a-f]{2}){3,99}")
 #: One of these the processing extension wants of the item as well.
 _PROCESSED = frozenset(f"processing:{name}" for name in ("expression", "lineage", "level", "facility", "software"))
 
@@ -81,13 +83,31 @@ def dated(assets: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, int]]:
     }
 
 
-def names(assets: Mapping[str, Any], prefix: str) -> Document:
-    """The dated keys of a prefix and what is said of their bytes, for another catalogue of the item to fit."""
-    told = {key: assets[key].get("file:checksum") for key in dated(assets, prefix)}
+def names(assets: Mapping[str, Any], prefix: str, day: date) -> Document:
+    """The keys of a day and what is said of their bytes, for another catalogue of the item to fit."""
+    told = {
+        key: assets[key].get("file:checksum")
+        for key, (when, _) in dated(assets, prefix).items()
+        if when == day.isoformat()
+    }
     return {
-        key: {"file:checksum": checksum if isinstance(checksum, str) and _HEX.fullmatch(checksum) else None}
+        key: {"file:checksum": checksum if isinstance(checksum, str) and _MULTIHASH.fullmatch(checksum) else None}
         for key, checksum in told.items()
     }
+
+
+def check_names(others: Mapping[str, Document], prefix: str) -> None:
+    """Whether these are names as :func:`names` tells them.
+
+    Raises:
+        BadRequestError: they are not.
+    """
+    for key in others.keys() - dated(others, prefix).keys():
+        raise BadRequestError(f"/others: {key!r} is not like {prefix}:2024-05-01 or {prefix}:2024-05-01.{MOST}.")
+    for key, other in others.items():
+        checksum = other.get("file:checksum")
+        if checksum is not None and not (isinstance(checksum, str) and _MULTIHASH.fullmatch(checksum)):
+            raise BadRequestError(f"/others/{key}: file:checksum is a multihash in hex digits, lower case, or missing.")
 
 
 def latest(assets: Mapping[str, Any], prefix: str) -> str | None:
@@ -97,12 +117,20 @@ def latest(assets: Mapping[str, Any], prefix: str) -> str | None:
 
 
 def name(assets: Mapping[str, Any], prefix: str, checksum: str, day: date) -> str:
-    """The dated key of these bytes: the one under which they are there, or a new one."""
+    """The dated key of these bytes: the one under which they are there, or a new one.
+
+    Raises:
+        BadRequestError: the day has no name left.
+    """
     of_day = {key: sequence for key, (when, sequence) in dated(assets, prefix).items() if when == day.isoformat()}
     same = [key for key in of_day if assets[key].get("file:checksum") == checksum]
     if same:
         return min(same, key=of_day.__getitem__)
     number = max(of_day.values(), default=0) + 1
+    if number > MOST:
+        raise BadRequestError(
+            f"{prefix}:{day.isoformat()}.{MOST} is taken, and no day has more names: take another prefix."
+        )
     return f"{prefix}:{day.isoformat()}" + (f".{number}" if number > 1 else "")
 
 
@@ -119,7 +147,7 @@ def register(
         key: that these bytes have in another catalogue; where nobody says, one is chosen.
 
     Raises:
-        BadRequestError: no keys can be made of the prefix.
+        BadRequestError: no keys can be made of the prefix, or none is left for that day.
         ConflictError: the key stands for other bytes.
     """
     check_prefix(prefix)

@@ -66,8 +66,8 @@ class Catalogue:
             asset: with its `file:checksum`.
             day: of its key.
             file: where it lies on this machine: its href is then relative, if that is below the catalogue.
-            named: told which dated keys the item has, answers under which it is in another catalogue; meanwhile nobody
-                of us changes the item. Without it a key is chosen here.
+            named: told which keys of the day the item has, answers under which it is in another catalogue; meanwhile
+                nobody of us changes the item. Without it a key is chosen here.
 
         Raises:
             NotFoundError: there is no such collection or item.
@@ -77,7 +77,7 @@ class Catalogue:
             asset = {**asset, "href": self._href(file, path)}
 
         def change(document: Document) -> tuple[Document, Registered]:
-            key = named(keys.names(document.get("assets") or {}, prefix)) if named else None
+            key = named(keys.names(document.get("assets") or {}, prefix, day)) if named else None
             return keys.register(document, prefix, asset, day, key)
 
         return _rewrite(path, change)

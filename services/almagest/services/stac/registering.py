@@ -50,8 +50,9 @@ class Registration(BaseModel):
 
     others: dict[str, dict[str, Any]] = Field(
         {},
-        description="Assets of this item in another catalogue: no key is chosen that stands there for other bytes, as"
-        " far as each `file:checksum` tells.",
+        max_length=keys.MOST,
+        description="Dated assets of this item in another catalogue: no key is chosen that stands there for other"
+        " bytes, as far as each `file:checksum` tells.",
         examples=[{"comparison:2024-05-01": {"file:checksum": "1220…"}}],
     )
 
@@ -84,6 +85,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
         """
         day = keys.day_of(given.date) if given.date is not None else keys.today()
         keys.check_prefix(given.prefix)
+        keys.check_names(given.others, given.prefix)
         # Before the item is locked: a large file takes its time.
         asset = await to_thread.run_sync(_asset, files, given)
         check_asset(asset)
@@ -94,7 +96,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
             given.prefix,
             orjson.dumps(asset).decode(),
             day,
-            orjson.dumps(keys.names(given.others, given.prefix)).decode(),
+            orjson.dumps(keys.names(given.others, given.prefix, day)).decode(),
         )
         assets = stored.document["assets"]
         told = {**row, "latest": keys.latest(assets, given.prefix), "asset": assets[row["key"]]}

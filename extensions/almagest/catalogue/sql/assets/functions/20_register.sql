@@ -9,10 +9,11 @@ AS $$
     SELECT a.key, f.found[1], coalesce(f.found[2]::int, 1), a.value
     FROM jsonb_each(CASE jsonb_typeof(assets) WHEN 'object' THEN assets ELSE '{}' END) AS a(key, value),
          regexp_match(substr(a.key, length(prefix) + 2),
-                      '^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:\.([2-9]|[1-9]\d{1,8}))?$') AS f(found)
+                      '^([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,3}))?$') AS f(found)
     WHERE starts_with(a.key, prefix || ':') AND f.found IS NOT NULL AND jsonb_typeof(a.value) = 'object'
 $$;
-COMMENT ON FUNCTION almagest.dated_assets(jsonb, text) IS 'Assets under dated keys of a prefix, and what their keys say.';
+COMMENT ON FUNCTION almagest.dated_assets(jsonb, text) IS
+    'Assets under dated keys of a prefix, and what their keys say. A day has 9999 of them at most.';
 
 
 CREATE OR REPLACE FUNCTION almagest.latest_asset(assets jsonb, prefix text, OUT key text, OUT asset jsonb)
@@ -63,13 +64,15 @@ CREATE OR REPLACE FUNCTION almagest.note_former_names(of_collection text, of_id 
 LANGUAGE sql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
     INSERT INTO almagest.asset_name (collection, item, key, checksum, through)
-    SELECT DISTINCT of_collection, of_id, a.key, coalesce(a.value->>'file:checksum', ''), $3
+    -- What is no multihash is that of no bytes, and might be longer than an index takes; so might other keys.
+    SELECT DISTINCT of_collection, of_id, a.key,
+           coalesce(substring(a.value->>'file:checksum' FROM '^(?:[0-9a-f]{2}){3,99}$'), ''), $3
     FROM almagest.item_history AS h,
          jsonb_each(CASE jsonb_typeof(h.content->'assets') WHEN 'object' THEN h.content->'assets' ELSE '{}' END) AS a(key, value)
     WHERE h.collection = of_collection AND h.id = of_id AND jsonb_typeof(a.value) = 'object'
       AND h.valid_to > coalesce((
           SELECT max(n.through) FROM almagest.asset_name AS n WHERE n.collection = of_collection AND n.item = of_id), '-infinity')
-      AND a.key ~ ':\d{4}-\d\d-\d\d(\.\d+)?$'
+      AND a.key ~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}:[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[0-9]{1,4})?$'
     ON CONFLICT DO NOTHING
 $$;
 COMMENT ON FUNCTION almagest.note_former_names(text, text, timestamptz) IS
@@ -125,7 +128,7 @@ BEGIN
     ELSIF on_day IS NULL OR NOT on_day BETWEEN '0001-01-01' AND '9999-12-31' THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is not a day of the years 1 to 9999.', coalesce(on_day::text, 'NULL'));
-    ELSIF NOT coalesce(asset->>'file:checksum' ~ '^([0-9a-f]{2}){3,}$' AND asset->>'href' <> '', false) THEN
+    ELSIF NOT coalesce(asset->>'file:checksum' ~ '^([0-9a-f]{2}){3,99}$' AND asset->>'href' <> '', false) THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'The asset needs an href and a file:checksum: a multihash in hex digits, lower case.';
     END IF;
@@ -140,6 +143,10 @@ BEGIN
     SELECT * INTO named
     FROM almagest.name_of_asset(of_collection, of_id, prefix, day, assets, others, asset->>'file:checksum');
     key := named.key;
+    IF NOT EXISTS (SELECT FROM almagest.dated_assets(jsonb_build_object(key, asset), prefix)) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('%s:%s.9999 is taken, and no day has more names: take another prefix.', prefix, day);
+    END IF;
     INSERT INTO almagest.asset_name AS n VALUES (of_collection, of_id, named.key, asset->>'file:checksum', since)
     ON CONFLICT ON CONSTRAINT asset_name_pkey DO UPDATE SET through = excluded.through WHERE n.through < excluded.through;
     IF NOT named.is_there THEN
@@ -157,7 +164,8 @@ COMMENT ON FUNCTION almagest.register_asset(text, text, text, jsonb, date, jsonb
     'greatest day and sequence. Answers the key, what became of it (created; unchanged where these bytes are there already '
     'on that day; updated if only latest was not what it should be), and since when the item is as it is now. others: '
     'assets of the item in another catalogue, where the key must not stand for other bytes. Outsiders do not see it: see '
-    'expose_assets. Raises P0002 without the item, 22023 for an asset without a file:checksum.';
+    'expose_assets. Raises P0002 without the item, 22023 for an asset without a file:checksum, and '
+    'where the day has no name left.';
 
 
 CREATE OR REPLACE FUNCTION almagest.remove_asset(
