@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,8 @@ def test_a_notebook_registers_a_dataset_over_http(own: Settings, api: str) -> No
     for wrong in (Dataset(b""), "../a.nc"):
         with pytest.raises(BadRequestError):
             register_analysis(wrong, "pairs", "one", api_url=api)
+    with pytest.raises(BadRequestError, match="is no day"):
+        register_analysis("results/a.nc", "pairs", "one", date=datetime(2024, 5, 1, tzinfo=UTC), api_url=api)
     with pytest.raises(ConfigurationError, match="api_url"):
         register_analysis("results/a.nc", "pairs", "one")
 

@@ -119,6 +119,8 @@ def test_nothing_outside_of_the_store_is_read(api: httpx.Client, own: Settings, 
         {"href": "a.bin", "prefix": "a/b"},
         {"href": "a.bin", "date": "2024-02-30"},
         {"href": "a.bin", "date": "yesterday"},
+        {"href": "a.bin", "date": "２０２４-05-01"},
+        {"href": "a.bin", "date": "2024-5-1"},
         {"href": "a.bin", "title": "\0"},
         {"href": "a.bin", "colour": "red"},
         {"href": "a.bin", "prefix": "z", "others": {"z:2024-07-01.999999999": {"file:checksum": "12ab34"}}},
@@ -148,6 +150,13 @@ def test_the_key_fits_another_catalogue_whose_names_are_dated_ones(api: httpx.Cl
         headers = {"Content-Type": "application/json"}
         assert api.post(f"{ITEM}/assets", content=json.dumps(body), headers=headers).status_code == 400
     assert set(stored(api)) == {f"comparison:{DAY}.4", "comparison:latest"}
+
+
+def test_the_first_and_the_last_day_are_days(api: httpx.Client, own: Settings) -> None:
+    put(own, "a.bin", b"abc")
+    for day in ("0001-01-01", "9999-12-31"):
+        told = register(api, "a.bin", date=day).json()
+        assert (told["key"], told["latest"]) == (f"comparison:{day}", f"comparison:{day}")
 
 
 def test_it_asks_for_its_item_and_for_a_key(api: httpx.Client, own: Settings) -> None:

@@ -126,7 +126,21 @@ def test_an_object_of_the_bucket_is_read_through_it(settings: Settings) -> None:
         opened.read("s3://b/missing.nc")
 
 
-@pytest.mark.parametrize("text", ["2024-5", "20240501", "2024-02-30", "", "2024-W18-3", "1 May"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-5",
+        "20240501",
+        "2024-02-30",
+        "",
+        "2024-W18-3",
+        "1 May",
+        "２０２４-05-01",
+        "2024-5-1",
+        "2024-05-01\n",
+        "0000-01-01",
+    ],
+)
 def test_a_day_is_written_in_one_way(text: str) -> None:
     assert keys.day_of("2024-05-01") == DAY
     with pytest.raises(BadRequestError, match="2024-05-01"):
@@ -169,6 +183,12 @@ def test_removing_from_a_document() -> None:
     document, latest = keys.remove(document, "p:2024-05-01.2")
     assert (latest, set(document["assets"])) == (None, {"note"})
     assert keys.remove(document, "note")[0]["assets"] == {}
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_the_first_and_the_last_day_are_days(day: str) -> None:
+    document, done = keys.register(rasters.item("one", "pairs", (0, 0, 1, 1), {}), "p", asset("a"), keys.day_of(day))
+    assert (done.key, set(document["assets"])) == (f"p:{day}", {f"p:{day}", "p:latest"})
 
 
 @pytest.fixture

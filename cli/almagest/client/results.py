@@ -80,7 +80,7 @@ def register_analysis(
     """
     from almagest.catalogue.registering import files, keys
 
-    day = keys.day_of(date) if isinstance(date, str) else date or keys.today()
+    day = keys.today() if date is None else keys.day_of(str(date))  # a moment is none
     keys.check_prefix(key_prefix)
     place = _written(data, path)
     said: dict[str, Any] = {"title": title, "roles": list(roles), "software": software, "lineage": lineage}

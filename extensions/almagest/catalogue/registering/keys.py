@@ -21,6 +21,7 @@ FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATED = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:\.([2-9]|[1-9][0-9]{1,3}))?", re.ASCII)
 _MULTIHASH = re.compile(r"(?:[0-9a-f]{2}){3,99}")
 #: One of these the processing extension wants of the item as well.
@@ -51,7 +52,9 @@ def day_of(text: str) -> date:
         BadRequestError: it is none.
     """
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        if not _DAY.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text)
     except ValueError:
         raise BadRequestError(f"{text!r} is no day: write it like 2024-05-01.") from None
 

@@ -23,7 +23,8 @@ from almagest.services.stac.transactions import author_of
 from almagest.services.stac.writing import Writer
 from almagest.services.web.etags import Condition, tagged
 
-_REGISTER = "SELECT key, outcome FROM register_asset($1, $2, $3, $4::jsonb, $5, $6::jsonb)"
+#: The day as text: for asyncpg the first and the last one of Python are minus and plus infinity.
+_REGISTER = "SELECT key, outcome FROM register_asset($1, $2, $3, $4::jsonb, $5::text::date, $6::jsonb)"
 _REMOVE = "SELECT latest FROM remove_asset($1, $2, $3)"
 #: What is read from the file, whatever a request says.
 _MEASURED = ("href", "file:checksum", "file:size")
@@ -95,7 +96,7 @@ def router(writer: Writer, public: Links) -> APIRouter:
             _REGISTER,
             given.prefix,
             orjson.dumps(asset).decode(),
-            day,
+            day.isoformat(),
             orjson.dumps(keys.names(given.others, given.prefix, day)).decode(),
         )
         assets = stored.document["assets"]
