@@ -235,7 +235,8 @@ class Api(_Group):
     )
     require_if_match: bool = Field(
         False,
-        description="Refuse changes that do not say what they change (`If-Match`); bulk requests only add then.",
+        description="Refuse changes that do not say what they change (`If-Match`); bulk requests only add then. Who"
+        " adds or removes one asset by its key need not say it.",
     )
     stream_max_items: int = Field(
         10_000_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for those inside."
