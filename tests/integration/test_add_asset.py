@@ -166,6 +166,18 @@ def test_what_was_kept_here_for_itself_is_fitted_too(run: Run, own: Settings, fo
         }
 
 
+def test_what_is_gone_here_is_removed_there(run: Run, own: Settings, folder: Path) -> None:
+    (own.store_path / "a.nc").write_bytes(b"CDF")
+    said(run("add-asset", *ITEM, *DAY, "--file", own.store_path / "a.nc"))
+    remove = ("remove-asset", "--catalogue", folder, *ITEM, "--asset-key", "comparison:2024-05-01")
+    assert run(*remove).returncode == 1
+    done = run(*remove, "--push")
+    assert (said(done), stored(own)) == ("the database: comparison:2024-05-01 removed\n", {})
+    assert done.stderr == f"{folder}: Item one has no asset comparison:2024-05-01.\n"
+    neither = run(*remove, "--push")
+    assert (neither.returncode, "of collection pairs has no asset" in neither.stderr) == (1, True)
+
+
 def test_what_cannot_be_pushed_is_written_nowhere(run: Run, own: Settings, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a.nc").write_bytes(b"CDF")
     add = ("add-asset", "--catalogue", folder, *ITEM, "--file", "a.nc", "--push")

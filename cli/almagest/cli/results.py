@@ -149,9 +149,15 @@ def remove_asset(
         options.require_text(text, option)
     if catalogue is not None:
         from almagest.catalogue.registering.local import Catalogue
+        from almagest.core.errors import NotFoundError
 
         local = Catalogue(catalogue)
-        _say_removed(str(local.folder), asset_key, local.remove(collection_id, item_id, asset_key))
+        try:
+            _say_removed(str(local.folder), asset_key, local.remove(collection_id, item_id, asset_key))
+        except NotFoundError as missing:
+            if target is None:
+                raise
+            _tell(f"{local.folder}: {missing}")  # it may have gone here already, and not there
     if isinstance(target, options.Api):
         from almagest.client import results
         from almagest.client.http import Http
