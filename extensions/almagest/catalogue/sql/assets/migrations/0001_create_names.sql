@@ -10,6 +10,8 @@ CREATE TABLE almagest.asset_name (
 );
 COMMENT ON TABLE almagest.asset_name IS
     'Dated keys that items have or had, and the bytes that they stood for (empty: nobody knows): whoever noted one must not '
-    'find others under it. What was registered is here at once, what came by other ways once something is registered.';
+    'find others under it. What was registered is here at once, what came by other ways once something is registered. '
+    'Not known is a dated key that was written by other ways, like PUT, never registered, and whose states were pruned before '
+    'the next registration in its item: it can be given to other bytes.';
 COMMENT ON COLUMN almagest.asset_name.through IS
     'Begin of the state that the item was in when this was noted; of every state before it the names are noted, too.';
