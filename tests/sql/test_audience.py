@@ -641,3 +641,24 @@ def test_other_functions_must_pass_anew(admin: psycopg.Connection, outside: psyc
     assert one(outside, "SELECT canary_has_passed()")
     admin.execute("UPDATE almagest.ledger SET sha256 = 'other' WHERE set_name = 'audience'")
     assert not one(outside, "SELECT canary_has_passed()")
+
+
+@pytest.mark.parametrize("assets", [None, [1], "red", {}])
+def test_assets_that_are_none_hide_nothing_and_break_nothing(
+    settings: Settings, admin: psycopg.Connection, outside: psycopg.Connection, assets: Any
+) -> None:
+    """Stock writers take them; and an item without any is stored with a mark, where its collection has item_assets."""
+    loading.load_documents(settings, [collection(item_assets={"red": {"title": "Red"}})], [item()])
+    shown = []
+    for hidden in ({}, {"almagest:job": "17"}):
+        document = item(properties={"datetime": "2024-05-01T00:00:00Z", **hidden}, assets=assets)
+        if assets is None:
+            del document["assets"]
+        with admin.transaction():
+            admin.execute("SET LOCAL search_path = pgstac, public")
+            admin.execute("SELECT upsert_item(%s::jsonb)", (json.dumps(document),))
+        shown += seen(outside)
+        states = outside.execute("SELECT valid_from FROM item_states('scenes', 'a')").fetchall()
+        assert states
+    assert shown[0] == shown[1]
+    assert len(states) == 2 - (assets == {})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -458,6 +460,29 @@ def test_a_version_says_who_made_it(place: Place, stranger: str) -> None:
     ]
 
 
+def test_who_is_none_of_ours_cannot_write_in_the_name_of_others(place: Place, stranger: str) -> None:
+    with database.connect(place.settings, stranger) as connection:
+        connection.execute("SET almagest.actor = 'the boss'; SET almagest.key_id = 'k'; SET almagest.job = 'j'")
+        place.load("insert", place.one)
+        connection.execute("DELETE FROM pgstac.items WHERE collection = %s", (place.id,))
+    assert place.admin.execute(WHO, (place.id,)).fetchall()[-1] == (stranger, None, None, None, None)
+
+
+def test_nobody_slips_a_base_item_under_what_is_there(place: Place, stranger: str) -> None:
+    """Items that were stored before their collection was ever edited are read with the first base item there is."""
+    place.load("insert", place.one)
+    with (
+        database.connect(place.settings, stranger) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="first base item"),
+    ):
+        connection.execute(
+            "INSERT INTO pgstac.base_items (collection, base_item) VALUES (%s, %s)",
+            (place.id, '{"assets": {"red": {"title": "FORGED"}}}'),
+        )
+    place.change_item_assets(red={"title": "Another"})
+    assert place.past() == [place.one]
+
+
 def test_what_was_undone_names_nobody(place: Place, stranger: str) -> None:
     """An item that is again as it was before the transaction is still that of whoever made it so."""
     place.load("insert", place.one, user=stranger)
@@ -518,6 +543,9 @@ def stranger(cluster: Cluster) -> Iterator[str]:
                 "INSERT ON pgstac.query_queue",
             )
         ),
+        # What items were stripped against is a part of them.
+        "UPDATE pgstac.base_items SET base_item = '{}'",
+        "DELETE FROM pgstac.base_items",
         *(f"TRUNCATE pgstac.{table}" for table in ("items", "base_items", "collections CASCADE")),
         "SET ROLE almagest_admin",
     ],
@@ -544,3 +572,57 @@ def test_nor_in_a_partition_that_it_has_made(place: Place, stranger: str) -> Non
                     connection.execute(sql.SQL(attempt).format(leaf))
     place.load("delsert", place.changed, user=stranger)
     assert place.past()[-1] == place.changed
+
+
+PUT_BACK = """
+    INSERT INTO pgstac.items (id, collection, geometry, datetime, end_datetime, content)
+    SELECT k.id, k.collection, k.geometry, k.datetime + %(later)s::interval, k.end_datetime + %(later)s::interval,
+           k.content || jsonb_build_object('n', %(n)s::int)
+    FROM kept AS k WHERE k.id = 'one'
+"""
+
+
+def test_an_id_that_another_writer_puts_back_meanwhile_is_not_there_twice(place: Place) -> None:
+    """He has deleted the row, of which no trigger has told yet, and inserts it again.
+
+    Who puts it into another partition, and waits for the old row to go, must then see the new one.
+    """
+    place.load("insert", place.other)
+    place.load("insert", place.one, place.moved | {"id": "three"})
+    place.admin.execute("DROP TABLE IF EXISTS public.kept")
+    place.admin.execute("CREATE TABLE public.kept AS SELECT * FROM pgstac.items WHERE collection = %s", (place.id,))
+    failures: list[Exception] = []
+
+    def run(name: str, *statements: tuple[str, dict[str, Any]]) -> threading.Thread:
+        def do() -> None:
+            try:
+                with database.connect(place.settings, "postgres") as own, own.transaction():
+                    own.execute(sql.SQL("SET application_name = {}").format(name))
+                    for text, values in statements:
+                        own.execute(text.encode(), values)
+            except psycopg.Error as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=do)
+        thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+        deadline = time.monotonic() + 20
+        while place.admin.execute(waits, (name,)).fetchone() != (1,):
+            assert time.monotonic() < deadline, f"{name} never waited: {failures}"
+            time.sleep(0.02)
+        return thread
+
+    with database.connect(place.settings, "postgres") as barrier, barrier.transaction():
+        barrier.execute("SELECT FROM almagest.item_head WHERE collection = %s AND id = 'two' FOR UPDATE", (place.id,))
+        first = run(
+            "first",
+            ("DELETE FROM pgstac.items WHERE collection = %(of)s AND id IN ('one', 'two')", {"of": place.id}),
+            (PUT_BACK, {"later": "0", "n": 2}),
+        )
+        second = run("second", (PUT_BACK, {"later": "421 days", "n": 3}))
+    first.join()
+    second.join()
+    assert failures == []
+    rows = place.admin.execute("SELECT count(*) FROM pgstac.items WHERE collection = %s AND id = 'one'", (place.id,))
+    assert rows.fetchone() == (1,)
+    assert [document and document.get("n") for document in place.past()] == [None, 2, 3]

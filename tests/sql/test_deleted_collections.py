@@ -144,3 +144,30 @@ def test_each_item_ends_as_it_was(settings: Settings, connection: psycopg.Connec
     ends = {versions.states(connection, "one", name)[-1].valid_from for name in ("i0", "i1", "i2")}
     assert len(ends) == 1
     assert keeping.problems(connection) == []
+
+
+def test_who_writes_through_the_table_of_all_items_loses_nothing(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    """He and who deletes the collection wait for each other: PostgreSQL ends one of them, and says so."""
+    fill(settings, connection, "one")
+    refused = False
+    with database.connect(settings, "postgres") as writer:
+        writer.autocommit = False
+        writer.execute("DELETE FROM pgstac.items WHERE false")
+        thread, failures = background(settings, DELETE, "one")
+        wait_until(connection, 1)
+        try:
+            writer.execute(
+                "UPDATE pgstac.items SET content = content || '{\"late\": 1}' WHERE collection = 'one' AND id = 'i1'"
+            )
+            writer.commit()
+        except psycopg.errors.DeadlockDetected:
+            refused = True
+            writer.rollback()
+        thread.join()
+    assert refused + len(failures) == 1
+    assert all(isinstance(failure, psycopg.errors.DeadlockDetected) for failure in failures)
+    assert keeping.problems(connection) == []
+    last = versions.documents(connection, "one", "i1")[-1]
+    assert (last is None) if refused else (last is not None and last["late"] == 1)

@@ -147,3 +147,29 @@ def test_what_writers_set_off_looks_where_nobody_else_can_make_anything(connecti
     assert len(called) > len(triggers) + 10
     assert {name for name in called if functions[name][1] not in SAFE} == set()
     assert {name for name in triggers if functions[name][1] is None} == set()
+
+
+def test_nobody_pretends_that_pgstac_moves_an_item(settings: Settings, connection: psycopg.Connection) -> None:
+    """While pgSTAC fills new partitions a table of this name is there; anybody may make one."""
+    connection.execute("UPDATE pgstac.collections SET partition_trunc = 'month' WHERE id = 'c'")
+    with database.connect(settings, "almagest_writer") as writer:
+        writer.execute("CREATE TEMP TABLE changepartitionstaging ()")
+        writer.execute(
+            """
+            INSERT INTO pgstac.items (id, collection, geometry, datetime, end_datetime, content)
+            SELECT o.id, t.collection, t.geometry, t.datetime, t.end_datetime, t.content
+            FROM pgstac.items AS o, pgstac.items AS t WHERE o.id = 'i1' AND t.id = 'i2'
+            """
+        )
+    assert len(versions.documents(connection, "c", "i1")) == 2
+    assert connection.execute("SELECT count(*) FROM pgstac.items WHERE id = 'i1'").fetchone() == (1,)
+
+
+def test_a_row_that_came_unseen_leaves_its_version_when_its_collection_goes(connection: psycopg.Connection) -> None:
+    connection.execute("DELETE FROM pgstac.items WHERE id = 'i0'")
+    unseen(connection, INSERT_AGAIN)
+    connection.execute("SELECT pgstac.delete_collection('c')")
+    _, came, gone = versions.documents(connection, "c", "i0")
+    assert came is not None
+    assert came["new"] == 1
+    assert gone is None

@@ -90,8 +90,12 @@ def adopt(connection: psycopg.Connection[Any], report: Callable[[str], None]) ->
     for (collection,) in connection.execute("SELECT id FROM almagest.adopted_collection ORDER BY id").fetchall():
         report(f"noting the items of {collection} that were there before versions were kept")
         last: str | None = ""
-        while last is not None:
-            last = _batch(connection, collection, last)
+        try:
+            while last is not None:
+                last = _batch(connection, collection, last)
+        except DatabaseUnavailableError:
+            report(f"somebody holds items of {collection}: the next `almagest db migrate` notes the rest")
+            continue
         _one(connection, "SELECT almagest.finish_adoption(%s)", (collection,))
 
 
@@ -102,6 +106,7 @@ def _batch(connection: psycopg.Connection[Any], collection: str, after: str) -> 
         connection,
         "SET LOCAL lock_timeout = '500ms'",
         lambda: done.append(_one(connection, "SELECT almagest.adopt_items(%s, %s, %s)", (collection, after, _AT_ONCE))),
+        attempts=10,
     )
     return done[-1]
 
@@ -184,6 +189,7 @@ def patiently(
     act: Callable[[], object],
     report: Callable[[str], None] = lambda _: None,
     values: tuple[object, ...] = (),
+    attempts: int = _ATTEMPTS,
 ) -> None:
     """Does something in a transaction of the admin that begins with a lock, without standing in the way of others.
 
@@ -193,11 +199,12 @@ def patiently(
         act: does it.
         report: is told that others are waited for.
         values: of the statement.
+        attempts: one a second.
 
     Raises:
         DatabaseUnavailableError: others never left a gap.
     """
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(attempts):
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL ROLE almagest_admin")
@@ -211,7 +218,7 @@ def patiently(
                 report("waiting until nobody else is at it")
             time.sleep(_PAUSE_S)
     raise DatabaseUnavailableError(
-        f"Somebody has been at it for {_ATTEMPTS} seconds without a gap: end long transactions and try again."
+        f"Somebody has been at it for {attempts} seconds without a gap: end long transactions and try again."
     )
 
 

@@ -138,7 +138,7 @@ BEGIN
     END IF;
     document := almagest.item_document(of_collection, of_id);
     assets := CASE jsonb_typeof(document->'assets') WHEN 'object' THEN document->'assets' ELSE '{}' END;
-    since := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id) AS s LIMIT 1);
+    since := (SELECT s.valid_from FROM almagest.item_states(of_collection, of_id, NULL, 1) AS s);
     PERFORM almagest.note_former_names(of_collection, of_id, since);
     SELECT * INTO named
     FROM almagest.name_of_asset(of_collection, of_id, prefix, day, assets, others, asset->>'file:checksum');

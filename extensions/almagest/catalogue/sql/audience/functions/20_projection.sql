@@ -229,11 +229,13 @@ LANGUAGE sql STABLE SET search_path = almagest, pg_temp
 AS $$
     SELECT almagest.public_document(item - 'assets', 'document', policy, suspicion)
         || CASE WHEN assets IS NOT NULL THEN jsonb_build_object('assets', assets) ELSE '{}' END
-    FROM almagest.public_assets(
-        CASE WHEN jsonb_typeof(item->'assets') = 'object' THEN item->'assets'
-             WHEN item ? 'assets' THEN '{}' END,
-        CASE WHEN jsonb_typeof(base->'assets') = 'object' THEN base->'assets' END,
-        collection_id, item_id, policy, suspicion) AS a(assets)
+    FROM (SELECT CASE
+        WHEN coalesce(jsonb_typeof(item->'assets'), 'object') = 'object' THEN almagest.public_assets(
+            item->'assets', CASE WHEN jsonb_typeof(base->'assets') = 'object' THEN base->'assets' END,
+            collection_id, item_id, policy, suspicion)
+        -- Stock writers take anything; or the item has none, unlike its base item.
+        WHEN (item->'assets')::text ~* suspicion THEN almagest.port_marker()
+        ELSE item->'assets' END) AS a(assets)
 $$;
 COMMENT ON FUNCTION almagest.public_item(jsonb, jsonb, text, text, almagest.audience_policy, text) IS
     'What is left for outsiders of a stored item, to be joined with what is left of its base item.';

@@ -5,11 +5,22 @@
 CREATE OR REPLACE FUNCTION almagest.withdrawn_assets(of_collection text, of_id text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
+DECLARE
+    present record;
 BEGIN
+    IF NOT EXISTS (SELECT FROM almagest.exposed AS e WHERE (e.collection, e.item) = (of_collection, of_id)) THEN
+        RETURN NULL;
+    END IF;
+    -- As external.asset_location has it, of all of them at once.
+    SELECT r.item::jsonb->'assets' AS assets, r.base::jsonb->'assets' AS base_assets INTO present
+    FROM almagest.port_item(of_collection, of_id) AS r;
     RETURN (
-        SELECT jsonb_object_agg(e.key, e.location) FROM almagest.exposed AS e
+        SELECT jsonb_object_agg(e.key, e.location)
+        FROM almagest.exposed AS e, almagest.audience_policy() AS p,
+             almagest.port_hydrate(present.assets->e.key, present.base_assets->e.key) AS asset
         WHERE (e.collection, e.item) = (of_collection, of_id)
-          AND NOT EXISTS (SELECT FROM external.asset_location(of_collection, of_id, e.key)));
+          AND (asset->>'href' IS DISTINCT FROM e.location OR e.location !~ '^(file:///|s3://)'
+               OR almagest.is_hidden_name(e.key, p.hidden_properties)));
 END;
 $$;
 COMMENT ON FUNCTION almagest.withdrawn_assets(text, text) IS
@@ -20,7 +31,8 @@ COMMENT ON FUNCTION almagest.withdrawn_assets(text, text) IS
 CREATE OR REPLACE FUNCTION almagest.without_withdrawn(item jsonb, base jsonb, withdrawn jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT CASE WHEN w.marks IS NULL THEN item ELSE jsonb_set(item, '{assets}', item->'assets' || w.marks) END
+    SELECT CASE WHEN w.marks IS NULL OR jsonb_typeof(item->'assets') <> 'object' THEN item
+                ELSE jsonb_set(item, '{assets}', coalesce(item->'assets', '{}') || w.marks) END
     FROM (
         SELECT jsonb_object_agg(w.key, almagest.port_marker()) AS marks FROM jsonb_each_text(withdrawn) AS w
         WHERE coalesce(item->'assets'->w.key->>'href', base->'assets'->w.key->>'href') = w.value
@@ -56,12 +68,12 @@ CREATE OR REPLACE FUNCTION almagest.without_hidden(
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    IF document ? 'properties' THEN
+    IF jsonb_typeof(document->'properties') = 'object' THEN
         document := jsonb_set(document, '{properties}', (document->'properties') - ARRAY(
             SELECT k.key FROM jsonb_object_keys(document->'properties') AS k(key)
             WHERE almagest.is_hidden_name(k.key, policy.hidden_properties)));
     END IF;
-    IF document ? 'assets' THEN
+    IF jsonb_typeof(document->'assets') = 'object' THEN
         document := jsonb_set(document, '{assets}', (document->'assets') - ARRAY(
             SELECT e.key FROM jsonb_each(document->'assets') AS e
             WHERE NOT coalesce(base->'assets' ? e.key, false) AND e.key <> ALL (exposed_keys)

@@ -191,13 +191,17 @@ COMMENT ON FUNCTION almagest.port_fields(jsonb, jsonb) IS
 
 CREATE OR REPLACE FUNCTION almagest.port_item(collection_id text, item_id text)
 RETURNS TABLE (item text, base text)
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
+SET plan_cache_mode = force_generic_plan -- to plan for all partitions takes much longer than to look
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT almagest.port_item_text(i.id, i.collection, i.geometry, i.content, NULL),
            almagest.port_base_item(i.collection, i.content->>'pgstac:base_item')::text
     FROM pgstac.items AS i
     WHERE i.collection = collection_id AND i.id = item_id
-    LIMIT 1
+    LIMIT 1;
+END;
 $$;
 COMMENT ON FUNCTION almagest.port_item(text, text) IS
     'One stored item and its base item as text; no row if there is none.';
@@ -246,3 +250,22 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.port_hydrate(jsonb, jsonb) IS
     'A stored item joined with its base item, as readers see it. For single documents; pages are hydrated by the reader.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_item_keys() RETURNS TABLE (collection text, id text)
+LANGUAGE sql STABLE -- without settings, so that it is planned as part of the statement that asks
+AS $$ SELECT i.collection, i.id FROM pgstac.items AS i $$;
+COMMENT ON FUNCTION almagest.port_item_keys() IS 'Every item that is stored, by name.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_row(collection_id text, item_id text)
+RETURNS TABLE (datetime timestamptz, end_datetime timestamptz, geometry geometry, content jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT i.datetime, i.end_datetime, i.geometry, i.content
+    FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id LIMIT 1;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_row(text, text) IS 'The row of an item as it is stored.';

@@ -38,28 +38,37 @@ CREATE OR REPLACE FUNCTION almagest.port_is_repartitioning() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (
-        SELECT FROM pg_class AS c WHERE c.relnamespace = pg_my_temp_schema() AND c.relname = 'changepartitionstaging')
+        SELECT FROM pg_class AS c
+        WHERE c.relnamespace = pg_my_temp_schema() AND c.relname = 'changepartitionstaging'
+          -- Anybody may make a table of this name.
+          AND c.relowner = (
+              SELECT p.proowner FROM pg_proc AS p WHERE p.oid = to_regprocedure('pgstac.repartition(text,text,boolean)')))
 $$;
 COMMENT ON FUNCTION almagest.port_is_repartitioning() IS
     'Whether pgSTAC is putting items into other partitions at this moment, though no trigger told of it (repartition was '
     'called itself): what it inserts was there before.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_delete_elsewhere(collection_id text, item_id text, partition oid) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.port_delete_elsewhere(collection_id text, item_id text, partition oid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     other regclass;
+    was_there boolean := false;
 BEGIN
     FOR other IN
         SELECT i.tableoid FROM pgstac.items AS i
         WHERE i.collection = collection_id AND i.id = item_id AND i.tableoid <> partition
     LOOP
         EXECUTE format('DELETE FROM ONLY %s WHERE id = $1', other) USING item_id;
+        was_there := true;
     END LOOP;
+    RETURN was_there;
 END;
 $$;
-COMMENT ON FUNCTION almagest.port_delete_elsewhere(text, text, oid) IS 'Deletes the item of this id from other partitions.';
+COMMENT ON FUNCTION almagest.port_delete_elsewhere(text, text, oid) IS
+    'Deletes the item of this id from other partitions; false if none had it. Whoever deletes it and inserts it again while '
+    'this waits leaves another row behind: it has to be called once more.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_list_base_items() RETURNS TABLE (collection_key bigint, tag int, item jsonb)
@@ -87,7 +96,9 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- To read a part PostgreSQL looks at the whole, and to drop it pgSTAC takes the whole for itself: of two who did the
-    -- one and then the other neither would get it. This lock keeps them apart, and nobody else.
+    -- one and then the other neither would get it. This lock keeps them apart, and nobody else. Who writes into the part
+    -- through the whole meanwhile ends with us in a deadlock, of which PostgreSQL lets one go on: to keep all writers waiting
+    -- until everything is copied would be worse.
     LOCK TABLE ONLY pgstac.items IN SHARE UPDATE EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part);
 END;
@@ -220,6 +231,9 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE TRUNCATE, TRIGGER ON %s FROM pgstac_ingest', guarded);
     END LOOP;
+    IF has_table_privilege('pgstac_ingest', 'pgstac.base_items', 'UPDATE, DELETE') THEN
+        REVOKE UPDATE, DELETE ON pgstac.base_items FROM pgstac_ingest;
+    END IF;
     IF has_schema_privilege('pgstac_ingest', 'pgstac', 'CREATE') THEN
         REVOKE CREATE ON SCHEMA pgstac FROM pgstac_ingest;
     END IF;
@@ -227,4 +241,5 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.port_withhold() IS
     'Takes from those who write what they have no use for: to empty tables, of which no trigger tells, to make triggers, '
-    'which run with the rights of ours wherever ours delete a row, and functions, which ours would call instead of others.';
+    'which run with the rights of ours wherever ours delete a row, and functions, which ours would call instead of others; '
+    'and to change base items, which changes every item that was stripped against them.';

@@ -43,19 +43,3 @@ CREATE OR REPLACE FUNCTION almagest.port_is_partition(relation oid) RETURNS bool
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(pg_partition_root(relation) = to_regclass('pgstac.items') AND relation <> to_regclass('pgstac.items'), false) $$;
 COMMENT ON FUNCTION almagest.port_is_partition(oid) IS 'Whether a table is a partition of items.';
-
-
-CREATE OR REPLACE FUNCTION almagest.port_item_keys() RETURNS TABLE (collection text, id text)
-LANGUAGE sql STABLE -- without settings, so that it is planned as part of the statement that asks
-AS $$ SELECT i.collection, i.id FROM pgstac.items AS i $$;
-COMMENT ON FUNCTION almagest.port_item_keys() IS 'Every item that is stored, by name.';
-
-
-CREATE OR REPLACE FUNCTION almagest.port_row(collection_id text, item_id text)
-RETURNS TABLE (datetime timestamptz, end_datetime timestamptz, geometry geometry, content jsonb)
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$
-    SELECT i.datetime, i.end_datetime, i.geometry, i.content
-    FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id LIMIT 1
-$$;
-COMMENT ON FUNCTION almagest.port_row(text, text) IS 'The row of an item as it is stored.';

@@ -158,25 +158,36 @@ COMMENT ON FUNCTION almagest.note_item(
 CREATE OR REPLACE FUNCTION almagest.capture_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    is_live boolean;
+    is_lost boolean;
 BEGIN
-    INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection)
-           OR NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) AND NOT almagest.port_is_repartitioning() THEN
-            RETURN NULL;
+    LOOP
+        INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection)
+               OR NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) AND NOT almagest.port_is_repartitioning()
+            THEN
+                RETURN NULL;
+            END IF;
+            -- It was there all the time.
+            DELETE FROM almagest.item_head AS h WHERE h.collection = NEW.collection AND h.id = NEW.id;
+            PERFORM almagest.adopt_item(NEW.collection, NEW.id, false);
         END IF;
-        -- It was there all the time.
-        DELETE FROM almagest.item_head AS h WHERE h.collection = NEW.collection AND h.id = NEW.id;
-        PERFORM almagest.adopt_item(NEW.collection, NEW.id, false);
-    END IF;
-    IF EXISTS (SELECT FROM almagest.item_head AS h WHERE h.collection = NEW.collection AND h.id = NEW.id AND NOT h.deleted) THEN
-        IF EXISTS (SELECT FROM almagest.moving_collection AS m WHERE m.id = NEW.collection)
-           OR almagest.port_is_repartitioning() THEN
+        is_live := EXISTS (
+            SELECT FROM almagest.item_head AS h WHERE h.collection = NEW.collection AND h.id = NEW.id AND NOT h.deleted);
+        IF is_live AND (EXISTS (SELECT FROM almagest.moving_collection AS m WHERE m.id = NEW.collection)
+                        OR almagest.port_is_repartitioning()) THEN
             RETURN NULL;
         END IF;
         -- Of two in different partitions the older goes, and leaves its version. Rows before heads, as everybody locks them.
-        PERFORM almagest.port_delete_elsewhere(NEW.collection, NEW.id, TG_RELID);
-    END IF;
+        is_lost := is_live AND NOT almagest.port_delete_elsewhere(NEW.collection, NEW.id, TG_RELID);
+        IF almagest.follow_state(NEW.collection, NEW.id, NULL, NULL, NULL, NULL, true)
+           OR almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content) THEN
+            RETURN NULL;
+        END IF;
+        EXIT WHEN is_lost; -- or somebody else has put it back meanwhile, and is met again
+    END LOOP;
     PERFORM almagest.note_item(
         NEW.collection, NEW.id, NULL, NULL, NULL, NULL, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content);
     RETURN NULL;

@@ -3,9 +3,18 @@
 CREATE OR REPLACE FUNCTION almagest.capture_base_item() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    key CONSTANT bigint := almagest.port_collection_key(NEW.collection);
+    first CONSTANT jsonb := (SELECT b.item FROM almagest.base_item AS b WHERE b.collection_key = key AND b.tag = 0);
+    is_first CONSTANT boolean := NOT EXISTS (SELECT FROM almagest.base_item AS b WHERE b.collection_key = key AND b.tag > 0);
 BEGIN
-    INSERT INTO almagest.base_item (collection_key, tag, item)
-    VALUES (almagest.port_collection_key(NEW.collection), NEW.id, NEW.base_item);
+    -- Items without a tag are read with the first one, whatever that says.
+    IF is_first AND NEW.base_item <> first THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('The first base item of collection %s is another.', NEW.collection),
+            HINT = 'pgSTAC makes it, when the collection changes.';
+    END IF;
+    INSERT INTO almagest.base_item (collection_key, tag, item) VALUES (key, NEW.id, NEW.base_item);
     RETURN NULL;
 END;
 $$;
@@ -75,7 +84,7 @@ BEGIN
         $query$, part) USING moment;
         FOR item IN EXECUTE format($query$
             SELECT i.* FROM %s AS i JOIN almagest.item_head AS h ON h.collection = i.collection AND h.id = i.id
-            WHERE NOT h.deleted
+            WHERE NOT h.deleted OR almagest.is_own(h.xact, h.xmin) IS NOT TRUE -- which came while no trigger saw to it
         $query$, part) LOOP
             PERFORM almagest.note_item(
                 item.collection, item.id, item.datetime, item.end_datetime, item.geometry, item.content, NULL, NULL, NULL, NULL);

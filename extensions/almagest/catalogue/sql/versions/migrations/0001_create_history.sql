@@ -30,6 +30,15 @@ COMMENT ON TABLE almagest.base_item IS
     'Every base item that items were stripped against. pgSTAC forgets those of a deleted collection.';
 COMMENT ON COLUMN almagest.base_item.tag IS 'The pgstac:base_item of items stripped against it; 0 for those that have none.';
 
+-- Stock writers have no say in it: they are logged in as whom they are.
+CREATE FUNCTION almagest.said(setting text) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE WHEN current_setting(setting, true) <> '' AND pg_has_role(session_user, 'almagest_writer', 'MEMBER')
+                THEN current_setting(setting, true) END
+$$;
+COMMENT ON FUNCTION almagest.said(text) IS 'What one of our own writers says of whom it writes for; see write_as.';
+
 CREATE TABLE almagest.item_head (
     collection text NOT NULL,
     id text NOT NULL,
@@ -37,10 +46,10 @@ CREATE TABLE almagest.item_head (
     deleted boolean NOT NULL DEFAULT false,
     xact xid8 DEFAULT pg_current_xact_id(),
     login text DEFAULT session_user,
-    actor text DEFAULT nullif(current_setting('almagest.actor', true), ''),
-    key_id text DEFAULT nullif(current_setting('almagest.key_id', true), ''),
-    request_id text DEFAULT nullif(current_setting('almagest.request_id', true), ''),
-    job text DEFAULT nullif(current_setting('almagest.job', true), ''),
+    actor text DEFAULT almagest.said('almagest.actor'),
+    key_id text DEFAULT almagest.said('almagest.key_id'),
+    request_id text DEFAULT almagest.said('almagest.request_id'),
+    job text DEFAULT almagest.said('almagest.job'),
     PRIMARY KEY (collection, id)
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE almagest.item_head IS 'The present state of each item that was ever written while versions were kept.';
@@ -80,10 +89,10 @@ CREATE TABLE almagest.collection_head (
     deleted boolean NOT NULL DEFAULT false,
     xact xid8 DEFAULT pg_current_xact_id(),
     login text DEFAULT session_user,
-    actor text DEFAULT nullif(current_setting('almagest.actor', true), ''),
-    key_id text DEFAULT nullif(current_setting('almagest.key_id', true), ''),
-    request_id text DEFAULT nullif(current_setting('almagest.request_id', true), ''),
-    job text DEFAULT nullif(current_setting('almagest.job', true), ''),
+    actor text DEFAULT almagest.said('almagest.actor'),
+    key_id text DEFAULT almagest.said('almagest.key_id'),
+    request_id text DEFAULT almagest.said('almagest.request_id'),
+    job text DEFAULT almagest.said('almagest.job'),
     divided_by text
 );
 COMMENT ON TABLE almagest.collection_head IS 'The present state of each collection; as item_head.';
