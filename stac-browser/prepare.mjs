@@ -66,6 +66,12 @@ const PATCHES = [
     put: "'xyz',\n  $&"
   },
   {
+    why: 'the latest version is not outdated because it says that it is the latest',
+    file: 'src/components/DeprecationMixin.js',
+    find: /return (this\.data\.getStacLinkWithRel\('latest-version'\));/g,
+    put: "const link = $1;\n      return link?.href === this.data.getStacLinkWithRel('self')?.href ? null : link;"
+  },
+  {
     why: 'no validation page either',
     file: 'src/router/index.js',
     find: /routes\.push\(\{\s*path: "\/validation[^]*?\}\);/g,

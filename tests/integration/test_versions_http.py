@@ -424,6 +424,7 @@ def test_what_was_deleted_says_where_its_versions_are(get: Ask, api: httpx.Clien
     assert api.delete(f"/api{ITEM}").status_code == 204
     answer = get(ITEM)
     assert answer.status_code == 410
+    assert answer.headers["cache-control"] == "no-store"  # a browser would keep it, though the item may come back
     (link,) = answer.json()["links"]
     assert link["rel"] == "version-history"
     history = get(ITEM + link["href"].partition("i000000")[2])

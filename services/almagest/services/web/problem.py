@@ -48,7 +48,9 @@ def problem(
         "description": detail,
         **more,
     }
-    return Response(orjson.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    # Browsers keep a 410 for good, though what is deleted may be restored.
+    kept = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=kept)
 
 
 @dataclass
