@@ -107,6 +107,23 @@ def test_patches(scenes: httpx.Client) -> None:
     assert scenes.patch("/api/collections/scenes", json={"title": "T"}).json()["title"] == "T"
 
 
+@pytest.mark.parametrize("depth", [300, 900, 1015])
+def test_patches_that_nest_too_deeply_are_refused(depth: int, scenes: httpx.Client) -> None:
+    scenes.post("/api/collections/scenes/items", json=ITEM)
+    value = '{"a":' * depth + "1" + "}" * depth
+    for patch in (f'{{"properties":{value}}}', f'[{{"op":"add","path":"/properties/a","value":{value}}}]'):
+        answer = scenes.patch(
+            "/api/collections/scenes/items/a", content=patch, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400, answer.text
+
+
+def test_copies_of_copies_are_refused_before_they_fill_the_memory(scenes: httpx.Client) -> None:
+    scenes.post("/api/collections/scenes/items", json=ITEM)
+    bomb = [{"op": "copy", "from": "/properties", "path": f"/properties/c{number}"} for number in range(60)]
+    assert scenes.patch("/api/collections/scenes/items/a", json=bomb).status_code == 413
+
+
 def test_deleting(scenes: httpx.Client) -> None:
     scenes.post("/api/collections/scenes/items", json=ITEM)
     assert scenes.delete("/api/collections/scenes/items/a").status_code == 204

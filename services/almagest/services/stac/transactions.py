@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import jsonpatch
 import orjson
 from fastapi import APIRouter, Query, Request
-from json_merge_patch import merge
 from starlette.responses import Response
 
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
 from almagest.services.stac.client import answer
 from almagest.services.stac.links import GEOJSON, Links
+from almagest.services.stac.patches import Change, change_of
 from almagest.services.stac.storing import Author
-from almagest.services.stac.writing import Change, Stored, Writer
+from almagest.services.stac.writing import Stored, Writer
 from almagest.services.web.etags import Condition
 from almagest.services.web.request_id import request_id
 
@@ -173,20 +172,7 @@ async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
 
 
 async def _change(request: Request) -> Change:
-    """The change that a patch body describes: an array is JSON Patch (RFC 6902), an object a merge patch (RFC 7396)."""
-    patch = await _json(request, _PATCHES)
-    if isinstance(patch, dict):
-        return lambda document: merge(document, patch)
-    if not isinstance(patch, list):
-        raise BadRequestError("A patch is an object (JSON Merge Patch) or an array of operations (JSON Patch).")
-
-    def apply(document: dict[str, Any]) -> Any:
-        try:
-            return jsonpatch.JsonPatch(patch).apply(document)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError, ValueError) as error:
-            raise BadRequestError(f"The patch cannot be applied: {error}") from None
-
-    return apply
+    return change_of(await _json(request, _PATCHES))
 
 
 def _item(stored: Stored, public: Links, status: int = 200) -> Response:

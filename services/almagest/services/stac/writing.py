@@ -16,14 +16,13 @@ from almagest.catalogue.storing import Mode, Outcome
 from almagest.catalogue.versions import Subject, moment_of, unknown
 from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, PreconditionRequiredError, TooLargeError
 from almagest.core.settings import Settings
+from almagest.services.stac.patches import Change
 from almagest.services.stac.storing import NOBODY, Author, Store
 from almagest.services.web.etags import Condition, etag
 
 Document = dict[str, Any]
 #: Parsed, they take ten times the memory of their text.
 MAX_ITEMS = 5000
-#: Turns a stored document into the changed one.
-Change = Callable[[Document], Any]
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,8 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
-            accepted = change(await _held_as_told(connection, subject, condition))
+            # Beside the loop: a patch may take its time, and others are served.
+            accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
             return await _stored(connection, subject, accepted.remarks)
 
@@ -274,7 +274,8 @@ class Writer:
         subject = Subject(collection_id)
 
         async def work(connection: Any) -> Stored:
-            accepted = change(await _held_as_told(connection, subject, condition))
+            # Beside the loop: a patch may take its time, and others are served.
+            accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
             return await _stored(connection, subject, accepted.remarks)
 
