@@ -103,6 +103,19 @@ def test_json_has_all_of_it(where: list[str]) -> None:
     assert first["changed"] == ["first"]
 
 
+def test_a_version_that_is_no_document_hides_no_other(where: list[str], connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE pgstac.items SET content = '[1]' WHERE id = 'i1' AND collection = 'whole'")
+    latest, before, *_ = listed(where, *HERE)
+    assert latest["changed"] == ["unreadable"]
+    assert set(before["changed"]) == {"properties.n", "-assets.blue"}
+
+
+@pytest.mark.parametrize("option", ["--keep-days", "--keep-versions"])
+def test_numbers_that_nobody_can_count_to_are_refused(settings: Settings, option: str) -> None:
+    arguments = ["history", "prune", option, "99999999999999", "--dry-run", *on_database(settings)]
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
 def test_only_the_latest_where_there_are_many(where: list[str]) -> None:
     result = run("show", *HERE, *where, "--limit", "1")
     assert len(result.stdout.splitlines()) == 2

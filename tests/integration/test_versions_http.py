@@ -439,6 +439,37 @@ def test_what_was_deleted_says_where_its_versions_are(get: Ask, api: httpx.Clien
     assert get(ITEM).status_code == 410
 
 
+@pytest.mark.parametrize("broken", ['{"links": "x"}', '{"links": ["x", 5, null]}', "[1]", "{}"])
+def test_what_others_left_broken_is_read_as_far_as_it_goes_and_can_be_rescued(
+    api: httpx.Client, settings: Settings, broken: str
+) -> None:
+    first = versions(api.get(f"/api{ITEM}/versions"))[0]
+
+    def spoil() -> None:
+        with database.connect(settings, "postgres") as connection:
+            spoilt = "CASE WHEN %s LIKE '%%links%%' THEN content || %s::jsonb ELSE %s::jsonb END"
+            connection.execute(f"UPDATE pgstac.items SET content = {spoilt}".encode(), (broken,) * 3)
+
+    spoil()
+    version = versions(api.get(f"/api{ITEM}/versions"))[0]
+    for path in (ITEM, f"{ITEM}/versions/{version}"):
+        answer = api.get(f"/api{path}")
+        assert answer.status_code == (409 if broken == "[1]" else 200), answer.text
+    assert api.patch(f"/api{ITEM}", json={"properties": {"a": 1}}).status_code in {400, 409}
+    assert put(api, changed(1)).status_code == 200
+    before = api.get(f"/api{ITEM}/versions").json()
+    answer = api.post(f"/api{ITEM}/versions/{version}/restore")
+    if "links" in broken:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 409
+        assert api.get(f"/api{ITEM}/versions").json() == before
+    spoil()
+    assert api.post(f"/api{ITEM}/versions/{first}/restore").status_code == 200
+    spoil()
+    assert api.delete(f"/api{ITEM}").status_code == 204
+
+
 def test_restoring_makes_a_new_version_of_an_old_one(api: httpx.Client) -> None:
     before = api.get(f"/api{ITEM}").json()
     (first,) = versions(api.get(f"/api{ITEM}/versions"))

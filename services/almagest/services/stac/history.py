@@ -64,7 +64,7 @@ class History:
         row = await self._row(subject, subject.ask.present)
         document = subject.document(row)
         # pgSTAC keeps catalogs in the same table as collections.
-        if row is None or document is None or document["type"] not in {"Feature", "Collection"}:
+        if row is None or document is None or document.get("type") not in {"Feature", "Collection"}:
             raise self._missing(subject, is_gone=row is not None and row["is_gone"])
         before = row["predecessor"]
         links = [

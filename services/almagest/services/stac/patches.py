@@ -56,7 +56,7 @@ def _patched(document: Any, operations: list[Any]) -> Any:
         for operation in operations:
             if isinstance(operation, dict) and operation.get("op") == "copy":
                 # The only one that makes more out of what is there: a few of them would make any amount.
-                copied += _size(jsonpatch.JsonPointer(operation.get("from")).resolve(document))
+                copied += _size(jsonpatch.JsonPointer(str(operation.get("from"))).resolve(document))
                 if copied > MAX_DOCUMENT:
                     raise TooLargeError(f"The patch copies more than {MAX_DOCUMENT:,} bytes.")
             document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)

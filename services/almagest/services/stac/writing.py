@@ -14,7 +14,14 @@ from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Mode, Outcome
 from almagest.catalogue.versions import Subject, moment_of, unknown
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, PreconditionRequiredError, TooLargeError
+from almagest.core.errors import (
+    AlmagestError,
+    BadRequestError,
+    NotFoundError,
+    PreconditionRequiredError,
+    TooLargeError,
+    UnreadableError,
+)
 from almagest.core.settings import Settings
 from almagest.services.stac.patches import Change
 from almagest.services.stac.storing import NOBODY, Author, Store
@@ -161,9 +168,13 @@ class Writer:
             NotFoundError: there is none of this id.
             PreconditionFailedError: it is not as the request believes.
         """
-        return await self._change(
-            subject, condition, lambda present: self._accept_for(subject, change(present), extensions=extensions)
-        )
+
+        def changed(present: Document) -> Accepted:
+            if not present:
+                raise UnreadableError
+            return self._accept_for(subject, change(present), extensions=extensions)
+
+        return await self._change(subject, condition, changed)
 
     async def delete_item(self, subject: Subject, condition: Condition) -> None:
         """Deletes an item; errors as for :meth:`change_item`."""
@@ -190,6 +201,8 @@ class Writer:
             former = subject.document(await connection.fetchrow(subject.ask.version, *subject.ids, begin))
             if former is None:
                 raise unknown(version)
+            if subject.item is not None and not isinstance(former.get("properties"), dict):
+                raise UnreadableError(f"What was stored as the version {version} is no STAC document.")
             if subject.item is None:
                 await connection.execute("SELECT restore_collection($1, $2)", subject.collection, begin)
             else:
@@ -324,7 +337,11 @@ async def _present(connection: Any, subject: Subject) -> Document | None:
 
 async def _held(connection: Any, subject: Subject) -> Document | None:
     await connection.execute(subject.ask.hold, *subject.ids)
-    return await _present(connection, subject)
+    try:
+        return await _present(connection, subject)
+    except UnreadableError:
+        # It is there, and nothing can be said of it: no tag is its own, but it can be replaced and deleted.
+        return {}
 
 
 async def _held_as_told(connection: Any, subject: Subject, condition: Condition) -> Document:
