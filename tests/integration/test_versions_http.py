@@ -439,6 +439,38 @@ def test_what_was_deleted_says_where_its_versions_are(get: Ask, api: httpx.Clien
     assert get(ITEM).status_code == 410
 
 
+@pytest.mark.parametrize("path", [ITEM, COLLECTION])
+def test_a_version_that_is_written_back_is_restored(api: httpx.Client, path: str) -> None:
+    first = versions(api.get(f"/api{path}/versions"))[0]
+    stored = api.get(f"/api{path}/versions/{first}?stored=true").json()
+    change = {"properties": {"number": 5}} if path == ITEM else {"title": "T"}
+    assert api.patch(f"/api{path}", json=change).status_code == 200
+    old = api.get(f"/api{path}/versions/{first}").json()
+    assert api.put(f"/api{path}", json=old).status_code == 200
+    latest = versions(api.get(f"/api{path}/versions"))[0]
+    assert api.get(f"/api{path}/versions/{latest}?stored=true").json() == stored
+    if path == ITEM:  # or after it was deleted
+        api.delete(f"/api{path}")
+        assert api.post(f"/api{COLLECTION}/items", json=old).status_code == 201
+        latest = versions(api.get(f"/api{path}/versions"))[0]
+        assert api.get(f"/api{path}/versions/{latest}?stored=true").json() == stored
+
+
+def test_what_a_producer_says_of_a_version_that_is_written_back_stays(api: httpx.Client) -> None:
+    own = ingests.item(stac_extensions=["https://stac-extensions.github.io/version/v1.2.0/schema.json"])
+    own["properties"] |= {"deprecated": True}
+    put(api, own)
+    version = versions(api.get(f"/api{ITEM}/versions"))[0]
+    put(api, changed(1))
+    assert api.put(f"/api{ITEM}", json=api.get(f"/api{ITEM}/versions/{version}").json()).status_code == 200
+    now = api.get(f"/api{ITEM}").json()
+    assert (now["properties"], now["stac_extensions"]) == (own["properties"], own["stac_extensions"])
+    # The same words without links of ours are somebody else's.
+    own["properties"]["version"] = version
+    put(api, own)
+    assert api.get(f"/api{ITEM}").json()["properties"] == own["properties"]
+
+
 @pytest.mark.parametrize("broken", ['{"links": "x"}', '{"links": ["x", 5, null]}', "[1]", "{}"])
 def test_what_others_left_broken_is_read_as_far_as_it_goes_and_can_be_rescued(
     api: httpx.Client, settings: Settings, broken: str

@@ -23,6 +23,7 @@ from almagest.core.errors import (
     UnreadableError,
 )
 from almagest.core.settings import Settings
+from almagest.services.stac import returned
 from almagest.services.stac.patches import Change
 from almagest.services.stac.storing import NOBODY, Author, Store
 from almagest.services.web.etags import Condition, etag
@@ -102,9 +103,12 @@ class Writer:
         accepted = self._accept(collection, document, extensions=extensions)
         require_changeable(collection)
 
+        subject = Subject(collection, accepted.document["id"])
+
         async def work(connection: Any) -> Stored:
-            await self.store.put(connection, collection, [accepted.document], "create")
-            return await _stored(connection, Subject(collection, accepted.document["id"]), accepted.remarks)
+            new = await self._own(connection, subject, document, accepted)
+            await self.store.put(connection, collection, [new.document], "create")
+            return await _stored(connection, subject, new.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -159,7 +163,7 @@ class Writer:
         """Replaces an item; errors as for :meth:`change_item`."""
         # Looked at beforehand: nobody waits for a lock while a large document is judged.
         accepted = self._accept_for(subject, document, extensions=extensions)
-        return await self._change(subject, condition, lambda _: accepted)
+        return await self._change(subject, condition, lambda _: accepted, document)
 
     async def change_item(self, subject: Subject, change: Change, condition: Condition, *, extensions: bool) -> Stored:
         """Reads, changes and writes an item while nobody else can touch it.
@@ -231,12 +235,15 @@ class Writer:
 
         return await self.store.within(work, self.author)
 
-    async def _change(self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted]) -> Stored:
+    async def _change(
+        self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted], sent: Any = None
+    ) -> Stored:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
             # Beside the loop: a patch may take its time, and others are served.
             accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
+            accepted = await self._own(connection, subject, sent, accepted)
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
             return await _stored(connection, subject, accepted.remarks)
 
@@ -245,11 +252,13 @@ class Writer:
     async def create_collection(self, document: Any, *, extensions: bool) -> Stored:
         """Stores a new collection; errors as for an item."""
         accepted = self._accept_collection(document, extensions=extensions)
-        require_changeable(accepted.document["id"])
+        subject = Subject(accepted.document["id"])
+        require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
-            await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
-            return await _stored(connection, Subject(accepted.document["id"]), accepted.remarks)
+            new = await self._own(connection, subject, document, accepted)
+            await connection.execute("SELECT create_collection($1::jsonb)", _text(new.document))
+            return await _stored(connection, subject, new.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -258,7 +267,7 @@ class Writer:
     ) -> Stored:
         """Replaces a collection; its items stay."""
         accepted = self._accept_collection(document, collection_id, extensions=extensions)
-        return await self._change_collection(collection_id, condition, lambda _: accepted)
+        return await self._change_collection(collection_id, condition, lambda _: accepted, document)
 
     async def change_collection(
         self, collection_id: str, change: Change, condition: Condition, *, extensions: bool
@@ -281,7 +290,7 @@ class Writer:
         await self.store.within(work, self.author)
 
     async def _change_collection(
-        self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted]
+        self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted], sent: Any = None
     ) -> Stored:
         require_changeable(collection_id)
         subject = Subject(collection_id)
@@ -289,10 +298,20 @@ class Writer:
         async def work(connection: Any) -> Stored:
             # Beside the loop: a patch may take its time, and others are served.
             accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
+            accepted = await self._own(connection, subject, sent, accepted)
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
             return await _stored(connection, subject, accepted.remarks)
 
         return await self.store.within(work, self.author)
+
+    async def _own(self, connection: Any, subject: Subject, sent: Any, accepted: Accepted) -> Accepted:
+        """What is stored of a document: of a version that was read here and is sent back, what it was."""
+        begin = returned.version_of(sent, subject, self.settings.site.origin)
+        row = await connection.fetchrow(subject.ask.version, *subject.ids, begin) if begin is not None else None
+        former = subject.document(row)
+        if former is None:
+            return accepted
+        return replace(accepted, document=returned.without_version(accepted.document, former, subject))
 
     def _accept_for(self, subject: Subject, document: Any, *, extensions: bool) -> Accepted:
         return self._accept(subject.collection, document, subject.item, extensions=extensions)
