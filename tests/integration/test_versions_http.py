@@ -94,7 +94,7 @@ def test_a_client_that_has_it_already_is_told_so(get: Ask, path: str) -> None:
     tag = found.headers["etag"]
     assert tag.startswith('"')
     assert get(path).headers["etag"] == tag
-    for named in (tag, f"W/{tag}", f'"other", {tag}', f'W/"other" ,\tW/{tag}', "*"):
+    for named in (tag, f"W/{tag}", f'"other", {tag}', f', "other",, {tag},', f'W/"other" ,\tW/{tag}', "*"):
         answer = get(path, headers={"If-None-Match": named})
         assert (answer.status_code, answer.content) == (304, b""), named
         assert answer.headers["etag"] == tag
@@ -136,11 +136,12 @@ def test_a_change_of_what_was_read_is_made_and_of_another_is_not(api: httpx.Clie
         body = {**document, "id": at.rpartition("/")[2], "collection": at.split("/")[2]}
         return api.request(method, f"/api{at}", json=body, headers=headers).status_code
 
-    for other in ('"other"', 'W/"other"', '"a", "b"', '""', ""):
+    for other in ('"other"', 'W/"other"', '"a", "b"', '""', '"a",,"b"'):
         assert ask(other) == 412, other
+    assert ask("") == ask(" , ") == 400
     assert api.get(f"/api{path}").headers["etag"] == tag
     # The others are asked again with what they have made of it.
-    for number, named in enumerate((tag, "W/{}", '"other", {}', "*")):
+    for number, named in enumerate((tag, "W/{}", '"other", {}', ', {},,"other",', "*")):
         now = api.get(f"/api{path}").headers["etag"]
         document["stac_extensions"] = [f"https://example.org/{number}.json"]
         assert ask(named.format(now)) == (204 if method == "DELETE" else 200), named
@@ -150,6 +151,8 @@ def test_a_change_of_what_was_read_is_made_and_of_another_is_not(api: httpx.Clie
         assert ask(tag) == 412
     missing = path.replace("scenes", "none")
     assert ask("*", at=missing) == ask(tag, at=missing) == 412
+    answer = api.patch(f"/api{missing}", json={}, headers={"If-Match": "*"})
+    assert answer.json()["detail"].startswith("There is nothing here")
     assert ask(at=missing) == 404
 
 
