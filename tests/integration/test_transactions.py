@@ -101,6 +101,10 @@ def test_patches(scenes: httpx.Client) -> None:
     patched = scenes.patch(path, json=operations, headers={"Content-Type": "application/json-patch+json"})
     assert patched.status_code == 200, patched.text
     assert stored(scenes)["properties"]["x"] == 1
+    for kind, patch in (("json-patch", {"properties": {"x": 2}}), ("merge-patch", operations[1:])):
+        refused = scenes.patch(path, json=patch, headers={"Content-Type": f"application/{kind}+json"})
+        assert refused.status_code == 400, kind
+    assert stored(scenes)["properties"]["x"] == 1
     assert scenes.patch(path, json=[{"op": "remove", "path": "/nothing"}]).status_code == 400
     assert scenes.patch(path, json={"id": "b"}).status_code == 400
     assert scenes.patch("/api/collections/scenes/items/zz", json={}).status_code == 404

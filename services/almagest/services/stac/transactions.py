@@ -30,7 +30,8 @@ Extensions = Annotated[
 
 _JSON_PATCH = "application/json-patch+json"
 _DOCUMENTS = {"application/json", "application/geo+json"}
-_PATCHES = _DOCUMENTS | {_JSON_PATCH, "application/merge-patch+json"}
+_KINDS = {_JSON_PATCH: list, "application/merge-patch+json": dict}
+_PATCHES = _DOCUMENTS | set(_KINDS)
 
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 _PATCH_BODY = {
@@ -161,8 +162,12 @@ def author_of(request: Request) -> Author:
     return Author(given.get("x-principal") or None, given.get("x-key-id") or None, request_id() or None)
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+
+
 async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
-    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type not in accepted:
         raise UnsupportedMediaTypeError(f"The body is {media_type}; send one of: {', '.join(sorted(accepted))}.")
     try:
@@ -172,7 +177,12 @@ async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
 
 
 async def _change(request: Request) -> Change:
-    return change_of(await _json(request, _PATCHES))
+    """The change that a body describes, of the kind that its media type says, if it says one."""
+    patch = await _json(request, _PATCHES)
+    kind = _KINDS.get(_media_type(request))
+    if kind is not None and not isinstance(patch, kind):
+        raise BadRequestError("A JSON Patch is an array of operations, and a JSON Merge Patch an object.")
+    return change_of(patch)
 
 
 def _item(stored: Stored, public: Links, status: int = 200) -> Response:
