@@ -132,10 +132,14 @@ def test_deleting(scenes: httpx.Client) -> None:
     scenes.post("/api/collections/scenes/items", json=ITEM)
     assert scenes.delete("/api/collections/scenes/items/a").status_code == 204
     assert scenes.get("/api/collections/scenes/items/a").status_code == 410
-    assert scenes.delete("/api/collections/scenes/items/a").status_code == 404
+    for method in ("PUT", "PATCH", "DELETE"):
+        gone = scenes.request(method, "/api/collections/scenes/items/a", json=ITEM)
+        assert gone.status_code == 410, method
+        assert gone.json()["links"][0]["href"].endswith("/items/a/versions")
+        assert "restored" in gone.json()["detail"]
     assert scenes.delete("/api/collections/scenes").status_code == 204
     assert scenes.get("/api/collections/scenes").status_code == 410
-    assert scenes.delete("/api/collections/scenes").status_code == 404
+    assert scenes.delete("/api/collections/scenes").status_code == 410
 
 
 def test_the_canary_is_nobodys_to_change(api: httpx.Client, settings: Settings) -> None:

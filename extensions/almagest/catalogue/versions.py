@@ -79,10 +79,10 @@ class State:
         return version_of(self.valid_from)
 
     def as_json(self) -> Document:
-        """As it stands in a list of versions; what nobody knows is left out."""
+        """As it stands in a list of versions; what nobody knows is left out. What was deleted is no version."""
         who = {name: getattr(self, name) for name in ("actor", "login", "key_id", "request_id", "job")}
         return {
-            "version": self.version,
+            **({} if self.deleted else {"version": self.version}),
             "valid_from": _text(self.valid_from),
             "valid_to": _text(self.valid_to) if self.valid_to else None,
             "deleted": self.deleted,

@@ -24,6 +24,8 @@ from almagest.core.errors import (
 )
 from almagest.core.settings import Settings
 from almagest.services.stac import returned
+from almagest.services.stac.history import missing
+from almagest.services.stac.links import Links
 from almagest.services.stac.patches import Change
 from almagest.services.stac.storing import NOBODY, Author, Store
 from almagest.services.web.etags import Condition, etag
@@ -81,11 +83,13 @@ class Writer:
     Attributes:
         store: stores items.
         settings: what is validated, and by which address our own links are known.
+        public: makes the links of what is answered.
         author: on whose behalf.
     """
 
     store: Store
     settings: Settings
+    public: Links
     author: Author = NOBODY
 
     def of(self, author: Author) -> Writer:
@@ -170,6 +174,7 @@ class Writer:
 
         Raises:
             NotFoundError: there is none of this id.
+            GoneError: there is none any more.
             PreconditionFailedError: it is not as the request believes.
         """
 
@@ -185,7 +190,7 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held(connection, subject))
+            await self._held_as_told(connection, subject, condition)
             await connection.execute("SELECT delete_item($1, $2)", subject.collection, subject.item)
 
         await self.store.within(work, self.author)
@@ -209,6 +214,8 @@ class Writer:
                 raise UnreadableError(f"What was stored as the version {version} is no STAC document.")
             if subject.item is None:
                 await connection.execute("SELECT restore_collection($1, $2)", subject.collection, begin)
+            elif not await connection.fetchval("SELECT port_collection_exists($1)", subject.collection):
+                raise NotFoundError(f"There is no collection {subject.collection!r}. Restore the collection first.")
             else:
                 await self.store.put(connection, subject.collection, [former], "upsert")
             return await _stored(connection, subject)
@@ -229,7 +236,7 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> tuple[Any, Stored]:
-            await _held_as_told(connection, subject, condition)
+            await self._held_as_told(connection, subject, condition)
             row = await connection.fetchrow(statement, subject.collection, subject.item, *arguments)
             return row, await _stored(connection, subject)
 
@@ -242,7 +249,7 @@ class Writer:
 
         async def work(connection: Any) -> Stored:
             # Beside the loop: a patch may take its time, and others are served.
-            accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
+            accepted = await asyncio.to_thread(change, await self._held_as_told(connection, subject, condition))
             accepted = await self._own(connection, subject, sent, accepted)
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
             return await _stored(connection, subject, accepted.remarks)
@@ -284,7 +291,7 @@ class Writer:
         require_changeable(collection_id)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held(connection, Subject(collection_id)))
+            await self._held_as_told(connection, Subject(collection_id), condition)
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
         await self.store.within(work, self.author)
@@ -297,12 +304,20 @@ class Writer:
 
         async def work(connection: Any) -> Stored:
             # Beside the loop: a patch may take its time, and others are served.
-            accepted = await asyncio.to_thread(change, await _held_as_told(connection, subject, condition))
+            accepted = await asyncio.to_thread(change, await self._held_as_told(connection, subject, condition))
             accepted = await self._own(connection, subject, sent, accepted)
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
             return await _stored(connection, subject, accepted.remarks)
 
         return await self.store.within(work, self.author)
+
+    async def _held_as_told(self, connection: Any, subject: Subject, condition: Condition) -> Document:
+        present = await _held(connection, subject)
+        condition.check(present)
+        if present is None:
+            row = await connection.fetchrow(subject.ask.present, *subject.ids)
+            raise missing(subject, self.public, is_gone=row is not None and row["is_gone"])
+        return present
 
     async def _own(self, connection: Any, subject: Subject, sent: Any, accepted: Accepted) -> Accepted:
         """What is stored of a document: of a version that was read here and is sent back, what it was."""
@@ -361,14 +376,6 @@ async def _held(connection: Any, subject: Subject) -> Document | None:
     except UnreadableError:
         # It is there, and nothing can be said of it: no tag is its own, but it can be replaced and deleted.
         return {}
-
-
-async def _held_as_told(connection: Any, subject: Subject, condition: Condition) -> Document:
-    present = await _held(connection, subject)
-    condition.check(present)
-    if present is None:
-        raise NotFoundError(f"There is no {subject}.")
-    return present
 
 
 async def _stored(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:
