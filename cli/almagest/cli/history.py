@@ -73,11 +73,16 @@ def show(
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1))
-    for heading in ("Version", "When (UTC)", "Who", "What"):
+    for heading in ("Version", "When (UTC)", "Who", "Login", "What"):
         table.add_column(heading, overflow="fold")
+    # Outsiders are told of nobody.
+    is_told = not isinstance(target, options.Api) or any(state.login for state in states)
+    before = "before Almagest" if is_told else "not told"
     for state, what in rows:
         name = "" if state.deleted else state.version
-        table.add_row(name, f"{state.valid_from:%Y-%m-%d %H:%M:%S}", _who(state), _in_short(what))
+        table.add_row(
+            name, f"{state.valid_from:%Y-%m-%d %H:%M:%S}", _who(state, before), state.login or "", _in_short(what)
+        )
     Console(highlight=False, markup=False).print(table)
     if len(states) > limit:
         console.print(f"{len(states) - limit} older ones: --limit {len(states)} shows all")
@@ -271,8 +276,8 @@ def _told(history: History | RemoteHistory, states: list[State], *, complete: bo
     return told
 
 
-def _who(state: State) -> str:
-    who = state.actor or state.login or "before Almagest"
+def _who(state: State, unknown: str) -> str:
+    who = state.actor or ("" if state.login else unknown)
     return f"{who} (job {state.job})" if state.job else f"{who} (key {state.key_id})" if state.key_id else who
 
 
