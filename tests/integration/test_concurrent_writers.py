@@ -90,7 +90,7 @@ def test_sixty_four_at_once_on_one_item_are_all_kept(settings: Settings, way: Ca
             assert one["assets"].items() < other["assets"].items()
         listed = clients[0].get(f"{PATH}/versions", params={"limit": 1000}).json()["versions"]
         assert len(listed) == WRITERS + 1
-        assert [each["version"] for each in listed] == sorted((each["version"] for each in listed), reverse=True)
+        assert [each["valid_from"] for each in listed] == sorted((each["valid_from"] for each in listed), reverse=True)
         assert deadlocks(settings) == 0
 
 

@@ -85,9 +85,12 @@ def listed(where: list[str], *subject: str) -> list[dict[str, Any]]:
 
 def test_versions_are_listed_with_who_and_what(where: list[str]) -> None:
     lines = run("show", *HERE, *where).stdout.splitlines()
-    assert re.split(r"\s{2,}", lines[0].strip()) == ["Version", "When (UTC)", "Who", "What"]
+    assert re.split(r"\s{2,}", lines[0].strip()) == ["Version", "When (UTC)", "Who", "Login", "What"]
     assert re.fullmatch(r"\s*\d{8}T\d{6}\.\d{6}Z\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s+ann \(job job-7\)\s.*", lines[1])
-    assert lines[1].split("job-7)")[1].strip() in {"properties.n, -assets.blue", "-assets.blue, properties.n"}
+    assert lines[1].split("job-7)")[1].split("postgres")[1].strip() in {
+        "properties.n, -assets.blue",
+        "-assets.blue, properties.n",
+    }
     assert "postgres" in lines[2]
     assert {"+properties.n", "assets.red.href", "+assets.blue"} == set(
         lines[2].split("postgres")[1].strip().split(", ")
@@ -96,11 +99,38 @@ def test_versions_are_listed_with_who_and_what(where: list[str]) -> None:
     assert "before Almagest" in lines[3]
 
 
+def test_over_an_api_that_tells_of_nobody_that_is_said(settings: Settings) -> None:
+    with served(settings, "external") as running:
+        text = run("show", *HERE, "--api-url", f"{running.site.origin}/external").stdout
+    assert "not told" in text
+    assert "before Almagest" not in text
+
+
+@pytest.mark.parametrize("name", ["h3/items/a", "..", "."])
+def test_ids_that_lead_to_another_address_are_refused(name: str) -> None:
+    for arguments in ([name], ["c", name]):
+        result = CliRunner().invoke(app, ["history", "show", *arguments, "--api-url", "http://127.0.0.1:9"])
+        assert "cannot stand in an address" in str(result.exception), result.output
+
+
 def test_json_has_all_of_it(where: list[str]) -> None:
     latest, _, first = listed(where, *HERE)
     assert (latest["actor"], latest["job"], latest["valid_to"], latest["deleted"]) == ("ann", "job-7", None, False)
     assert set(latest["changed"]) == {"properties.n", "-assets.blue"}
     assert first["changed"] == ["first"]
+
+
+def test_a_version_that_is_no_document_hides_no_other(where: list[str], connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE pgstac.items SET content = '[1]' WHERE id = 'i1' AND collection = 'whole'")
+    latest, before, *_ = listed(where, *HERE)
+    assert latest["changed"] == ["unreadable"]
+    assert set(before["changed"]) == {"properties.n", "-assets.blue"}
+
+
+@pytest.mark.parametrize("option", ["--keep-days", "--keep-versions"])
+def test_numbers_that_nobody_can_count_to_are_refused(settings: Settings, option: str) -> None:
+    arguments = ["history", "prune", option, "99999999999999", "--dry-run", *on_database(settings)]
+    assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
 def test_only_the_latest_where_there_are_many(where: list[str]) -> None:
@@ -275,7 +305,7 @@ def test_what_somebody_else_makes_in_between_is_not_lost(
     between = Between(lambda: connection.execute("SELECT almagest.put_item(%s::jsonb)", (theirs,)))
     with served(settings) as running, speaking(running, between) as http:
         history = RemoteHistory(http, *HERE)
-        with pytest.raises(PreconditionFailedError, match="has changed"):
+        with pytest.raises(PreconditionFailedError, match=r"has changed|is there"):
             history.restore(version_of(first.valid_from))
     assert versions.documents(connection, *HERE)[-1] == item(WHOLE, 1, n=99)
 

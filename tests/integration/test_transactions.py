@@ -101,20 +101,45 @@ def test_patches(scenes: httpx.Client) -> None:
     patched = scenes.patch(path, json=operations, headers={"Content-Type": "application/json-patch+json"})
     assert patched.status_code == 200, patched.text
     assert stored(scenes)["properties"]["x"] == 1
+    for kind, patch in (("json-patch", {"properties": {"x": 2}}), ("merge-patch", operations[1:])):
+        refused = scenes.patch(path, json=patch, headers={"Content-Type": f"application/{kind}+json"})
+        assert refused.status_code == 400, kind
+    assert stored(scenes)["properties"]["x"] == 1
     assert scenes.patch(path, json=[{"op": "remove", "path": "/nothing"}]).status_code == 400
     assert scenes.patch(path, json={"id": "b"}).status_code == 400
     assert scenes.patch("/api/collections/scenes/items/zz", json={}).status_code == 404
     assert scenes.patch("/api/collections/scenes", json={"title": "T"}).json()["title"] == "T"
 
 
+@pytest.mark.parametrize("depth", [300, 900, 1015])
+def test_patches_that_nest_too_deeply_are_refused(depth: int, scenes: httpx.Client) -> None:
+    scenes.post("/api/collections/scenes/items", json=ITEM)
+    value = '{"a":' * depth + "1" + "}" * depth
+    for patch in (f'{{"properties":{value}}}', f'[{{"op":"add","path":"/properties/a","value":{value}}}]'):
+        answer = scenes.patch(
+            "/api/collections/scenes/items/a", content=patch, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400, answer.text
+
+
+def test_copies_of_copies_are_refused_before_they_fill_the_memory(scenes: httpx.Client) -> None:
+    scenes.post("/api/collections/scenes/items", json=ITEM)
+    bomb = [{"op": "copy", "from": "/properties", "path": f"/properties/c{number}"} for number in range(60)]
+    assert scenes.patch("/api/collections/scenes/items/a", json=bomb).status_code == 413
+
+
 def test_deleting(scenes: httpx.Client) -> None:
     scenes.post("/api/collections/scenes/items", json=ITEM)
     assert scenes.delete("/api/collections/scenes/items/a").status_code == 204
     assert scenes.get("/api/collections/scenes/items/a").status_code == 410
-    assert scenes.delete("/api/collections/scenes/items/a").status_code == 404
+    for method in ("PUT", "PATCH", "DELETE"):
+        gone = scenes.request(method, "/api/collections/scenes/items/a", json=ITEM)
+        assert gone.status_code == 410, method
+        assert gone.json()["links"][0]["href"].endswith("/items/a/versions")
+        assert "restored" in gone.json()["detail"]
     assert scenes.delete("/api/collections/scenes").status_code == 204
     assert scenes.get("/api/collections/scenes").status_code == 410
-    assert scenes.delete("/api/collections/scenes").status_code == 404
+    assert scenes.delete("/api/collections/scenes").status_code == 410
 
 
 def test_the_canary_is_nobodys_to_change(api: httpx.Client, settings: Settings) -> None:

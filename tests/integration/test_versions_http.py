@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +79,11 @@ def versions(answer: httpx.Response) -> list[str]:
     return [each["version"] for each in answer.json()["versions"] if not each["deleted"]]
 
 
+def begin(state: Document) -> str:
+    """What a state would be called if it were a version."""
+    return version_of(datetime.fromisoformat(state["valid_from"]))
+
+
 def bare(document: Document) -> Document:
     """A document without the links that are made on the way out."""
     made = OURS | {"self", "parent", "root", "collection", "items"}
@@ -94,7 +100,7 @@ def test_a_client_that_has_it_already_is_told_so(get: Ask, path: str) -> None:
     tag = found.headers["etag"]
     assert tag.startswith('"')
     assert get(path).headers["etag"] == tag
-    for named in (tag, f"W/{tag}", f'"other", {tag}', f'W/"other" ,\tW/{tag}', "*"):
+    for named in (tag, f"W/{tag}", f'"other", {tag}', f', "other",, {tag},', f'W/"other" ,\tW/{tag}', "*"):
         answer = get(path, headers={"If-None-Match": named})
         assert (answer.status_code, answer.content) == (304, b""), named
         assert answer.headers["etag"] == tag
@@ -136,11 +142,12 @@ def test_a_change_of_what_was_read_is_made_and_of_another_is_not(api: httpx.Clie
         body = {**document, "id": at.rpartition("/")[2], "collection": at.split("/")[2]}
         return api.request(method, f"/api{at}", json=body, headers=headers).status_code
 
-    for other in ('"other"', 'W/"other"', '"a", "b"', '""', ""):
+    for other in ('"other"', 'W/"other"', '"a", "b"', '""', '"a",,"b"'):
         assert ask(other) == 412, other
+    assert ask("") == ask(" , ") == 400
     assert api.get(f"/api{path}").headers["etag"] == tag
     # The others are asked again with what they have made of it.
-    for number, named in enumerate((tag, "W/{}", '"other", {}', "*")):
+    for number, named in enumerate((tag, "W/{}", '"other", {}', ', {},,"other",', "*")):
         now = api.get(f"/api{path}").headers["etag"]
         document["stac_extensions"] = [f"https://example.org/{number}.json"]
         assert ask(named.format(now)) == (204 if method == "DELETE" else 200), named
@@ -150,6 +157,8 @@ def test_a_change_of_what_was_read_is_made_and_of_another_is_not(api: httpx.Clie
         assert ask(tag) == 412
     missing = path.replace("scenes", "none")
     assert ask("*", at=missing) == ask(tag, at=missing) == 412
+    answer = api.patch(f"/api{missing}", json={}, headers={"If-Match": "*"})
+    assert answer.json()["detail"].startswith("There is nothing here")
     assert ask(at=missing) == 404
 
 
@@ -200,7 +209,7 @@ def test_where_it_is_required_a_change_must_say_what_it_changes(cluster: Cluster
         assert api.get(f"/api{COLLECTION}/items/i000003").status_code == 404
         assert api.delete(f"/api{COLLECTION}", headers={"If-Match": "*"}).status_code == 204
         # Nothing is there that could be changed unseen.
-        assert api.delete(f"/api{ITEM}").status_code == 404
+        assert api.delete(f"/api{ITEM}").status_code == 410
 
 
 # Lists and documents.
@@ -432,12 +441,76 @@ def test_what_was_deleted_says_where_its_versions_are(get: Ask, api: httpx.Clien
     assert gone["deleted"] is True
     assert gone["links"] == []
     assert bare(get(f"{ITEM}/versions/{last['version']}").json())["properties"]["deprecated"] is True
-    assert get(f"{ITEM}/versions/{gone['version']}").status_code == 404
+    assert "version" not in gone
+    assert get(f"{ITEM}/versions/{begin(gone)}").status_code == 404
     assert get(f"{ITEM}/versions/{last['version']}/diff").status_code == 410
     assert get(f"{COLLECTION}/items/none").status_code == 404
     assert api.delete(f"/api{COLLECTION}").status_code == 204
     assert get(COLLECTION).status_code == 410
     assert get(ITEM).status_code == 410
+
+
+@pytest.mark.parametrize("path", [ITEM, COLLECTION])
+def test_a_version_that_is_written_back_is_restored(api: httpx.Client, path: str) -> None:
+    first = versions(api.get(f"/api{path}/versions"))[0]
+    stored = api.get(f"/api{path}/versions/{first}?stored=true").json()
+    change = {"properties": {"number": 5}} if path == ITEM else {"title": "T"}
+    assert api.patch(f"/api{path}", json=change).status_code == 200
+    old = api.get(f"/api{path}/versions/{first}").json()
+    assert api.put(f"/api{path}", json=old).status_code == 200
+    latest = versions(api.get(f"/api{path}/versions"))[0]
+    assert api.get(f"/api{path}/versions/{latest}?stored=true").json() == stored
+    if path == ITEM:  # or after it was deleted
+        api.delete(f"/api{path}")
+        assert api.post(f"/api{COLLECTION}/items", json=old).status_code == 201
+        latest = versions(api.get(f"/api{path}/versions"))[0]
+        assert api.get(f"/api{path}/versions/{latest}?stored=true").json() == stored
+
+
+def test_what_a_producer_says_of_a_version_that_is_written_back_stays(api: httpx.Client) -> None:
+    own = ingests.item(stac_extensions=["https://stac-extensions.github.io/version/v1.2.0/schema.json"])
+    own["properties"] |= {"deprecated": True}
+    put(api, own)
+    version = versions(api.get(f"/api{ITEM}/versions"))[0]
+    put(api, changed(1))
+    assert api.put(f"/api{ITEM}", json=api.get(f"/api{ITEM}/versions/{version}").json()).status_code == 200
+    now = api.get(f"/api{ITEM}").json()
+    assert (now["properties"], now["stac_extensions"]) == (own["properties"], own["stac_extensions"])
+    # The same words without links of ours are somebody else's.
+    own["properties"]["version"] = version
+    put(api, own)
+    assert api.get(f"/api{ITEM}").json()["properties"] == own["properties"]
+
+
+@pytest.mark.parametrize("broken", ['{"links": "x"}', '{"links": ["x", 5, null]}', "[1]", "{}"])
+def test_what_others_left_broken_is_read_as_far_as_it_goes_and_can_be_rescued(
+    api: httpx.Client, settings: Settings, broken: str
+) -> None:
+    first = versions(api.get(f"/api{ITEM}/versions"))[0]
+
+    def spoil() -> None:
+        with database.connect(settings, "postgres") as connection:
+            spoilt = "CASE WHEN %s LIKE '%%links%%' THEN content || %s::jsonb ELSE %s::jsonb END"
+            connection.execute(f"UPDATE pgstac.items SET content = {spoilt}".encode(), (broken,) * 3)
+
+    spoil()
+    version = versions(api.get(f"/api{ITEM}/versions"))[0]
+    for path in (ITEM, f"{ITEM}/versions/{version}"):
+        answer = api.get(f"/api{path}")
+        assert answer.status_code == (409 if broken == "[1]" else 200), answer.text
+    assert api.patch(f"/api{ITEM}", json={"properties": {"a": 1}}).status_code in {400, 409}
+    assert put(api, changed(1)).status_code == 200
+    before = api.get(f"/api{ITEM}/versions").json()
+    answer = api.post(f"/api{ITEM}/versions/{version}/restore")
+    if "links" in broken:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 409
+        assert api.get(f"/api{ITEM}/versions").json() == before
+    spoil()
+    assert api.post(f"/api{ITEM}/versions/{first}/restore").status_code == 200
+    spoil()
+    assert api.delete(f"/api{ITEM}").status_code == 204
 
 
 def test_restoring_makes_a_new_version_of_an_old_one(api: httpx.Client) -> None:
@@ -460,7 +533,7 @@ def test_a_deleted_item_comes_back(api: httpx.Client, outside: httpx.Client) -> 
     before = api.get(f"/api{ITEM}").json()
     (first,) = versions(api.get(f"/api{ITEM}/versions"))
     api.delete(f"/api{ITEM}")
-    gone = api.get(f"/api{ITEM}/versions").json()["versions"][0]["version"]
+    gone = begin(api.get(f"/api{ITEM}/versions").json()["versions"][0])
     assert api.post(f"/api{ITEM}/versions/{gone}/restore").status_code == 404
     assert api.post(f"/api{ITEM}/versions/{first}/restore").status_code == 200
     for client, prefix in ((api, "/api"), (outside, "/external")):
@@ -476,7 +549,9 @@ def test_an_item_of_a_deleted_collection_comes_back_as_it_was(api: httpx.Client,
     original = api.get(f"/api{ITEM}").json()
     (first,) = versions(api.get(f"/api{ITEM}/versions"))
     assert api.delete(f"/api{COLLECTION}").status_code == 204
-    assert api.post(f"/api{ITEM}/versions/{first}/restore").status_code == 404
+    answer = api.post(f"/api{ITEM}/versions/{first}/restore")
+    assert answer.status_code == 404
+    assert "Restore the collection first" in answer.json()["detail"]
     again = ingests.collection()
     if item_assets is None:
         del again["item_assets"]

@@ -13,13 +13,13 @@ import typer
 from almagest.cli import options
 from almagest.cli.output import console, reporter
 from almagest.core.configuration import Configuration
-from almagest.core.errors import NotFoundError
+from almagest.core.errors import ConflictError, NotFoundError, UnreadableError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from almagest.catalogue.history import History, Step
-    from almagest.catalogue.versions import State
+    from almagest.catalogue.versions import Document, State
     from almagest.client.history import RemoteHistory
 
 app = typer.Typer(help="Show, compare, restore and forget what items and collections have been.", no_args_is_help=True)
@@ -30,6 +30,10 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _NAMED = 4
 _LONGEST = 100
+#: More than anybody means, and little enough to be computed with.
+_DAYS, _VERSIONS = 365_000, 1_000_000_000
+#: Stands for what is there and no document.
+_UNREADABLE: Document = {}
 
 
 @app.command(epilog="Example: almagest history show scenes S2A_20240105 --limit 5")
@@ -69,11 +73,16 @@ def show(
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1))
-    for heading in ("Version", "When (UTC)", "Who", "What"):
+    for heading in ("Version", "When (UTC)", "Who", "Login", "What"):
         table.add_column(heading, overflow="fold")
+    # Outsiders are told of nobody.
+    is_told = not isinstance(target, options.Api) or any(state.login for state in states)
+    before = "before Almagest" if is_told else "not told"
     for state, what in rows:
         name = "" if state.deleted else state.version
-        table.add_row(name, f"{state.valid_from:%Y-%m-%d %H:%M:%S}", _who(state), _in_short(what))
+        table.add_row(
+            name, f"{state.valid_from:%Y-%m-%d %H:%M:%S}", _who(state, before), state.login or "", _in_short(what)
+        )
     Console(highlight=False, markup=False).print(table)
     if len(states) > limit:
         console.print(f"{len(states) - limit} older ones: --limit {len(states)} shows all")
@@ -172,10 +181,11 @@ def restore(
 @app.command(epilog="Example: almagest history prune --keep-days 365 --keep-versions 10 --dry-run")
 def prune(
     keep_days: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Keep what was true within the last N days.")
+        int | None, typer.Option(min=0, max=_DAYS, metavar="N", help="Keep what was true within the last N days.")
     ] = None,
     keep_versions: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Keep N versions of each, the present one among them.")
+        int | None,
+        typer.Option(min=1, max=_VERSIONS, metavar="N", help="Keep N versions of each, the present one among them."),
     ] = None,
     collection: Annotated[str | None, typer.Option(metavar="ID", help="Only of this collection.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
@@ -244,10 +254,18 @@ def _told(history: History | RemoteHistory, states: list[State], *, complete: bo
     """What each state changed of the one before it; of the last nothing, unless it is the first there ever was."""
     from almagest.catalogue.history import changed
 
-    documents = [history.at(state) for state in states]
+    def at(state: State) -> Document | None:
+        try:
+            return history.at(state)
+        except (ConflictError, UnreadableError):  # the others are told all the same
+            return _UNREADABLE
+
+    documents = [at(state) for state in states]
     told = []
     for number, document in enumerate(documents):
-        if number + 1 == len(documents):
+        if document is _UNREADABLE:
+            told.append(["unreadable"])
+        elif number + 1 == len(documents):
             told.append([] if not complete else ["deleted"] if document is None else ["first"])
         elif document is None:
             told.append(["deleted"])
@@ -258,8 +276,8 @@ def _told(history: History | RemoteHistory, states: list[State], *, complete: bo
     return told
 
 
-def _who(state: State) -> str:
-    who = state.actor or state.login or "before Almagest"
+def _who(state: State, unknown: str) -> str:
+    who = state.actor or ("" if state.login else unknown)
     return f"{who} (job {state.job})" if state.job else f"{who} (key {state.key_id})" if state.key_id else who
 
 

@@ -8,15 +8,22 @@ from typing import Any
 from almagest.catalogue.versions import Document, State, Subject
 from almagest.client.http import Http
 from almagest.core.addresses import segment
-from almagest.core.errors import PreconditionFailedError
+from almagest.core.errors import BadRequestError, PreconditionFailedError
 
 _PAGE = 1000
 
 
 class RemoteHistory:
-    """The states of an item, or (without one) of a collection."""
+    """The states of an item, or (without one) of a collection.
+
+    Raises:
+        BadRequestError: no address leads there.
+    """
 
     def __init__(self, http: Http, collection: str, item: str | None = None) -> None:
+        for name in filter(None, (collection, item)):
+            if "/" in name or name in {".", ".."}:
+                raise BadRequestError(f"{name!r} cannot stand in an address: ask the database with --db-host.")
         self._http = http
         self._here = "/".join(map(segment, Subject(collection, item).path))
 

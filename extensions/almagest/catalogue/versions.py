@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from almagest.core.errors import NotFoundError
+from almagest.core.errors import NotFoundError, UnreadableError
 
 Document = dict[str, Any]
 
@@ -79,10 +79,10 @@ class State:
         return version_of(self.valid_from)
 
     def as_json(self) -> Document:
-        """As it stands in a list of versions; what nobody knows is left out."""
+        """As it stands in a list of versions; what nobody knows is left out. What was deleted is no version."""
         who = {name: getattr(self, name) for name in ("actor", "login", "key_id", "request_id", "job")}
         return {
-            "version": self.version,
+            **({} if self.deleted else {"version": self.version}),
             "valid_from": _text(self.valid_from),
             "valid_to": _text(self.valid_to) if self.valid_to else None,
             "deleted": self.deleted,
@@ -170,7 +170,11 @@ class Subject:
         return _OF_COLLECTIONS if self.item is None else _OF_ITEMS
 
     def document(self, row: Mapping[str, Any] | None) -> Document | None:
-        """The document that a row of a statement tells, None if it tells of none."""
+        """The document that a row of a statement tells, None if it tells of none.
+
+        Raises:
+            UnreadableError: something else than a document was stored past us.
+        """
         import orjson  # with what follows, only where there are rows: clients of an API have none
 
         from almagest.catalogue.hydration import base_item, join
@@ -179,7 +183,15 @@ class Subject:
             return None
         if self.item is None:
             return dict(orjson.loads(row["document"])) if row["document"] else None
-        return join(orjson.loads(row["item"]), base_item(row["base"])) if row["item"] else None
+        if not row["item"]:
+            return None
+        try:
+            document = join(orjson.loads(row["item"]), base_item(row["base"]))
+        except (AttributeError, TypeError, ValueError):
+            raise UnreadableError from None
+        if not isinstance(document, dict):
+            raise UnreadableError
+        return document
 
 
 @dataclass(frozen=True)
@@ -217,11 +229,12 @@ def described(document: Document, version: str, *, deprecated: bool) -> Document
     """A version as a document of the version extension; what its producer says of versions is left as it is."""
     is_item = document.get("type") == "Feature"
     fields = {"version": version, "deprecated": deprecated}
-    extensions = document.get("stac_extensions") or []
+    extensions = document.get("stac_extensions")
+    extensions = extensions if isinstance(extensions, list) else []
     known = any(isinstance(url, str) and url.startswith(EXTENSION.rpartition("/v")[0]) for url in extensions)
     document = {**document, "stac_extensions": [*extensions, *([] if known else [EXTENSION])]}
     if is_item:
-        return {**document, "properties": {**fields, **document["properties"]}}
+        return {**document, "properties": {**fields, **(document.get("properties") or {})}}
     return {**fields, **document}
 
 

@@ -131,6 +131,13 @@ class ConflictError(AlmagestError):
     slug = "conflict"
 
 
+class UnreadableError(AlmagestError):
+    """What is stored here is no STAC document: replace it, restore a former version, or delete it."""
+
+    status = 409
+    slug = "unreadable"
+
+
 def pointer_step(key: object) -> str:
     """A key as one step of a JSON Pointer (RFC 6901)."""
     return str(key).replace("~", "~0").replace("/", "~1")

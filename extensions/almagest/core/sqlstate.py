@@ -19,6 +19,7 @@ from almagest.core.errors import (
 _NOT_SQL = frozenset({"42601", "42703", "42704", "42725", "42804", "42846", "42883", "42P18"})
 
 _OF_GEOMETRY = re.compile(r"geom|geojson|coordinate|polygon|ring|srid|invalid|parse error", re.IGNORECASE)
+_OF_PARTITIONS = re.compile("no partition of relation|violates partition constraint")
 
 
 def meaning(state: str, sentence: str) -> AlmagestError | None:
@@ -40,6 +41,9 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
             return NotFoundError("The collection does not exist: create it first.")
         case "P0002":
             return NotFoundError(sentence if sentence.endswith(".") else "There is nothing of this id to change.")
+        case "23514" if _OF_PARTITIONS.search(sentence):
+            # The collection was deleted, made again or divided anew under this request, each time that it was tried.
+            return DatabaseUnavailableError("Others are changing the same thing at this moment. Try again.")
         case "P0001" | "23502" | "23514":
             return BadRequestError(sentence)
         case "57014":

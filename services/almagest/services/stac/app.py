@@ -118,7 +118,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         middlewares=[],
     )
     if writes is not None:
-        writer = Writer(Store(writes), settings)
+        writer = Writer(Store(writes), settings, public)
         app.include_router(transactions.router(writer, public, require_if_match=settings.api.require_if_match))
         app.include_router(registering.router(writer, public))
     app.include_router(versions.router(history))

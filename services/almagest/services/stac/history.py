@@ -64,8 +64,8 @@ class History:
         row = await self._row(subject, subject.ask.present)
         document = subject.document(row)
         # pgSTAC keeps catalogs in the same table as collections.
-        if row is None or document is None or document["type"] not in {"Feature", "Collection"}:
-            raise self._missing(subject, is_gone=row is not None and row["is_gone"])
+        if row is None or document is None or document.get("type") not in {"Feature", "Collection"}:
+            raise missing(subject, self.links, is_gone=row is not None and row["is_gone"])
         before = row["predecessor"]
         links = [
             *([self._link(subject, PREDECESSOR, version_of(before))] if before else []),
@@ -156,12 +156,6 @@ class History:
             row: Mapping[str, Any] | None = await connection.fetchrow(statement, *subject.ids, *values)
         return row
 
-    def _missing(self, subject: Subject, *, is_gone: bool) -> AlmagestError:
-        if not is_gone:
-            return NotFoundError(f"There is no {subject}.")
-        where = self.links.href(*subject.path, "versions")
-        return GoneError(f"The {subject} was deleted; its versions are at {where}.", where)
-
     def _link(self, subject: Subject, rel: str, version: str) -> Link:
         href = self.links.href(*subject.path, "versions", version)
         return {"rel": rel, "type": media_type(subject), "href": href}
@@ -178,6 +172,14 @@ class History:
             *(self._link(subject, rel, other) for rel, other in around.items()),
             {"rel": HISTORY, "type": JSON, "href": f"{here}/versions"},
         ]
+
+
+def missing(subject: Subject, links: Links, *, is_gone: bool) -> AlmagestError:
+    """Says that there is nothing, or nothing any more."""
+    if not is_gone:
+        return NotFoundError(f"There is no {subject}.")
+    where = links.href(*subject.path, "versions")
+    return GoneError(f"The {subject} was deleted; its versions are at {where}, and each can be restored.", where)
 
 
 def media_type(subject: Subject) -> str:

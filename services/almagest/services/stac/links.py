@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from almagest.catalogue.links import INFERRED_LINKS
+from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
@@ -57,18 +57,26 @@ class Links:
             {"rel": "items", "type": GEOJSON, "href": f"{here}/items"},
             *self.stored(stored),
             *(
-                {"rel": rel, "type": JSON_SCHEMA, "title": "Queryables", "href": f"{here}/queryables"}
-                for rel in ("queryables", OGC_QUERYABLES)
+                {"rel": name, "type": JSON_SCHEMA, "title": "Queryables", "href": f"{here}/queryables"}
+                for name in ("queryables", OGC_QUERYABLES)
             ),
         ]
 
     def stored(self, links: Iterable[Mapping[str, Any]] | None) -> list[Link]:
         """What a document brought along, without the links that are made here; relative ones resolved."""
         return [
-            {**link, "href": urljoin(self.base, str(link["href"]))}
-            for link in links or ()
-            if link.get("rel") not in _REPLACED and "href" in link
+            {**link, "href": _resolved(self.base, link["href"])}
+            # Other writers may have left anything here: what is no link is left out.
+            for link in (links if isinstance(links, list) else ())
+            if isinstance(link, dict) and rel(link) not in _REPLACED and "href" in link
         ]
+
+
+def _resolved(base: str, href: object) -> str:
+    try:
+        return urljoin(base, str(href))
+    except ValueError:  # it begins as an address, and is none
+        return str(href)
 
 
 def with_parameters(url: str, **parameters: str | None) -> str:

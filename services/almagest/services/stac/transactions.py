@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import jsonpatch
 import orjson
 from fastapi import APIRouter, Query, Request
-from json_merge_patch import merge
 from starlette.responses import Response
 
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, UnsupportedMediaTypeError
 from almagest.services.stac.client import answer
 from almagest.services.stac.links import GEOJSON, Links
+from almagest.services.stac.patches import Change, change_of
 from almagest.services.stac.storing import Author
-from almagest.services.stac.writing import Change, Stored, Writer
+from almagest.services.stac.writing import Stored, Writer
 from almagest.services.web.etags import Condition
 from almagest.services.web.request_id import request_id
 
@@ -31,7 +30,8 @@ Extensions = Annotated[
 
 _JSON_PATCH = "application/json-patch+json"
 _DOCUMENTS = {"application/json", "application/geo+json"}
-_PATCHES = _DOCUMENTS | {_JSON_PATCH, "application/merge-patch+json"}
+_KINDS = {_JSON_PATCH: list, "application/merge-patch+json": dict}
+_PATCHES = _DOCUMENTS | set(_KINDS)
 
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 _PATCH_BODY = {
@@ -162,8 +162,12 @@ def author_of(request: Request) -> Author:
     return Author(given.get("x-principal") or None, given.get("x-key-id") or None, request_id() or None)
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+
+
 async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
-    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type not in accepted:
         raise UnsupportedMediaTypeError(f"The body is {media_type}; send one of: {', '.join(sorted(accepted))}.")
     try:
@@ -173,20 +177,12 @@ async def _json(request: Request, accepted: set[str] = _DOCUMENTS) -> Any:
 
 
 async def _change(request: Request) -> Change:
-    """The change that a patch body describes: an array is JSON Patch (RFC 6902), an object a merge patch (RFC 7396)."""
+    """The change that a body describes, of the kind that its media type says, if it says one."""
     patch = await _json(request, _PATCHES)
-    if isinstance(patch, dict):
-        return lambda document: merge(document, patch)
-    if not isinstance(patch, list):
-        raise BadRequestError("A patch is an object (JSON Merge Patch) or an array of operations (JSON Patch).")
-
-    def apply(document: dict[str, Any]) -> Any:
-        try:
-            return jsonpatch.JsonPatch(patch).apply(document)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError, ValueError) as error:
-            raise BadRequestError(f"The patch cannot be applied: {error}") from None
-
-    return apply
+    kind = _KINDS.get(_media_type(request))
+    if kind is not None and not isinstance(patch, kind):
+        raise BadRequestError("A JSON Patch is an array of operations, and a JSON Merge Patch an object.")
+    return change_of(patch)
 
 
 def _item(stored: Stored, public: Links, status: int = 200) -> Response:

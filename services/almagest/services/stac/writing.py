@@ -14,16 +14,25 @@ from almagest.catalogue.acceptance import Accepted
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Mode, Outcome
 from almagest.catalogue.versions import Subject, moment_of, unknown
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError, PreconditionRequiredError, TooLargeError
+from almagest.core.errors import (
+    AlmagestError,
+    BadRequestError,
+    NotFoundError,
+    PreconditionRequiredError,
+    TooLargeError,
+    UnreadableError,
+)
 from almagest.core.settings import Settings
+from almagest.services.stac import returned
+from almagest.services.stac.history import missing
+from almagest.services.stac.links import Links
+from almagest.services.stac.patches import Change
 from almagest.services.stac.storing import NOBODY, Author, Store
 from almagest.services.web.etags import Condition, etag
 
 Document = dict[str, Any]
 #: Parsed, they take ten times the memory of their text.
 MAX_ITEMS = 5000
-#: Turns a stored document into the changed one.
-Change = Callable[[Document], Any]
 
 
 @dataclass(frozen=True)
@@ -74,11 +83,13 @@ class Writer:
     Attributes:
         store: stores items.
         settings: what is validated, and by which address our own links are known.
+        public: makes the links of what is answered.
         author: on whose behalf.
     """
 
     store: Store
     settings: Settings
+    public: Links
     author: Author = NOBODY
 
     def of(self, author: Author) -> Writer:
@@ -96,9 +107,12 @@ class Writer:
         accepted = self._accept(collection, document, extensions=extensions)
         require_changeable(collection)
 
+        subject = Subject(collection, accepted.document["id"])
+
         async def work(connection: Any) -> Stored:
-            await self.store.put(connection, collection, [accepted.document], "create")
-            return await _stored(connection, Subject(collection, accepted.document["id"]), accepted.remarks)
+            new = await self._own(connection, subject, document, accepted)
+            await self.store.put(connection, collection, [new.document], "create")
+            return await _stored(connection, subject, new.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -153,25 +167,30 @@ class Writer:
         """Replaces an item; errors as for :meth:`change_item`."""
         # Looked at beforehand: nobody waits for a lock while a large document is judged.
         accepted = self._accept_for(subject, document, extensions=extensions)
-        return await self._change(subject, condition, lambda _: accepted)
+        return await self._change(subject, condition, lambda _: accepted, document)
 
     async def change_item(self, subject: Subject, change: Change, condition: Condition, *, extensions: bool) -> Stored:
         """Reads, changes and writes an item while nobody else can touch it.
 
         Raises:
             NotFoundError: there is none of this id.
+            GoneError: there is none any more.
             PreconditionFailedError: it is not as the request believes.
         """
-        return await self._change(
-            subject, condition, lambda present: self._accept_for(subject, change(present), extensions=extensions)
-        )
+
+        def changed(present: Document) -> Accepted:
+            if not present:
+                raise UnreadableError
+            return self._accept_for(subject, change(present), extensions=extensions)
+
+        return await self._change(subject, condition, changed)
 
     async def delete_item(self, subject: Subject, condition: Condition) -> None:
         """Deletes an item; errors as for :meth:`change_item`."""
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held(connection, subject))
+            await self._held_as_told(connection, subject, condition)
             await connection.execute("SELECT delete_item($1, $2)", subject.collection, subject.item)
 
         await self.store.within(work, self.author)
@@ -191,8 +210,12 @@ class Writer:
             former = subject.document(await connection.fetchrow(subject.ask.version, *subject.ids, begin))
             if former is None:
                 raise unknown(version)
+            if subject.item is not None and not isinstance(former.get("properties"), dict):
+                raise UnreadableError(f"What was stored as the version {version} is no STAC document.")
             if subject.item is None:
                 await connection.execute("SELECT restore_collection($1, $2)", subject.collection, begin)
+            elif not await connection.fetchval("SELECT port_collection_exists($1)", subject.collection):
+                raise NotFoundError(f"There is no collection {subject.collection!r}. Restore the collection first.")
             else:
                 await self.store.put(connection, subject.collection, [former], "upsert")
             return await _stored(connection, subject)
@@ -213,17 +236,21 @@ class Writer:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> tuple[Any, Stored]:
-            await _held_as_told(connection, subject, condition)
+            await self._held_as_told(connection, subject, condition)
             row = await connection.fetchrow(statement, subject.collection, subject.item, *arguments)
             return row, await _stored(connection, subject)
 
         return await self.store.within(work, self.author)
 
-    async def _change(self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted]) -> Stored:
+    async def _change(
+        self, subject: Subject, condition: Condition, change: Callable[[Document], Accepted], sent: Any = None
+    ) -> Stored:
         require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
-            accepted = change(await _held_as_told(connection, subject, condition))
+            # Beside the loop: a patch may take its time, and others are served.
+            accepted = await asyncio.to_thread(change, await self._held_as_told(connection, subject, condition))
+            accepted = await self._own(connection, subject, sent, accepted)
             await self.store.put(connection, subject.collection, [accepted.document], "replace")
             return await _stored(connection, subject, accepted.remarks)
 
@@ -232,11 +259,13 @@ class Writer:
     async def create_collection(self, document: Any, *, extensions: bool) -> Stored:
         """Stores a new collection; errors as for an item."""
         accepted = self._accept_collection(document, extensions=extensions)
-        require_changeable(accepted.document["id"])
+        subject = Subject(accepted.document["id"])
+        require_changeable(subject.collection)
 
         async def work(connection: Any) -> Stored:
-            await connection.execute("SELECT create_collection($1::jsonb)", _text(accepted.document))
-            return await _stored(connection, Subject(accepted.document["id"]), accepted.remarks)
+            new = await self._own(connection, subject, document, accepted)
+            await connection.execute("SELECT create_collection($1::jsonb)", _text(new.document))
+            return await _stored(connection, subject, new.remarks)
 
         return await self.store.within(work, self.author)
 
@@ -245,7 +274,7 @@ class Writer:
     ) -> Stored:
         """Replaces a collection; its items stay."""
         accepted = self._accept_collection(document, collection_id, extensions=extensions)
-        return await self._change_collection(collection_id, condition, lambda _: accepted)
+        return await self._change_collection(collection_id, condition, lambda _: accepted, document)
 
     async def change_collection(
         self, collection_id: str, change: Change, condition: Condition, *, extensions: bool
@@ -262,23 +291,42 @@ class Writer:
         require_changeable(collection_id)
 
         async def work(connection: Any) -> None:
-            condition.check(await _held(connection, Subject(collection_id)))
+            await self._held_as_told(connection, Subject(collection_id), condition)
             await connection.execute("SELECT delete_collection($1)", collection_id)
 
         await self.store.within(work, self.author)
 
     async def _change_collection(
-        self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted]
+        self, collection_id: str, condition: Condition, change: Callable[[Document], Accepted], sent: Any = None
     ) -> Stored:
         require_changeable(collection_id)
         subject = Subject(collection_id)
 
         async def work(connection: Any) -> Stored:
-            accepted = change(await _held_as_told(connection, subject, condition))
+            # Beside the loop: a patch may take its time, and others are served.
+            accepted = await asyncio.to_thread(change, await self._held_as_told(connection, subject, condition))
+            accepted = await self._own(connection, subject, sent, accepted)
             await connection.execute("SELECT replace_collection($1::jsonb)", _text(accepted.document))
             return await _stored(connection, subject, accepted.remarks)
 
         return await self.store.within(work, self.author)
+
+    async def _held_as_told(self, connection: Any, subject: Subject, condition: Condition) -> Document:
+        present = await _held(connection, subject)
+        condition.check(present)
+        if present is None:
+            row = await connection.fetchrow(subject.ask.present, *subject.ids)
+            raise missing(subject, self.public, is_gone=row is not None and row["is_gone"])
+        return present
+
+    async def _own(self, connection: Any, subject: Subject, sent: Any, accepted: Accepted) -> Accepted:
+        """What is stored of a document: of a version that was read here and is sent back, what it was."""
+        begin = returned.version_of(sent, subject, self.settings.site.origin)
+        row = await connection.fetchrow(subject.ask.version, *subject.ids, begin) if begin is not None else None
+        former = subject.document(row)
+        if former is None:
+            return accepted
+        return replace(accepted, document=returned.without_version(accepted.document, former, subject))
 
     def _accept_for(self, subject: Subject, document: Any, *, extensions: bool) -> Accepted:
         return self._accept(subject.collection, document, subject.item, extensions=extensions)
@@ -323,15 +371,11 @@ async def _present(connection: Any, subject: Subject) -> Document | None:
 
 async def _held(connection: Any, subject: Subject) -> Document | None:
     await connection.execute(subject.ask.hold, *subject.ids)
-    return await _present(connection, subject)
-
-
-async def _held_as_told(connection: Any, subject: Subject, condition: Condition) -> Document:
-    present = await _held(connection, subject)
-    condition.check(present)
-    if present is None:
-        raise NotFoundError(f"There is no {subject}.")
-    return present
+    try:
+        return await _present(connection, subject)
+    except UnreadableError:
+        # It is there, and nothing can be said of it: no tag is its own, but it can be replaced and deleted.
+        return {}
 
 
 async def _stored(connection: Any, subject: Subject, remarks: Sequence[str] = ()) -> Stored:

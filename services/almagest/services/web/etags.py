@@ -18,7 +18,8 @@ from starlette.responses import Response
 from almagest.core.errors import BadRequestError, PreconditionFailedError, PreconditionRequiredError
 
 #: nginx weakens a tag where it compresses. Of a document of ours that says nothing: whoever knows it has read it whole.
-_TAGS = re.compile(r'\s*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"|(\*))\s*(?:,|$)')
+#: Elements of a list may be empty.
+_TAGS = re.compile(r'(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"|(\*))\s*(?:,[\s,]*|$)')
 
 
 def etag(document: Any) -> str:
@@ -54,6 +55,8 @@ class Condition:
     def __init__(self, request: Request, *, required: bool = False) -> None:
         given = request.headers.getlist("if-match")
         self._named = _named(given, "If-Match") if given else None
+        if self._named is not None and not self._named:
+            raise BadRequestError("If-Match: it is empty. Send the ETag that you read, or leave it out.")
         self._excluded = _named(request.headers.getlist("if-none-match"), "If-None-Match")
         self._required = required
 
@@ -65,19 +68,23 @@ class Condition:
             PreconditionRequiredError: the request says nothing, and must.
         """
         if document is not None and self._excluded and ("*" in self._excluded or etag(document) in self._excluded):
-            raise PreconditionFailedError
+            raise PreconditionFailedError(
+                "What `If-None-Match` excludes is there: it is only to be changed where it is not."
+            )
         if self._named is None:
             if self._required and document is not None:
                 raise PreconditionRequiredError
             return
         if document is not None and "*" in self._named:
             return
-        if document is None or etag(document) not in self._named:
+        if document is None:
+            raise PreconditionFailedError("There is nothing here that `If-Match` could name.")
+        if etag(document) not in self._named:
             raise PreconditionFailedError
 
 
 def _named(headers: Iterable[str], name: str) -> frozenset[str]:
-    text = ", ".join(headers)
+    text = ", ".join(headers).strip(", \t")
     tags, end = set(), 0
     while end < len(text):
         found = _TAGS.match(text, end)
