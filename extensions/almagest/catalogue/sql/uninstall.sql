@@ -15,7 +15,7 @@ BEGIN
     LOOP
         EXECUTE format('GRANT TRUNCATE, TRIGGER ON %s TO pgstac_ingest', withheld);
     END LOOP;
-    GRANT UPDATE, DELETE ON pgstac.base_items TO pgstac_ingest;
+    EXECUTE format('GRANT UPDATE, DELETE ON %I.base_items TO pgstac_ingest', 'pgstac');
     GRANT CREATE ON SCHEMA pgstac TO pgstac_ingest;
 END;
 $$;
