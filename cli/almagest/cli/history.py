@@ -74,7 +74,7 @@ def show(
 
     table = Table(box=None, padding=(0, 1))
     for heading in ("Version", "When (UTC)", "Who", "Login", "What"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Version")  # which is copied whole
     # Outsiders are told of nobody.
     is_told = not isinstance(target, options.Api) or any(state.login for state in states)
     before = "before Almagest" if is_told else "not told"
