@@ -1,4 +1,4 @@
-"""How fast items go in: `almagest ingest` against `pypgstac load`, the same file, the same cluster, rounds in turns.
+"""How fast items go in: `almagest ingest`, which keeps versions, against `pypgstac load` into stock pgSTAC, in turns.
 
     python tests/bench/ingest.py [--items 100000] [--rounds 5]
 
@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("extensions", "tests")]
 
 from almagest.catalogue import database  # noqa: E402
-from almagest.catalogue.storing import Store  # noqa: E402
 from bench import catalogue, measuring  # noqa: E402
 from support import cluster as clusters  # noqa: E402
 from support import ingests  # noqa: E402
@@ -42,15 +43,24 @@ def main() -> None:
 
 
 def rounds(cluster: clusters.Cluster, file: Path, count: int) -> dict[str, list[float]]:
-    """Seconds and peak memory (MiB) of each engine, for a file that is new and for one that is stored already."""
-    database.prepare(cluster.settings("template"))
-    cluster.seal("template")
+    """Seconds and peak memory (MiB) of each engine, for a file that is new and for one that is stored already.
+
+    Ours keeps versions; the peer loads into stock pgSTAC, which has nothing of ours.
+    """
+    database.prepare(cluster.settings("almagest"))
+    stock = cluster.settings("pypgstac")
+    database.create(stock)
+    database.install_pgstac(stock)
+    for engine in ENGINES:
+        cluster.seal(engine)
     measured: dict[str, list[float]] = {}
     for number in range(count):
         for engine in ENGINES if number % 2 == 0 else reversed(ENGINES):
-            with cluster.clone("template") as name:
-                with database.connect(cluster.settings(name), "almagest_writer") as connection:
-                    Store(connection).collections([catalogue.collection()])
+            with cluster.clone(engine) as name:
+                with cluster.connect(name) as connection:
+                    connection.execute("SET search_path = pgstac, public")
+                    collection = orjson.dumps(catalogue.collection()).decode()
+                    connection.execute("SELECT create_collection(%s::jsonb)", (collection,))
                 for what in METHODS:
                     seconds, memory = measuring.timed(*command(engine, what, cluster, name, file))
                     measured.setdefault(f"{engine}_{what}_s", []).append(seconds)
@@ -65,7 +75,7 @@ def command(
     """What loads the file, and its environment."""
     if engine == "almagest":
         return ingests.command(file, "--json"), ingests.environment(cluster.settings(name))
-    dsn = f"postgresql://almagest_writer@/{name}?host={cluster.root}&port={cluster.port}"
+    dsn = f"postgresql://postgres@/{name}?host={cluster.root}&port={cluster.port}"
     program = Path(sys.executable).with_name("pypgstac")
     return [str(program), "load", "items", str(file), "--method", METHODS[what], "--dsn", dsn], dict(os.environ)
 
