@@ -14,12 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("extensions", "tests")]
 
-from almagest.catalogue import database  # noqa: E402
 from bench import catalogue, measuring  # noqa: E402
 from support import cluster as clusters  # noqa: E402
 from support import ingests  # noqa: E402
@@ -47,20 +44,11 @@ def rounds(cluster: clusters.Cluster, file: Path, count: int) -> dict[str, list[
 
     Ours keeps versions; the peer loads into stock pgSTAC, which has nothing of ours.
     """
-    database.prepare(cluster.settings("almagest"))
-    stock = cluster.settings("pypgstac")
-    database.create(stock)
-    database.install_pgstac(stock)
-    for engine in ENGINES:
-        cluster.seal(engine)
+    measuring.prepare(cluster, "almagest", "pypgstac")
     measured: dict[str, list[float]] = {}
     for number in range(count):
         for engine in ENGINES if number % 2 == 0 else reversed(ENGINES):
             with cluster.clone(engine) as name:
-                with cluster.connect(name) as connection:
-                    connection.execute("SET search_path = pgstac, public")
-                    collection = orjson.dumps(catalogue.collection()).decode()
-                    connection.execute("SELECT create_collection(%s::jsonb)", (collection,))
                 for what in METHODS:
                     seconds, memory = measuring.timed(*command(engine, what, cluster, name, file))
                     measured.setdefault(f"{engine}_{what}_s", []).append(seconds)

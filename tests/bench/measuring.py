@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from almagest.catalogue import database
+from bench import catalogue
 from support import cluster as clusters
 from support.processes import highest
 
@@ -28,6 +30,20 @@ def cluster() -> Iterator[tuple[clusters.Cluster, Path]]:
             yield clusters.start(root / "cluster"), root
         finally:
             clusters.stop(root / "cluster")
+
+
+def prepare(cluster: clusters.Cluster, ours: str, stock: str) -> None:
+    """Two databases to be cloned, with the collection: one as it is with us, and one with nothing of ours."""
+    database.prepare(cluster.settings(ours))
+    alone = cluster.settings(stock)
+    database.create(alone)
+    database.install_pgstac(alone)
+    for name in (ours, stock):
+        with cluster.connect(name) as connection:
+            connection.execute("SET search_path = pgstac, public")
+            document = json.dumps(catalogue.collection())
+            connection.execute("SELECT create_collection(%s::jsonb)", (document,))
+        cluster.seal(name)
 
 
 def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:

@@ -19,7 +19,6 @@ import orjson
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("extensions", "tests")]
 
-from almagest.catalogue import database  # noqa: E402
 from bench import catalogue, measuring  # noqa: E402
 from support import cluster as clusters  # noqa: E402
 
@@ -51,20 +50,11 @@ def write_changed(file: Path, count: int) -> None:
 
 def rounds(cluster: clusters.Cluster, files: dict[str, Path], count: int) -> dict[str, list[float]]:
     """Seconds of each load, with and without."""
-    database.prepare(cluster.settings("with"))
-    stock = cluster.settings("without")
-    database.create(stock)
-    database.install_pgstac(stock)
-    for kind in KINDS:
-        cluster.seal(kind)
+    measuring.prepare(cluster, "with", "without")
     measured: dict[str, list[float]] = {}
     for number in range(count):
         for kind in KINDS if number % 2 == 0 else reversed(KINDS):
             with cluster.clone(kind) as name:
-                with cluster.connect(name) as connection:
-                    connection.execute("SET search_path = pgstac, public")
-                    collection = orjson.dumps(catalogue.collection()).decode()
-                    connection.execute("SELECT create_collection(%s::jsonb)", (collection,))
                 for what in METHODS:
                     seconds, _ = measuring.timed(load(cluster, name, files[what], what), dict(os.environ))
                     measured.setdefault(f"{kind}_{what}_s", []).append(seconds)

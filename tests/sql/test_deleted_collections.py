@@ -14,15 +14,8 @@ from almagest.catalogue import database, keeping
 from almagest.core.settings import Settings
 from support import adopted, versions
 from support.adopted import collection, item
-from support.cluster import Cluster
 
 DELETE = "SELECT pgstac.delete_collection(%s)"
-
-
-@pytest.fixture
-def settings(cluster: Cluster) -> Iterator[Settings]:
-    with cluster.clone("template_almagest") as name:
-        yield cluster.settings(name)
 
 
 @pytest.fixture

@@ -12,18 +12,11 @@ from almagest.catalogue import database, keeping
 from almagest.core.settings import Settings
 from support import adopted, versions
 from support.adopted import collection, item
-from support.cluster import Cluster
 
 INSERT_AGAIN = """
     INSERT INTO pgstac.items (id, collection, geometry, datetime, end_datetime, content)
     SELECT id, collection, geometry, datetime, end_datetime, content || '{"new": 1}' FROM kept
 """
-
-
-@pytest.fixture
-def settings(cluster: Cluster) -> Iterator[Settings]:
-    with cluster.clone("template_almagest") as name:
-        yield cluster.settings(name)
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from functools import partial
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
 
 from almagest.core.errors import DatabaseUnavailableError
+
+T = TypeVar("T")
 
 _ATTEMPTS = 300
 _PAUSE_S = 1.0
@@ -92,23 +95,15 @@ def adopt(connection: psycopg.Connection[Any], report: Callable[[str], None]) ->
         last: str | None = ""
         try:
             while last is not None:
-                last = _batch(connection, collection, last)
+                note = partial(
+                    _one, connection, "SELECT almagest.adopt_items(%s, %s, %s)", (collection, last, _AT_ONCE)
+                )
+                # Who changes one of them at the moment is waited for, not long.
+                last = patiently(connection, "SET LOCAL lock_timeout = '500ms'", note, attempts=10)
         except DatabaseUnavailableError:
             report(f"somebody holds items of {collection}: the next `almagest db migrate` notes the rest")
             continue
         _one(connection, "SELECT almagest.finish_adoption(%s)", (collection,))
-
-
-def _batch(connection: psycopg.Connection[Any], collection: str, after: str) -> str | None:
-    done: list[str | None] = []
-    # Who changes one of them at the moment is waited for, not long.
-    patiently(
-        connection,
-        "SET LOCAL lock_timeout = '500ms'",
-        lambda: done.append(_one(connection, "SELECT almagest.adopt_items(%s, %s, %s)", (collection, after, _AT_ONCE))),
-        attempts=10,
-    )
-    return done[-1]
 
 
 def problems(connection: psycopg.Connection[Any]) -> list[str]:
@@ -163,13 +158,13 @@ def problems(connection: psycopg.Connection[Any]) -> list[str]:
 
 def mend(connection: psycopg.Connection[Any]) -> tuple[int, int]:
     """Makes versions agree with what is there; returns how many items and collections had gone and had come unseen."""
-    found: list[tuple[int, int]] = []
-    patiently(
+    row = patiently(
         connection,
         "SELECT almagest.port_hold_writers()",
-        lambda: found.extend(connection.execute("SELECT gone, come FROM almagest.mend_versions()").fetchall()),
+        lambda: connection.execute("SELECT gone, come FROM almagest.mend_versions()").fetchone(),
     )
-    return found[0]
+    assert row is not None
+    return row[0], row[1]
 
 
 def _watch_new_tables(connection: psycopg.Connection[Any], report: Callable[[str], None]) -> None:
@@ -186,17 +181,17 @@ def _watch_new_tables(connection: psycopg.Connection[Any], report: Callable[[str
 def patiently(
     connection: psycopg.Connection[Any],
     lock: LiteralString,
-    act: Callable[[], object],
+    act: Callable[[], T],
     report: Callable[[str], None] = lambda _: None,
     values: tuple[object, ...] = (),
     attempts: int = _ATTEMPTS,
-) -> None:
+) -> T:
     """Does something in a transaction of the admin that begins with a lock, without standing in the way of others.
 
     Args:
         connection: in autocommit mode, as a superuser or the admin.
         lock: the statement that waits for it.
-        act: does it.
+        act: does it; what it answers is answered.
         report: is told that others are waited for.
         values: of the statement.
         attempts: one a second.
@@ -211,8 +206,7 @@ def patiently(
                 connection.execute(_WAITING)
                 connection.execute(lock, values or None)
                 connection.execute("SET LOCAL statement_timeout = 0")
-                act()
-            return
+                return act()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if attempt == 0:
                 report("waiting until nobody else is at it")

@@ -102,17 +102,16 @@ def _drop(
 ) -> tuple[int, int]:
     """Whole partitions at once; answers how many states of items and of collections were in them."""
     (old,) = _row(connection, "SELECT array_agg(o.partition::oid) FROM almagest.old_history(%s) AS o", (ended_by,))
-    dropped = (0, 0)
-
-    def drop() -> None:
-        nonlocal dropped
-        statement = "SELECT items, collections FROM almagest.drop_history(%s::oid[]::regclass[], %s)"
-        items, collections = _row(connection, statement, (old, only_empty))
-        dropped = (items, collections)
-
-    if old:
-        keeping.patiently(connection, "SELECT almagest.hold_all_history()", drop, report)
-    return dropped
+    if not old:
+        return 0, 0
+    statement = "SELECT items, collections FROM almagest.drop_history(%s::oid[]::regclass[], %s)"
+    items, collections = keeping.patiently(
+        connection,
+        "SELECT almagest.hold_all_history()",
+        lambda: _row(connection, statement, (old, only_empty)),
+        report,
+    )
+    return items, collections
 
 
 def _row(connection: psycopg.Connection[Any], statement: str, values: tuple[object, ...] = ()) -> tuple[Any, ...]:
