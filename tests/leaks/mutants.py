@@ -130,6 +130,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ("versions", "collection"),
     ),
     Mutant(
+        "when something hidden has changed, by what was not forgotten",
+        _VERSIONS,
+        (("SELECT s.since FROM", "SELECT s.valid_from FROM"),),
+        ("versions",),
+    ),
+    Mutant(
         "what was hidden in former versions",
         _VERSIONS,
         (

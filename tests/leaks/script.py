@@ -47,6 +47,15 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Forget:
+    """Former versions are forgotten, but for so many of each; None: all."""
+
+    collection: str
+    versions: int | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
 class Expose:
     """An asset that outsiders may read."""
 
@@ -85,7 +94,7 @@ class Rule:
     hidden: bool = False
 
 
-Write = Api | Load | Expose | Register | Queryable | Rule
+Write = Forget | Api | Load | Expose | Register | Queryable | Rule
 
 
 def revealed(value: Any, *, whole: bool) -> Any:
@@ -332,11 +341,28 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     yield Api("DELETE", "/collections/plainest/items/brief")
     yield Api("PATCH", "/collections/plainest", {"almagest:owner": "department nine"}, hidden=True)
     yield Api("PATCH", "/collections/plainest", {"title": "Plain"})
+    for collection, versions in (("forgetful", 2), ("oblivious", None)):
+        yield from _forgotten(collection, versions)
     late = _open_item(20, kind)
     yield Api("POST", "/collections/open/items", late)
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})
     nothing["properties"]["almagest:only"] = Hidden(1)
     yield Load((), (nothing,))
+
+
+def _forgotten(collection: str, versions: int | None) -> Iterator[Write]:
+    """Versions between which hidden things change, so that what is left begins with such a change."""
+    item = f"/collections/{collection}/items/often"
+    yield Api("POST", "/collections", _collection(collection))
+    yield Api("POST", f"/collections/{collection}/items", rasters.item("often", collection, EVERYWHERE, {}, grade=0))
+    for number in range(4):
+        yield Api("PATCH", item, {"properties": {"grade": number + 1}})
+        yield Api("PATCH", f"/collections/{collection}", {"title": f"Number {number}"})
+        for hidden in range(2):
+            yield Api("PATCH", item, {"properties": {"operator_note": f"{number} {hidden}"}}, hidden=True)
+            yield Api("PATCH", f"/collections/{collection}", {"almagest:owner": f"{number} {hidden}"}, hidden=True)
+    yield Forget(collection, versions)
+    yield Api("PATCH", item, {"properties": {"operator_note": "late"}}, hidden=True)
 
 
 def _collection(identifier: str, **more: Any) -> Document:

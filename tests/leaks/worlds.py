@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 from psycopg import Connection, sql
 
-from almagest.catalogue import assets, audience, database, loading
+from almagest.catalogue import assets, audience, database, loading, pruning
 from almagest.core.settings import S3, Audience, Settings, Store
 from conftest import TEMPLATE, stac_client, tiles_client
 from leaks import script
-from leaks.script import Api, Expose, Kind, Load, Queryable, Register, Rule, Write, revealed
+from leaks.script import Api, Expose, Forget, Kind, Load, Queryable, Register, Rule, Write, revealed
 from support.cluster import Cluster
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,6 +102,11 @@ class Writer:
             [revealed(document, whole=self.whole) for document in write.collections],
             [revealed(document, whole=self.whole) for document in write.items],
         )
+
+    @perform.register
+    def _(self, write: Forget) -> None:
+        days = None if write.versions else 0
+        pruning.prune(self.connection, days=days, versions=write.versions, collection=write.collection)
 
     @perform.register
     def _(self, write: Expose) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import orjson
 import psycopg
 import pytest
 
-from almagest.catalogue import database
+from almagest.catalogue import database, pruning
 from almagest.catalogue.hydration import base_item, join
 from almagest.core.settings import Settings
+from leaks.worlds import set_clock
 from support import ingests
 
 Document = dict[str, Any]
@@ -113,6 +115,77 @@ def test_of_each_question_the_answer_is_that_of_looking_at_everything(
     assert (item is None) == expected[0].deleted == is_gone
     if item is not None:
         assert predecessor == earlier(expected, 0)
+
+
+def public_past(connection: psycopg.Connection[Any], of: tuple[str, str | None]) -> list[tuple[Run, Any]]:
+    """What outsiders are told of an item, or (without an id) of a collection, each version with its document."""
+    collection, item = of
+    statement = "SELECT valid_from, valid_to, deleted FROM external.item_states(%s, %s)"
+    found = []
+    for run in (Run(*row) for row in rows(connection, statement, *of)):
+        if item is None:
+            ((document,),) = rows(connection, "SELECT external.collection_document_at(%s, %s)", collection, run.begin)
+        else:
+            document = face(connection, run.begin)
+        ((is_version,),) = rows(connection, "SELECT external.is_version(%s, %s, %s)", *of, run.begin)
+        assert is_version == (document is not None) == (not run.deleted)
+        found.append((run, document))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "rules", [{"versions": 2}, {"days": 50}, {"days": 0}, {"days": 50, "versions": 4}], ids=["2", "50d", "0d", "50d, 4"]
+)
+def test_what_is_left_begins_for_outsiders_when_it_did_before_the_rest_was_forgotten(
+    connection: psycopg.Connection[Any], seed: int, rules: dict[str, int]
+) -> None:
+    dice = random.Random(seed)
+    now = datetime(2019, 11, 1, tzinfo=UTC)
+    for table in ("item_history", "collection_history"):
+        connection.execute(f"CREATE TABLE almagest.{table}_2019q4 (LIKE almagest.{table} INCLUDING ALL)")
+        connection.execute(f"ALTER TABLE almagest.{table}_2019q4 OWNER TO almagest_admin")
+        connection.execute(
+            f"ALTER TABLE almagest.{table} ATTACH PARTITION almagest.{table}_2019q4 "
+            "FOR VALUES FROM ('2019-10-01Z') TO ('2020-01-01Z')"
+        )
+    connection.execute("UPDATE almagest.collection_head SET valid_from = %s", (now,))
+    for number in range(40):
+        now += timedelta(days=3)
+        set_clock(connection, now)
+        # Of what ends deleted, nothing is left.
+        choice = dice.random() if number < 39 else 0.5
+        if choice < 0.1:
+            connection.execute("DELETE FROM pgstac.items WHERE id = %s", (HERE[1],))
+        elif choice < 0.6:
+            put(connection, dice.choice((1, 1, 2)), dice.choice((None, 1, 2, 3)))
+        else:
+            put_collection(connection, title=dice.choice("ab"), **{"almagest:note": dice.random()})
+    subjects: tuple[tuple[str, str | None], ...] = (HERE, (HERE[0], None))
+    expected = []
+    for of in subjects:
+        past = public_past(connection, of)
+        stored = rows(connection, "SELECT FROM almagest.stored_states(%s, %s, '-infinity', 'infinity')", *of)
+        assert 3 < len(past) < len(stored)
+        expected.append(
+            [
+                (run, document)
+                for number, (run, document) in enumerate(past)
+                if run.end is None
+                or run.end > now - timedelta(days=rules.get("days", 0))
+                or sum(not newer.deleted for newer, _ in past[:number]) < rules.get("versions", 0)
+            ]
+        )
+    counted = pruning.prune(connection, **rules, dry_run=True)
+    done = pruning.prune(connection, **rules)
+    assert (done.items, done.collections) == (counted.items, counted.collections)
+    assert done.items + done.collections > 0
+    assert [public_past(connection, of) for of in subjects] == expected
+    assert pruning.prune(connection, **rules).items == 0
+    # A state that ends keeps its beginning.
+    set_clock(connection, now + timedelta(days=1))
+    put(connection, 3, None)
+    assert public_past(connection, HERE)[1][0].begin == expected[0][0][0].begin
 
 
 def earlier(expected: list[Run], number: int) -> Any:

@@ -185,7 +185,12 @@ def prune(
     ] = None,
     keep_versions: Annotated[
         int | None,
-        typer.Option(min=1, max=_VERSIONS, metavar="N", help="Keep N versions of each, the present one among them."),
+        typer.Option(
+            min=1,
+            max=_VERSIONS,
+            metavar="N",
+            help="Keep N versions of each, the present one among them.",
+        ),
     ] = None,
     collection: Annotated[str | None, typer.Option(metavar="ID", help="Only of this collection.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
@@ -197,6 +202,8 @@ def prune(
     db_user: options.DbUser = None,
 ) -> None:
     """Forget former versions for good; what one of the rules keeps is kept, and the present state always is.
+
+    Of a collection that outsiders see, those versions are counted that they can tell apart.
 
     Without --db-user as the administrator of the database.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, cast
 
 import psycopg
 
@@ -47,7 +47,8 @@ def prune(
     Args:
         connection: in autocommit mode, as the admin.
         days: keep states that ended less than so many days ago.
-        versions: keep so many versions of each item, the present one among them.
+        versions: keep so many versions of each item, the present one among them; where outsiders see the collection,
+            such as they can tell apart.
         collection: only of this one.
         dry_run: only count.
         report: called with a sentence before each step.
@@ -61,16 +62,13 @@ def prune(
     (now,) = _row(connection, "SELECT almagest.clock()")
     ended_by = now - timedelta(days=days or 0)
     dropped = (0, 0)
-    if not dry_run and versions is None and collection is None:
+    if not dry_run and versions is None and collection is None and _old(connection, ended_by):
+        report("noting since when outsiders see what is kept")
+        _step("note", connection, None, ended_by, None)
         dropped = _drop(connection, ended_by, report, only_empty=False)
     report("counting" if dry_run else "forgetting")
-    items = dropped[0] + _items(connection, collection, ended_by, versions, dry_run)
-    (of_collections,) = _row(
-        connection,
-        "SELECT almagest.prune_collection_history(%s, %s, %s, %s)",
-        (collection, ended_by, versions, dry_run),
-    )
-    collections = dropped[1] + of_collections
+    items, collections = _step("count" if dry_run else "forget", connection, collection, ended_by, versions)
+    items, collections = items + dropped[0], collections + dropped[1]
     if dry_run:
         return Pruned(items, collections)
     _drop(connection, now, report, only_empty=True)
@@ -82,26 +80,41 @@ def prune(
     return Pruned(items, collections, gone, bases)
 
 
-def _items(
-    connection: psycopg.Connection[Any], collection: str | None, ended_by: datetime, versions: int | None, dry_run: bool
-) -> int:
-    total = 0
-    after: tuple[str | None, str | None] = (collection or "", "")
-    while after[0] is not None:
-        count, *after_ = _row(
-            connection,
-            "SELECT pruned, last_collection, last_id FROM almagest.prune_history(%s, %s, %s, %s, %s, %s, %s)",
-            (collection, ended_by, versions, *after, _FEW, dry_run),
-        )
-        total, after = total + count, (after_[0], after_[1])
-    return total
+def _step(
+    name: Literal["count", "note", "forget"],
+    connection: psycopg.Connection[Any],
+    collection: str | None,
+    ended_by: datetime,
+    versions: int | None,
+) -> tuple[int, int]:
+    """A step with all former states that no rule keeps; answers how many of items and of collections these are."""
+    items = 0
+    last = (collection or "", "")
+    while few := connection.execute(
+        """
+        WITH few AS MATERIALIZED (SELECT * FROM almagest.with_history(%s, %s, %s, %s))
+        SELECT f.collection, f.id, almagest.forget_states(f.collection, f.id, %s, %s, %s) FROM few AS f ORDER BY 1, 2
+        """,
+        (collection, *last, _FEW, ended_by, versions, name),
+    ).fetchall():
+        items += sum(states for *_, states in few)
+        last = few[-1][:2]
+    (collections,) = _row(
+        connection,
+        """
+        SELECT coalesce(sum(almagest.forget_states(h.id, NULL, %s, %s, %s)), 0)::int
+        FROM almagest.collection_head AS h WHERE %s::text IS NULL OR h.id = %s
+        """,
+        (ended_by, versions, name, collection, collection),
+    )
+    return items, collections
 
 
 def _drop(
     connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None], *, only_empty: bool
 ) -> tuple[int, int]:
     """Whole partitions at once; answers how many states of items and of collections were in them."""
-    (old,) = _row(connection, "SELECT array_agg(o.partition::oid) FROM almagest.old_history(%s) AS o", (ended_by,))
+    old = _old(connection, ended_by)
     if not old:
         return 0, 0
     statement = "SELECT items, collections FROM almagest.drop_history(%s::oid[]::regclass[], %s)"
@@ -112,6 +125,13 @@ def _drop(
         report,
     )
     return items, collections
+
+
+def _old(connection: psycopg.Connection[Any], ended_by: datetime) -> list[int] | None:
+    (partitions,) = _row(
+        connection, "SELECT array_agg(o.partition::oid) FROM almagest.old_history(%s) AS o", (ended_by,)
+    )
+    return cast("list[int] | None", partitions)
 
 
 def _row(connection: psycopg.Connection[Any], statement: str, values: tuple[object, ...] = ()) -> tuple[Any, ...]:

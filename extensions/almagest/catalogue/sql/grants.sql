@@ -15,7 +15,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, a
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
-    almagest.canary, almagest.ledger
+    almagest.seen_since, almagest.canary, almagest.ledger
 TO almagest_external_definer;
 
 -- Outsiders can call what stands in their schema and touch nothing else. It runs as a role that can only read.
@@ -123,7 +123,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.looks_alike(
         jsonb, geometry, jsonb, jsonb, geometry, jsonb, text, text, text[], almagest.audience_policy, text),
     almagest.public_changes(text, text, timestamptz, timestamptz, boolean, int),
+    almagest.stored_moment(text, text, timestamptz),
     almagest.public_predecessor(text, text, timestamptz),
+    almagest.stored_moment(text, text, timestamptz),
     almagest.ledger_hash()
 TO almagest_external_definer;
 

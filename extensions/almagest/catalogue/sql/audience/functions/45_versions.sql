@@ -217,7 +217,11 @@ BEGIN
     END LOOP;
     CLOSE walk;
     IF NOT (forward OR is_first) AND few IS DISTINCT FROM 0 THEN
-        moment := last.valid_from; deleted := last.deleted;
+        moment := coalesce((
+            SELECT s.since FROM almagest.seen_since AS s
+            WHERE (s.collection, s.item, s.valid_from) = (of_collection, coalesce(of_id, ''), last.valid_from)
+        ), last.valid_from);
+        deleted := last.deleted;
         RETURN NEXT;
     END IF;
 END;
@@ -248,6 +252,21 @@ COMMENT ON FUNCTION almagest.public_predecessor(text, text, timestamptz) IS
     'The version that outsiders see before the one that begins at this moment, or at infinity: before the present one.';
 
 
+CREATE OR REPLACE FUNCTION almagest.stored_moment(of_collection text, of_id text, moment timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT s.valid_from FROM almagest.seen_since AS s
+        WHERE (s.collection, s.item) = (of_collection, coalesce(of_id, '')) AND s.since <= moment AND s.valid_from > moment
+    ), moment);
+END;
+$$;
+COMMENT ON FUNCTION almagest.stored_moment(text, text, timestamptz) IS
+    'A moment at which an item, or (without an id) a collection, looked to outsiders as it did then, and of which the state '
+    'has not been forgotten, if there is one.';
+
+
 CREATE OR REPLACE FUNCTION external.item_row_at(of_collection text, of_id text, moment timestamptz)
 RETURNS TABLE (item text, base text)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -257,7 +276,7 @@ AS $$
     WITH former AS (
         SELECT r.base, CASE WHEN w.assets IS NULL THEN r.item
                             ELSE almagest.without_withdrawn(r.item::jsonb, r.base::jsonb, w.assets)::text END AS item
-        FROM almagest.item_row_at($1, $2, $3) AS r, almagest.withdrawn_assets($1, $2) AS w(assets)
+        FROM almagest.item_row_at($1, $2, almagest.stored_moment($1, $2, $3)) AS r, almagest.withdrawn_assets($1, $2) AS w(assets)
         WHERE NOT almagest.is_internal($1)
     )
     SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
@@ -275,7 +294,8 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = almagest, pg_temp
 SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
-    SELECT almagest.public_document(almagest.collection_document_at($1, $2), 'document', p, almagest.suspicion(p))
+    SELECT almagest.public_document(
+        almagest.collection_document_at($1, almagest.stored_moment($1, NULL, $2)), 'document', p, almagest.suspicion(p))
     FROM almagest.audience_policy() AS p
     WHERE NOT almagest.is_internal($1)
 $$;
