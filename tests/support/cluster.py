@@ -125,48 +125,69 @@ def _available() -> int:
 
 def start(root: Path) -> Cluster:
     """The cluster of this run; the first caller starts it."""
-    data, port_file = root / "data", root / "port"
     with lock(root, "cluster"):
-        if not (data / "postmaster.pid").exists():
-            user = unprivileged_user()
-            if user:
-                shutil.chown(root, user)
-            root.chmod(0o755)
-            as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
-            programs = server_programs()
-            initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
-            subprocess.run([*as_user, *initdb, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True)
-            port_file.write_text(str(free_port()))
-            options = {
-                "port": port_file.read_text(),
-                "listen_addresses": "127.0.0.1",
-                "unix_socket_directories": str(root),
-                "fsync": "off",
-                "full_page_writes": "off",
-                "synchronous_commit": "off",
-                "jit": "off",
-                "wal_level": "minimal",
-                "max_wal_senders": "0",
-                "min_wal_size": "64MB",
-                "max_wal_size": "256MB",
-                "timezone": "UTC",
-                "max_connections": "200",
-                "shared_buffers": "256MB",
-                "default_toast_compression": "lz4",
-                "max_locks_per_transaction": "256",
-            }
-            given = " ".join(f"-c {name}={value}" for name, value in options.items())
-            pg_ctl = [programs / "pg_ctl", "-D", data, "-l", root / "postgres.log", "-w", "-o", given, "start"]
-            subprocess.run([*as_user, *pg_ctl], check=True, capture_output=True)
-    return Cluster(root, int(port_file.read_text()))
+        if not (root / "data" / "postmaster.pid").exists():
+            initialise(root)
+            serve(root, wal_level="minimal", max_wal_senders="0")
+    return Cluster(root, int((root / "port").read_text()))
+
+
+def initialise(root: Path) -> None:
+    """Makes the files of a new cluster."""
+    initdb = [server_programs() / "initdb", "-D", root / "data", "-U", "postgres", "-A", "trust", "--no-sync"]
+    _run(root, *initdb, "-E", "UTF8", "--locale=C.UTF-8")
+
+
+def replicate(primary: Cluster, root: Path) -> None:
+    """Makes the files of a streaming replica."""
+    place = ["-h", primary.root, "-p", str(primary.port), "-U", "postgres"]
+    _run(root, server_programs() / "pg_basebackup", "-D", root / "data", *place, "-R", "-c", "fast", "--no-sync")
+
+
+def serve(root: Path, **other: str) -> Cluster:
+    """Starts the cluster whose files lie there.
+
+    Args:
+        root: the folder.
+        other: options that are not everybody's.
+    """
+    (root / "port").write_text(str(free_port()))
+    options = {
+        "port": (root / "port").read_text(),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": str(root),
+        "fsync": "off",
+        "full_page_writes": "off",
+        "synchronous_commit": "off",
+        "jit": "off",
+        "min_wal_size": "64MB",
+        "max_wal_size": "256MB",
+        "timezone": "UTC",
+        "max_connections": "200",
+        "shared_buffers": "256MB",
+        "default_toast_compression": "lz4",
+        "max_locks_per_transaction": "256",
+        **other,
+    }
+    given = " ".join(f"-c {name}={value}" for name, value in options.items())
+    pg_ctl = [server_programs() / "pg_ctl", "-D", root / "data", "-l", root / "postgres.log", "-w", "-o", given]
+    _run(root, *pg_ctl, "start")
+    return Cluster(root, int((root / "port").read_text()))
 
 
 def stop(root: Path) -> None:
     """Ends the cluster, if one was started, and removes everything."""
     data = root / "data"
     if (data / "postmaster.pid").exists():
-        user = unprivileged_user()
-        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
-        pg_ctl = [server_programs() / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-        subprocess.run([*as_user, *pg_ctl], check=False, capture_output=True)
+        _run(root, server_programs() / "pg_ctl", "-D", data, "-m", "immediate", "stop", check=False)
     shutil.rmtree(root, ignore_errors=True)
+
+
+def _run(root: Path, *command: object, check: bool = True) -> None:
+    """Runs a program of PostgreSQL's as a user who may, and to whom the folder belongs."""
+    user = unprivileged_user()
+    if user:
+        shutil.chown(root, user)
+    root.chmod(0o755)
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
+    subprocess.run([*as_user, *map(str, command)], check=check, capture_output=True)

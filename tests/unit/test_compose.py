@@ -172,7 +172,8 @@ def test_strangers_reach_nothing_that_knows_more() -> None:
     assert STACK["networks"]["inside"] == STACK["networks"]["outside"] == {"internal": True}
     for name in ("api-external", "tiles-external"):
         assert SERVICES[name]["networks"] == ["outside"]
-        assert set(SERVICES[name]["secrets"]) <= {"almagest_external", "token.key", "s3.access", "s3.secret"}
+        theirs = {"almagest_external", "token.key", "token.key.previous", "s3.access", "s3.secret"}
+        assert set(SERVICES[name]["secrets"]) <= theirs
         assert all(volume.endswith(":ro") for volume in SERVICES[name]["volumes"])
     shared = {name for name, each in SERVICES.items() if "outside" in each.get("networks", ())}
     assert shared == {"api-external", "tiles-external", "db", "ops", "proxy", *FOREIGN}

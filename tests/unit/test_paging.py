@@ -42,6 +42,23 @@ def test_tokens_are_nothing_to_another_audience_or_key() -> None:
             other.read(token, SEARCH)
 
 
+def test_tokens_of_the_previous_key_go_on_and_those_of_the_one_before_do_not() -> None:
+    first, second, third = b"1", b"2", b"3"
+    anchor = Anchor(("x",), backward=True)
+    under_way = TokenKey(first, "internal").sign(anchor, SEARCH)
+    rotated = TokenKey(second, "internal", previous=first)
+    assert rotated.read(under_way, SEARCH) == anchor
+    assert rotated.sign(anchor, SEARCH) == TokenKey(second, "internal").sign(anchor, SEARCH)
+    for other in (TokenKey(third, "internal", previous=second), TokenKey(second, "external", previous=first)):
+        with pytest.raises(BadRequestError):
+            other.read(under_way, SEARCH)
+
+
+def test_where_there_is_no_previous_key_none_is_guessed() -> None:
+    with pytest.raises(BadRequestError):
+        KEY.read(TokenKey(b"", "internal").sign(Anchor(("x",), backward=False), SEARCH), SEARCH)
+
+
 @given(st.text())
 def test_garbage_is_refused(token: str) -> None:
     with pytest.raises(BadRequestError):

@@ -25,6 +25,22 @@ def test_many_makers_agree(tmp_path: Path) -> None:
         assert len(set(threads.map(lambda _: secrets.ensure(tmp_path, "key"), range(64)))) == 1
 
 
+def test_a_secret_is_succeeded_and_the_one_before_the_previous_is_gone(tmp_path: Path) -> None:
+    first = secrets.ensure(tmp_path, "key")
+    secrets.succeed(tmp_path, "key", "key.previous")
+    second = secrets.require(tmp_path, "key")
+    assert secrets.require(tmp_path, "key.previous") == first != second
+    secrets.succeed(tmp_path, "key", "key.previous")
+    assert secrets.require(tmp_path, "key.previous") == second != secrets.require(tmp_path, "key")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_secrets_that_cannot_be_written_are_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "key.previous").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        secrets.succeed(tmp_path, "key", "key.previous")
+
+
 def test_a_missing_secret_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="almagest db credentials"):
         secrets.require(tmp_path, "key")

@@ -116,6 +116,16 @@ def revoke(key_id: _Id) -> None:
     console.print(f"Key {key_id}, {name}, opens nothing any more.", markup=False)
 
 
+@app.command(epilog="Example: almagest keys rotate-paging   (then restart: almagest down && almagest up)")
+def rotate_paging() -> None:
+    """Make a new key that signs paging tokens. Tokens of the one before go on, so that nobody loses his page."""
+    from almagest.cli.stack import session
+
+    folder = session.attach().secrets
+    secrets.succeed(folder, secrets.TOKEN_KEY, secrets.PREVIOUS_TOKEN_KEY)
+    console.print(f"{folder / secrets.TOKEN_KEY} is new; services take it up when they start.", markup=False)
+
+
 def duration(text: str) -> timedelta:
     """The time that ``90d`` means.
 

@@ -41,17 +41,19 @@ class TokenKey:
     Attributes:
         secret: the signing key, the same in every process.
         audience: tokens of one audience say nothing to another.
+        previous: the key before it, whose tokens are still taken; empty: there was none.
     """
 
     secret: bytes
     audience: str
+    previous: bytes = b""
 
     def sign(self, anchor: Anchor, search: Mapping[str, Any]) -> str:
         """The token for an anchor in a search."""
         payload = json.dumps(anchor.values, ensure_ascii=False, separators=(",", ":")).encode()
         direction = "prev" if anchor.backward else "next"
-        token = base64.urlsafe_b64encode(self._mac(direction, payload, search) + payload).rstrip(b"=").decode()
-        return f"{direction}:{token}"
+        mac = self._mac(self.secret, direction, payload, search)
+        return f"{direction}:{base64.urlsafe_b64encode(mac + payload).rstrip(b'=').decode()}"
 
     def read(self, token: str, search: Mapping[str, Any]) -> Anchor:
         """The anchor in a token.
@@ -65,14 +67,19 @@ class TokenKey:
         except ValueError:
             raw = b""
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if direction not in {"next", "prev"} or not hmac.compare_digest(mac, self._mac(direction, payload, search)):
+        is_ours = any(
+            hmac.compare_digest(mac, self._mac(secret, direction, payload, search))
+            for secret in (self.secret, self.previous)
+            if secret
+        )
+        if direction not in {"next", "prev"} or not is_ours:
             raise BadRequestError("The paging token is not valid for this search. Start again from the first page.")
         values: Sequence[str | None] = json.loads(payload)
         return Anchor(tuple(values), backward=direction == "prev")
 
-    def _mac(self, direction: str, payload: bytes, search: Mapping[str, Any]) -> bytes:
+    def _mac(self, secret: bytes, direction: str, payload: bytes, search: Mapping[str, Any]) -> bytes:
         bound = json.dumps(
             {key: value for key, value in search.items() if key not in _FREE}, sort_keys=True, separators=(",", ":")
         )
         message = b"\0".join((self.audience.encode(), direction.encode(), bound.encode(), payload))
-        return hmac.new(self.secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
+        return hmac.new(secret, message, hashlib.sha256).digest()[:_MAC_BYTES]

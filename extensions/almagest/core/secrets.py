@@ -13,6 +13,8 @@ from almagest.core.errors import ConfigurationError
 WRITE_KEY = "write.key"
 #: What signs paging tokens.
 TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
+#: What signed them before; those are still taken.
+PREVIOUS_TOKEN_KEY = "token.key.previous"  # noqa: S105 (a file's name)
 #: What the bucket of the S3 store asks for.
 S3_ACCESS = "s3.access"
 S3_SECRET = "s3.secret"  # noqa: S105 (a file's name)
@@ -79,6 +81,19 @@ def ensure(folder: Path, name: str, value: str | None = None) -> str:
 def replace(folder: Path, name: str, value: str) -> None:
     """Puts a secret in the place of another; readers see the old one or the new one."""
     _draft(folder, name, value).replace(folder / name)
+
+
+def succeed(folder: Path, name: str, previous: str) -> None:
+    """Puts a new random secret in the place of ``name``, which becomes the one called ``previous``.
+
+    Raises:
+        ConfigurationError: they cannot be written, as where they are mounted.
+    """
+    try:
+        replace(folder, previous, ensure(folder, name))  # first: who stops in between has lost nothing
+        replace(folder, name, random.token_hex(32))
+    except OSError as error:
+        raise ConfigurationError(f"The secrets in {folder} cannot be written: {error.strerror}.") from None
 
 
 def _draft(folder: Path, name: str, value: str) -> Path:

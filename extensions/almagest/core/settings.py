@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from almagest.core.errors import ConfigurationError
+from almagest.core.places import Place, place
 
 _ELSEWHERE = re.compile(r"(ops|(?:external-)?(?:stac|tiles))=([A-Za-z0-9._-]+):([0-9]{1,5})")
 
@@ -155,6 +156,28 @@ class Database(_Group):
         return self.external_timeout_s if role == "almagest_external" else self.statement_timeout_s
 
 
+class Replica(_Group):
+    """A streaming replica that serves reads. It has the roles and passwords of the database that it replicates."""
+
+    model_config = SettingsConfigDict(env_prefix="ALMAGEST_READ_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    dsn: str = Field(
+        "",
+        description="Streaming replica that serves reads, as `postgresql://host:port/dbname` or `host=… port=…`; empty:"
+        " reads go where writes go.",
+    )
+    max_age_s: float = Field(
+        60.0, gt=0, description="A replica that may be further behind is named by health checks [s]."
+    )
+
+    @field_validator("dsn")
+    @classmethod
+    def _one_place(cls, value: str) -> str:
+        if value:
+            place(value, "")
+        return value
+
+
 class Store(_Group):
     """Where asset bytes lie, and which hrefs may be opened on somebody's behalf."""
 
@@ -244,6 +267,11 @@ class Api(_Group):
     stream_max_items_external: int = Field(
         200_000, ge=1, description="Items in one stream (ndjson, parquet) at most, for outsiders."
     )
+    answer_cache_mb: int = Field(
+        64,
+        ge=0,
+        description="Answers that each process keeps, to be sent again while nothing has changed [MiB].",
+    )
 
 
 class Tiles(_Group):
@@ -274,6 +302,7 @@ class Settings:
 
     site: Site = field(default_factory=Site)
     database: Database = field(default_factory=Database)
+    replica: Replica = field(default_factory=Replica)
     store: Store = field(default_factory=Store)
     s3: S3 = field(default_factory=S3)
     audience: Audience = field(default_factory=Audience)
@@ -334,6 +363,16 @@ class Settings:
         return self.database.host or str(self.run)
 
     @property
+    def primary(self) -> Place:
+        """The database that takes writes."""
+        return Place(self.db_host, self.database.port, self.database.name)
+
+    @property
+    def read_replica(self) -> Place | None:
+        """The replica that serves reads, if there is one."""
+        return place(self.replica.dsn, self.database.name) if self.replica.dsn else None
+
+    @property
     def netloc(self) -> str:
         """Host and port of the public site, as they stand in links."""
         return urlsplit(self.site.origin).netloc
@@ -353,7 +392,7 @@ def explain(error: ValidationError, places: Mapping[str, str] | None = None) -> 
 
 def brief(value: object) -> str:
     """A value as a sentence shows it, however long it is, and without a password in an address."""
-    text = re.sub("//[^/]*@", "//…@", repr(value))
+    text = re.sub("//[^/]*@", "//…@", re.sub("password=[^ ]*", "password=…", repr(value)))
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
@@ -368,7 +407,7 @@ def is_set(group: type[_Group], name: str) -> bool:
     return bool(os.environ.get(wanted)) or any(key.upper() == wanted and value for key, value in os.environ.items())
 
 
-GROUPS: tuple[type[_Group], ...] = (Site, Database, Store, S3, Audience, Api, Tiles, Client)
+GROUPS: tuple[type[_Group], ...] = (Site, Database, Replica, Store, S3, Audience, Api, Tiles, Client)
 
 #: The groups by the names that they have in :class:`Settings` and in configuration files.
 SECTIONS: dict[str, type[_Group]] = {group.__name__.lower(): group for group in GROUPS}

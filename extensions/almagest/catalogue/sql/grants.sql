@@ -9,7 +9,7 @@ GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
-    almagest.collection_history
+    almagest.collection_history, almagest.commit, almagest.folded_commit
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -39,19 +39,18 @@ GRANT EXECUTE ON FUNCTION
     almagest.item_text(text, text, text, jsonb),
     almagest.port_content_path(text[]),
     almagest.port_where(jsonb),
-    almagest.port_sort(jsonb),
-    almagest.port_order_by(jsonb, boolean),
+    almagest.port_sort_keys(jsonb),
+    almagest.order_by(text[], boolean[], boolean),
     almagest.port_base_item(text, text),
-    almagest.port_item_text(text, text, geometry, jsonb, jsonb),
-    almagest.port_page_query(text, text, text, int, jsonb),
-    almagest.port_fields(jsonb, jsonb),
+    almagest.port_item_text(text, text, geometry, jsonb),
+    almagest.port_page_query(text, text, text, int),
     almagest.port_item(text, text),
     almagest.port_joined(jsonb, jsonb),
     almagest.port_hydrate(jsonb, jsonb),
     almagest.port_collection(text),
     almagest.port_collection_search(jsonb),
     almagest.port_queryables(text[]),
-    almagest.keyset_predicate(jsonb, jsonb, boolean),
+    almagest.keyset_predicate(text[], boolean[], boolean[], jsonb, boolean),
     almagest.search_query(jsonb, jsonb, boolean, int),
     almagest.search_page(jsonb, jsonb, boolean, int),
     almagest.item_row(text, text),
@@ -79,7 +78,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.is_version(text, text, timestamptz),
     almagest.neighbours(text, text, timestamptz),
     almagest.port_tag(jsonb),
-    almagest.base_item_of(bigint, jsonb)
+    almagest.base_item_of(bigint, jsonb),
+    almagest.epoch(text[])
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
@@ -100,7 +100,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.public_document(jsonb, text, almagest.audience_policy, text),
     almagest.public_assets(jsonb, jsonb, text, text, almagest.audience_policy, text),
     almagest.public_item(jsonb, jsonb, text, text, almagest.audience_policy, text),
-    almagest.public_item_text(jsonb, jsonb, text, text, boolean, almagest.audience_policy, text),
+    almagest.public_item_text(jsonb, jsonb, text, text, almagest.audience_policy, text),
     almagest.is_public_path(text[], almagest.audience_policy),
     almagest.check_public_name(text, text, text, text[], almagest.audience_policy),
     almagest.check_public_fields(jsonb, almagest.audience_policy),
@@ -186,7 +186,8 @@ GRANT EXECUTE ON FUNCTION almagest.capture_insert(), almagest.capture_update(), 
 -- Who checks keys cannot read them.
 GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
-    almagest.active_keys()
+    almagest.active_keys(),
+    almagest.fold_commits()
 TO almagest_ops;
 
 -- Whoever writes through pgSTAC cannot get round what keeps versions.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -16,6 +17,7 @@ from almagest.core.settings import Settings
 from almagest.services.ops import metrics
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
+from almagest.services.ops.housekeeping import keep_house
 from almagest.services.ops.routes import ROUTES
 from almagest.services.ops.survey import counts, survey
 from almagest.services.web import inventory, problem
@@ -36,7 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        housekeeping = asyncio.create_task(keep_house(database))
         yield
+        housekeeping.cancel()
         await database.close()
 
     app = FastAPI(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from almagest.catalogue.keys import Key
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.settings import Settings
-from almagest.services.web.pool import Pool
+from almagest.services.web.pool import WritePool
 
 T = TypeVar("T")
 
@@ -18,10 +18,10 @@ _PATIENCE_S = 5.0
 
 
 class Database:
-    """The two questions."""
+    """Two questions, and one thing to do."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = Pool(settings, "almagest_ops", timeout_s=_PATIENCE_S)
+        self._pool = WritePool(settings, "almagest_ops", timeout_s=_PATIENCE_S)
 
     async def authorize(self, key: Key, address: str | None) -> Any:
         """A row with the name and scopes of a key, or the reason why it opens nothing.
@@ -38,6 +38,15 @@ class Database:
             DatabaseUnavailableError: nobody can tell.
         """
         row = await _soon(self._fetch("SELECT active_keys()"))
+        return int(row[0])
+
+    async def fold_commits(self) -> int:
+        """Keeps the counting of commits short; answers how many were folded.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT fold_commits()"))
         return int(row[0])
 
     async def close(self) -> None:

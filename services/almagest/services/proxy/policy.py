@@ -102,7 +102,7 @@ FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
 SEARCHES_AT_ONCE = 8
 
 #: What a page of another site may read of an answer, and send with a question.
-EXPOSED_HEADERS: tuple[str, ...] = ("Content-Range", "ETag", "Link", "Retry-After", "X-Request-ID")
+EXPOSED_HEADERS: tuple[str, ...] = ("Age", "Content-Range", "ETag", "Link", "Retry-After", "X-Request-ID")
 SHARED_HEADERS: tuple[str, ...] = ("Accept", "Content-Type", "If-Match", "If-None-Match", "Prefer", "Range")
 
 #: The only headers of a client that reach an application. Whoever would name himself (X-Principal, X-Role, X-Tier,

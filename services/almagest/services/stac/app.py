@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 
@@ -33,7 +33,8 @@ from almagest.services.stac.writing import Writer
 from almagest.services.web import docs, inventory, problem
 from almagest.services.web.canary import Canary
 from almagest.services.web.layers import layers
-from almagest.services.web.pool import Pool
+from almagest.services.web.pool import Pool, WritePool
+from almagest.services.web.replay import Replay
 from almagest.services.web.tripwire import HiddenHref
 
 PREFIXES: dict[Audience, str] = {"internal": "/api", "external": "/external"}
@@ -51,10 +52,10 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     """
     settings = settings or Settings.load()
     prefix, table = PREFIXES[audience], _ROUTES[audience]
-    reads = Pool(settings, _ROLES[audience])
+    reads, replay = Pool(settings, _ROLES[audience]), Replay.of(settings, _ROLES[audience])
     # A write may take as long as its client is given.
     writes = (
-        Pool(settings, "almagest_writer", timeout_s=float(settings.site.request_timeout_s))
+        WritePool(settings, "almagest_writer", timeout_s=float(settings.site.request_timeout_s))
         if audience == "internal"
         else None
     )
@@ -62,15 +63,19 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     policy = HrefPolicy.of(settings, external=audience == "external")
     tiles = TileLinks(policy, f"{settings.site.origin}{prefix}/tiles")
     catalogue = CollectionReader(reads, tiles)
-    key = TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), audience)
+    key = TokenKey(
+        secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(),
+        audience,
+        (secrets.read(settings.secrets, secrets.PREVIOUS_TOKEN_KEY) or "").encode(),
+    )
     offered = extensions(QueryablesClient(catalogue=catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await reads.close()
-        if writes is not None:
-            await writes.close()
+        for opened in (reads, writes, replay):
+            if opened is not None:
+                await opened.close()
 
     library_settings = _LibrarySettings(
         stac_fastapi_title=settings.api.title,
@@ -129,6 +134,8 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     problem.install(app)
 
     async def ready() -> None:
+        if replay is not None:
+            await replay.check()
         async with reads.connection() as connection:
             version = await connection.fetchval("SELECT port_version()")
         if version not in TESTED_PGSTAC:
@@ -138,8 +145,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         async with reads.connection() as connection:
             return bool(await connection.fetchval("SELECT canary_has_passed()"))
 
+    async def epoch(collections: Sequence[str] | None) -> int:
+        async with reads.connection() as connection:
+            return int(await connection.fetchval("SELECT epoch($1)", collections))
+
     canary = Canary(canary_has_passed) if audience == "external" else None
-    app.user_middleware = layers(settings, prefix, table, ready, canary)
+    app.user_middleware = layers(settings, prefix, table, ready, canary, replay, epoch)
     inventory.enforce(app, table)
     return app
 

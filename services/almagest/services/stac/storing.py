@@ -11,7 +11,7 @@ import asyncpg
 
 from almagest.catalogue.rows import Base, Document, Row, RowMaker
 from almagest.catalogue.storing import FEW, Mode, Outcome, arguments, parts
-from almagest.services.web.pool import Pool
+from almagest.services.web.pool import WritePool
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class _NoRoomError(Exception):
 class Store:
     """Stores items; what it knows of their collections outlasts a request."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WritePool) -> None:
         self._pool = pool
         self._bases: dict[str, Base] = {}
 

@@ -21,6 +21,7 @@ from almagest.services.tiles.sources import Tiler
 from almagest.services.web import docs, inventory
 from almagest.services.web.canary import Canary
 from almagest.services.web.layers import layers
+from almagest.services.web.replay import Replay
 
 PREFIXES: dict[Audience, str] = {"internal": "/api/tiles", "external": "/external/tiles"}
 
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     prefix, table = PREFIXES[audience], _ROUTES[audience]
     writer = "almagest_writer" if audience == "internal" else None
     tiler = Tiler.of(settings, Catalogue(settings, _ROLES[audience], writer), external=audience == "external")
+    replay = Replay.of(settings, _ROLES[audience])
     threads = settings.tiles.concurrency
 
     @asynccontextmanager
@@ -47,6 +49,8 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         tiler.catalogue.open()
         yield
         tiler.catalogue.close()
+        if replay is not None:
+            await replay.close()
 
     app = FastAPI(
         title=f"{settings.api.title}: tiles",
@@ -69,6 +73,8 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     app.add_exception_handler(NotModified, not_modified)
 
     async def ready() -> None:
+        if replay is not None:
+            await replay.check()
         await anyio.to_thread.run_sync(tiler.catalogue.check)
 
     async def canary_has_passed() -> bool:
@@ -76,7 +82,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
 
     canary = Canary(canary_has_passed) if audience == "external" else None
     app.user_middleware = [
-        *layers(settings, prefix, table, ready, canary),
+        *layers(settings, prefix, table, ready, canary, replay),
         Middleware(CacheHeaders, prefix=prefix),
     ]
     inventory.enforce(app, table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,9 +15,15 @@ from almagest.catalogue.hydration import base_item, join
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError, UnauthorizedError
 from almagest.core.hrefs import AssetName
+from almagest.core.places import Place
 from almagest.core.settings import Settings
+from almagest.services.web.aging import read_from_replica
+from almagest.services.web.pool import READ_ONLY
 
 Document = dict[str, Any]
+
+#: How a replica ends a statement that stands in the way of the replay; it is asked once again.
+_CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
 class Catalogue:
@@ -31,8 +37,10 @@ class Catalogue:
             role: reads as this role.
             writer: registers searches as this role; None where they cannot be registered.
         """
-        self._reads = _pool(settings, role)
-        self._writes = _pool(settings, writer) if writer else None
+        replica = settings.read_replica
+        self._reads = _pool(settings, role, replica or settings.primary, READ_ONLY)
+        self._writes = _pool(settings, writer, settings.primary) if writer else None
+        self._is_replica = replica is not None
 
     def open(self) -> None:
         """Lets connections be made. A database that is away does not keep the process from starting."""
@@ -50,21 +58,21 @@ class Catalogue:
         Raises:
             DatabaseUnavailableError: it is not, or does not.
         """
-        if not self._one(self._reads, "SELECT to_regproc('mosaic_items') IS NOT NULL"):
+        if not self._one("SELECT to_regproc('mosaic_items') IS NOT NULL"):
             raise DatabaseUnavailableError("The database is not migrated: run `almagest db migrate`.")
 
     def canary_has_passed(self) -> bool:
         """Whether outsiders may be served; asked for the external audience alone."""
-        return bool(self._one(self._reads, "SELECT canary_has_passed()"))
+        return bool(self._one("SELECT canary_has_passed()"))
 
     def item(self, collection: str, item: str) -> Document | None:
         """One item, or None."""
-        found: Document | None = self._one(self._reads, "SELECT item_document(%s, %s)", collection, item)
+        found: Document | None = self._one("SELECT item_document(%s, %s)", collection, item)
         return found
 
     def collection(self, collection: str) -> Document | None:
         """One collection, or None."""
-        found: Document | None = self._one(self._reads, "SELECT collection_document(%s)", collection)
+        found: Document | None = self._one("SELECT collection_document(%s)", collection)
         return found
 
     def asset_locations(self, names: Iterable[AssetName]) -> dict[AssetName, str]:
@@ -72,20 +80,23 @@ class Catalogue:
         columns = [list(column) for column in zip(*names, strict=True)]
         if not columns:
             return {}
-        with _translated(), self._reads.connection() as connection:
-            rows = connection.execute(
-                """
-                SELECT asked.collection, asked.item, asked.key, found.location
-                FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked(collection, item, key),
-                     LATERAL asset_location(asked.collection, asked.item, asked.key) AS found
-                """,
-                columns,
-            ).fetchall()
+        rows = self._read(
+            """
+            SELECT asked.collection, asked.item, asked.key, found.location
+            FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked(collection, item, key),
+                 LATERAL asset_location(asked.collection, asked.item, asked.key) AS found
+            """,
+            *columns,
+        )
         return {(collection, item, key): location for collection, item, key, location in rows}
 
     def search(self, identifier: str) -> Document | None:
         """A registered search, or None."""
-        found: Document | None = self._one(self._reads, "SELECT registered_search(%s)", identifier)
+        ask = "SELECT registered_search(%s)"
+        found: Document | None = self._one(ask, identifier)
+        if found is None and self._is_replica and self._writes is not None:
+            with _translated():  # registered a moment ago, it may not have come to the replica yet
+                ((found,),) = _rows(self._writes, ask, (identifier,))
         return found
 
     def register(self, search: Mapping[str, Any], metadata: Mapping[str, Any]) -> Document:
@@ -96,9 +107,10 @@ class Catalogue:
         """
         if self._writes is None:
             raise UnauthorizedError("Searches cannot be registered here.")
-        registered: Document = self._one(
-            self._writes, "SELECT register_search(%s::jsonb, %s::jsonb)", json.dumps(search), json.dumps(metadata)
-        )
+        with _translated():
+            given = (json.dumps(search), json.dumps(metadata))
+            rows = _rows(self._writes, "SELECT register_search(%s::jsonb, %s::jsonb)", given)
+        registered: Document = rows[0][0]
         return registered
 
     def mosaic(
@@ -111,17 +123,14 @@ class Catalogue:
         skip_covered: bool = True,
     ) -> list[Document]:
         """Items of a search under a geometry, in its order, with id, collection, bbox and assets."""
-        with _translated(), self._reads.connection() as connection:
-            rows = connection.execute(
-                "SELECT item, base FROM mosaic_items(%s::jsonb, %s::jsonb, %s, %s, %s)",
-                (
-                    json.dumps(search),
-                    json.dumps(geometry) if geometry is not None else None,
-                    limit,
-                    exit_when_full,
-                    skip_covered,
-                ),
-            ).fetchall()
+        rows = self._read(
+            "SELECT item, base FROM mosaic_items(%s::jsonb, %s::jsonb, %s, %s, %s)",
+            json.dumps(search),
+            json.dumps(geometry) if geometry is not None else None,
+            limit,
+            exit_when_full,
+            skip_covered,
+        )
         items: list[Document] = []
         base: Document = {}
         for item, new_base in rows:
@@ -130,10 +139,18 @@ class Catalogue:
             items.append(join(json.loads(item), base))
         return items
 
-    def _one(self, pool: psycopg_pool.ConnectionPool, statement: str, *values: object) -> Any:
-        with _translated(), pool.connection() as connection:
-            row: TupleRow | None = connection.execute(statement.encode(), values).fetchone()
-        return row[0] if row else None
+    def _one(self, statement: str, *values: object) -> Any:
+        rows = self._read(statement, *values)
+        return rows[0][0] if rows else None
+
+    def _read(self, statement: str, *values: object) -> list[TupleRow]:
+        if self._is_replica:
+            read_from_replica()
+        with _translated():
+            try:
+                return _rows(self._reads, statement, values)
+            except _CONFLICTS:
+                return _rows(self._reads, statement, values)
 
     def _pools(self) -> Iterator[psycopg_pool.ConnectionPool]:
         yield self._reads
@@ -141,18 +158,26 @@ class Catalogue:
             yield self._writes
 
 
-def _pool(settings: Settings, role: str) -> psycopg_pool.ConnectionPool:
+def _rows(pool: psycopg_pool.ConnectionPool, statement: str, values: Sequence[object]) -> list[TupleRow]:
+    with pool.connection() as connection:
+        return connection.execute(statement.encode(), values).fetchall()
+
+
+def _pool(
+    settings: Settings, role: str, place: Place, session: Mapping[str, str] | None = None
+) -> psycopg_pool.ConnectionPool:
     database = settings.database
+    given = {"statement_timeout": int(database.timeout_s(role) * 1000), **(session or {})}
     return psycopg_pool.ConnectionPool(
         kwargs={
-            "host": settings.db_host,
-            "port": database.port,
-            "dbname": database.name,
+            "host": place.host,
+            "port": place.port,
+            "dbname": place.name,
             "user": role,
             "password": secrets.require(settings.secrets, role),
             "connect_timeout": 5,
             "application_name": f"almagest tiles {role.removeprefix('almagest_')}",
-            "options": f"-c statement_timeout={int(database.timeout_s(role) * 1000)}",
+            "options": " ".join(f"-c {name}={value}" for name, value in given.items()),
             # A connection is used for one statement; a failed one must leave nothing behind.
             "autocommit": True,
             # Each search builds its own statement inside; plans kept for ours would only grow.

@@ -56,7 +56,7 @@ def router(*, can_register: bool) -> APIRouter:
             search = body.model_dump(mode="json", exclude_none=True, exclude={"metadata"}, by_alias=True)
             metadata = body.metadata.model_dump(mode="json", exclude_none=True)
             registered = tiler(request).catalogue.register(search, metadata)
-            mosaic, _ = tiler(request).search(registered["id"])
+            mosaic = tiler(request).mosaic(registered)  # a replica may not have it yet
             return RegisterResponse(id=registered["id"], links=_links(request, registered["id"], mosaic))
 
     return made

@@ -146,16 +146,19 @@ class Tiler:
         registered = self.catalogue.search(identifier)
         if registered is None:
             raise NotFoundError(f"There is no search {identifier!r}.")
+        return self.mosaic(registered), registered
+
+    def mosaic(self, registered: Document) -> Mosaic:
+        """What a registered search makes."""
         search, metadata = registered["search"], registered["metadata"]
-        mosaic = Mosaic(
+        return Mosaic(
             self,
             search,
             {"renders": metadata.get("defaults")},
-            str(metadata.get("name") or identifier),
+            str(metadata.get("name") or registered["id"]),
             box(metadata.get("bounds")) or box(search.get("bbox")) or WORLD,
             (metadata.get("minzoom"), metadata.get("maxzoom")),
         )
-        return mosaic, registered
 
 
 def _extent(collection: Mapping[str, Any]) -> BBox:

@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from starlette.middleware import Middleware
 
 from almagest.core.settings import Settings
+from almagest.services.web.aging import Aged
 from almagest.services.web.canary import Canary, CanaryGate
 from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.inventory import Route
 from almagest.services.web.problem import LastResort
 from almagest.services.web.public_url import PublicUrl
+from almagest.services.web.replay import Replay
 from almagest.services.web.request_id import RequestId
 from almagest.services.web.tripwire import HiddenHref, Tripwire
+from almagest.services.web.unchanged import Epoch, Unchanged
 
 
 def layers(
@@ -23,6 +26,8 @@ def layers(
     routes: Iterable[Route],
     check: Callable[[], Awaitable[None]],
     canary: Canary | None = None,
+    replay: Replay | None = None,
+    epoch: Epoch | None = None,
 ) -> list[Middleware]:
     """The layers of an app.
 
@@ -32,6 +37,8 @@ def layers(
         routes: its inventory.
         check: raises where something that it depends on is missing.
         canary: for an app of the external audience: asked before anybody is served.
+        replay: for an app that reads from a replica: how far that has come.
+        epoch: for an app whose answers stay the same until something is committed.
     """
 
     async def ready() -> None:
@@ -45,6 +52,8 @@ def layers(
         *([Middleware(Tripwire, hidden=HiddenHref.of(settings))] if canary else []),
         Middleware(LastResort),
         *([Middleware(CanaryGate, canary=canary)] if canary else []),
+        *([Middleware(Aged, complete_until=replay.complete_until)] if replay else []),
         Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
         Middleware(Gate, routes=tuple(routes)),
+        *([Middleware(Unchanged, epoch=epoch, most_bytes=settings.api.answer_cache_mb << 20)] if epoch else []),
     ]

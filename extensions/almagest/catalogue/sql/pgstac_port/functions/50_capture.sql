@@ -136,7 +136,10 @@ AS $$
              'AFTER UPDATE ON pgstac.collections FOR EACH ROW'
              ' WHEN (NEW.partition_trunc IS DISTINCT FROM OLD.partition_trunc) EXECUTE FUNCTION almagest.end_move()'),
             ('pgstac.collections', 'almagest_capture',
-             'AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.capture_collection()')
+             'AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.capture_collection()'),
+            ('pgstac.queryables', 'almagest_rules',
+             'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgstac.queryables FOR EACH STATEMENT'
+             ' EXECUTE FUNCTION almagest.capture_rules()')
     ) AS w(relation, name, definition),
     LATERAL (SELECT w.relation UNION SELECT p.relid FROM pg_partition_tree(w.relation) AS p) AS here(relid)
     WHERE NOT EXISTS (
@@ -151,7 +154,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$
 BEGIN
     -- In the order in which a collection is deleted.
-    LOCK TABLE pgstac.collections, pgstac.base_items, pgstac.items IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE pgstac.queryables, pgstac.collections, pgstac.base_items, pgstac.items IN SHARE ROW EXCLUSIVE MODE;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_hold_writers() IS
@@ -192,7 +195,7 @@ CREATE OR REPLACE FUNCTION almagest.port_hold_everybody() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pgstac, public, pg_temp
 AS $$
 BEGIN
-    LOCK TABLE pgstac.collections, pgstac.base_items, pgstac.items IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE pgstac.queryables, pgstac.collections, pgstac.base_items, pgstac.items IN ACCESS EXCLUSIVE MODE;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_hold_everybody() IS 'As port_hold_writers, and readers as well: triggers can be dropped now.';
@@ -207,6 +210,7 @@ BEGIN
     FOR ours IN
         SELECT t.tgname AS name, t.tgrelid::regclass AS relation
         FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        JOIN pg_class AS c ON c.oid = t.tgrelid AND c.relnamespace = 'pgstac'::regnamespace
         WHERE p.pronamespace = 'almagest'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', ours.name, ours.relation);

@@ -162,6 +162,9 @@ DECLARE
     is_live boolean;
     is_lost boolean;
 BEGIN
+    IF current_setting('almagest.noted', true) IS DISTINCT FROM NEW.collection THEN
+        PERFORM almagest.note_commit(NEW.collection);
+    END IF;
     LOOP
         INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
         IF FOUND THEN
@@ -212,6 +215,9 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
+    IF current_setting('almagest.noted', true) IS DISTINCT FROM OLD.collection THEN
+        PERFORM almagest.note_commit(OLD.collection);
+    END IF;
     PERFORM almagest.note_item(
         OLD.collection, OLD.id,
         OLD.datetime, OLD.end_datetime, OLD.geometry, OLD.content, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content);
@@ -229,6 +235,9 @@ BEGIN
     IF EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = OLD.collection)
        AND almagest.port_is_elsewhere(OLD.collection, OLD.id, TG_RELID) THEN
         RETURN NULL; -- of two that were there before versions were kept the other one is left
+    END IF;
+    IF current_setting('almagest.noted', true) IS DISTINCT FROM OLD.collection THEN
+        PERFORM almagest.note_commit(OLD.collection);
     END IF;
     PERFORM almagest.note_item(
         OLD.collection, OLD.id, OLD.datetime, OLD.end_datetime, OLD.geometry, OLD.content, NULL, NULL, NULL, NULL);

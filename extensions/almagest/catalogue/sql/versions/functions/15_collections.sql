@@ -106,6 +106,7 @@ DECLARE
     before almagest.collection_history;
     moment timestamptz;
 BEGIN
+    PERFORM almagest.note_commit(of_id);
     -- One that came while no trigger saw to it has been as it is since versions are kept.
     INSERT INTO almagest.collection_head (id, valid_from, deleted, xact, login, actor, key_id, request_id, job)
     SELECT of_id, v.installed_at, old_content IS NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM almagest.versioning AS v
@@ -149,7 +150,9 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO almagest.base_item (collection_key, tag, item) VALUES (NEW.key, 0, NEW.base_item);
         INSERT INTO almagest.collection_head (id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
+        IF FOUND THEN
+            PERFORM almagest.note_commit(NEW.id);
+        ELSE
             PERFORM almagest.note_collection(NEW.id, NULL, NEW.content);
         END IF;
     ELSIF TG_OP = 'DELETE' THEN

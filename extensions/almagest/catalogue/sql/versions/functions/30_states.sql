@@ -46,7 +46,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT almagest.port_item_text(h.id, h.collection, h.geometry, h.content, NULL),
+    SELECT almagest.port_item_text(h.id, h.collection, h.geometry, h.content),
            almagest.base_item_of(h.base_key, h.content)::text
     FROM (
         -- States follow one another: the first that ended later is the one, or there was none.

@@ -1,0 +1,63 @@
+-- Epochs: numbers that grow with every commit that changes an answer. They tell caches what is out of date, and are never sent.
+
+CREATE OR REPLACE FUNCTION almagest.note_commit(of_collection text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    INSERT INTO almagest.commit (collection) VALUES (of_collection);
+    -- Asked before this is called: a transaction may change a million rows of a collection, and leaves one row.
+    PERFORM set_config('almagest.noted', of_collection, true);
+END;
+$$;
+COMMENT ON FUNCTION almagest.note_commit(text) IS
+    'This transaction changes a collection, or (empty) what holds for all. almagest.noted says so for the rest of it.';
+
+
+CREATE OR REPLACE FUNCTION almagest.capture_rules() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM almagest.note_commit('');
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION almagest.capture_rules() IS 'Something changes that answers about any collection may depend on.';
+
+
+CREATE OR REPLACE FUNCTION almagest.epoch(of_collections text[]) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    IF of_collections IS NULL THEN
+        RETURN (SELECT count(*) FROM almagest.commit) + (SELECT coalesce(sum(f.count), 0) FROM almagest.folded_commit AS f);
+    END IF;
+    RETURN (SELECT count(*) FROM almagest.commit AS c WHERE c.collection = ANY (of_collections || ''::text))
+         + (SELECT coalesce(sum(f.count), 0) FROM almagest.folded_commit AS f
+            WHERE f.collection = ANY (of_collections || ''::text));
+END;
+$$;
+COMMENT ON FUNCTION almagest.epoch(text[]) IS
+    'A number that has grown since if anything was committed that answers about these collections (NULL: any) depend on.';
+
+
+CREATE OR REPLACE FUNCTION almagest.fold_commits() RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    rows int;
+BEGIN
+    WITH gone AS (
+        DELETE FROM almagest.commit RETURNING collection
+    ), counted AS (
+        SELECT g.collection, count(*) AS count FROM gone AS g GROUP BY g.collection ORDER BY g.collection
+    ), folded AS (
+        INSERT INTO almagest.folded_commit AS f (collection, count) SELECT c.collection, c.count FROM counted AS c
+        ON CONFLICT (collection) DO UPDATE SET count = f.count + excluded.count
+    )
+    SELECT coalesce(sum(c.count), 0) INTO rows FROM counted AS c;
+    RETURN rows;
+END;
+$$;
+COMMENT ON FUNCTION almagest.fold_commits() IS
+    'Folds rows of commit, which changes no epoch, so that counting them stays short; answers how many. Definer, since '
+    'whoever keeps house needs no other right.';

@@ -1,0 +1,225 @@
+"""An answer is sent again until something is committed that it depends on, and not a moment longer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from almagest.catalogue import audience, database
+from almagest.core.processes import Audience
+from almagest.core.settings import Settings
+from almagest.services.stac.app import PREFIXES, create_app
+from almagest.services.web import unchanged
+from conftest import stac_client
+from support import ingests
+
+PAGE = {"collections": ["scenes"], "limit": 5}
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    with database.connect(settings, "postgres") as connection:
+        audience.apply(settings, connection)
+        audience.set_collections(connection, "*", "public")
+        for name in ("scenes", "others"):
+            document = {**ingests.collection(), "id": name}
+            connection.execute("SELECT almagest.put_collection(%s::jsonb)", (json.dumps(document),))
+        put(connection, 1)
+        yield connection
+
+
+def put(connection: psycopg.Connection[Any], value: int, **changes: Any) -> None:
+    document = {**ingests.item(), **changes}
+    document["properties"]["seen"] = value
+    connection.execute("SELECT almagest.put_item(%s::jsonb)", (json.dumps(document),))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths that the app itself has answered."""
+    paths: list[str] = []
+    made = unchanged.Unchanged._made
+
+    async def noted(self: Any, scope: Any, *rest: Any) -> None:
+        paths.append(scope["path"])
+        await made(self, scope, *rest)
+
+    monkeypatch.setattr(unchanged.Unchanged, "_made", noted)
+    return paths
+
+
+@pytest.fixture
+def clients(settings: Settings, connection: psycopg.Connection[Any]) -> Iterator[dict[Audience, httpx.Client]]:
+    with ExitStack() as stack:
+        yield {of: stack.enter_context(stac_client(settings, of)) for of in ("internal", "external")}
+
+
+BOTH = pytest.mark.parametrize("of", ["internal", "external"])
+ASKED = pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/search", PAGE),
+        ("GET", "/search?collections=scenes", None),
+        ("GET", "/search", None),
+        ("GET", "/collections/scenes/items", None),
+        ("GET", "/collections", None),
+        ("GET", "/", None),
+        ("GET", "/queryables", None),
+    ],
+)
+
+
+@BOTH
+@ASKED
+def test_what_is_unchanged_is_made_twice_at_most(
+    clients: dict[Audience, httpx.Client], of: Audience, method: str, path: str, body: Any, made: list[str]
+) -> None:
+    answers = [clients[of].request(method, PREFIXES[of] + path, json=body) for _ in range(5)]
+    assert len({answer.content for answer in answers}) == len({answer.headers["etag"] for answer in answers}) == 1
+    assert len(made) == 2  # with the second it is known that it will be asked again
+    told = clients[of].request(
+        method, PREFIXES[of] + path, json=body, headers={"If-None-Match": f"W/{answers[0].headers['etag']}"}
+    )
+    assert (told.status_code, told.content, told.headers["etag"]) == (304, b"", answers[0].headers["etag"])
+
+
+@BOTH
+@ASKED
+def test_a_client_that_has_it_hears_so_the_first_time_it_asks_again(
+    settings: Settings, clients: dict[Audience, httpx.Client], of: Audience, method: str, path: str, body: Any
+) -> None:
+    tag = clients[of].request(method, PREFIXES[of] + path, json=body).headers["etag"]
+    with stac_client(settings, of) as another:  # another process
+        told = another.request(method, PREFIXES[of] + path, json=body, headers={"If-None-Match": tag})
+    assert told.status_code == 304
+
+
+def changes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    here = {"collection": "scenes", "id": "i000000"}
+    return {
+        "an item changes": lambda: put(connection, 2),
+        "one comes": lambda: put(connection, 1, id="new"),
+        "one goes by SQL": lambda: connection.execute("DELETE FROM pgstac.items WHERE id = 'i000000'"),
+        "its collection changes": lambda: connection.execute(
+            "SELECT almagest.put_collection(%s::jsonb)", (json.dumps(ingests.collection(title="Other")),)
+        ),
+        "its collection goes": lambda: connection.execute("SELECT pgstac.delete_collection('scenes')"),
+        "it becomes internal": lambda: audience.set_collections(connection, "scenes", "internal"),
+        "a name is hidden": lambda: audience.set_hidden(connection, hide=("seen",)),
+        "a queryable comes": lambda: connection.execute(
+            """
+            SET search_path = pgstac, public;
+            INSERT INTO queryables (name, property_wrapper) VALUES ('seen', 'to_int');
+            RESET search_path
+            """
+        ),
+        "nothing happens": lambda: connection.execute("SELECT %(id)s || %(collection)s", here),
+    }
+
+
+def test_after_each_kind_of_change_the_answer_is_that_of_a_process_that_knows_nothing(
+    settings: Settings, connection: psycopg.Connection[Any], clients: dict[Audience, httpx.Client]
+) -> None:
+    asked = [("POST", "/search", PAGE), ("GET", "/search", None), ("GET", "/collections/scenes/items", None)]
+    asked += [("GET", "/collections", None), ("GET", "/", None), ("GET", "/queryables", None)]
+    for what, change in changes(connection).items():
+        for of, client in clients.items():
+            for method, path, body in asked * 3:
+                client.request(method, PREFIXES[of] + path, json=body)
+        change()
+        for of, client in clients.items():
+            with stac_client(settings, of) as fresh:
+                for method, path, body in asked:
+                    kept = client.request(method, PREFIXES[of] + path, json=body)
+                    new = fresh.request(method, PREFIXES[of] + path, json=body)
+                    assert kept.status_code == new.status_code, (what, of, path)
+                    # Each refusal has a number of its own.
+                    assert kept.status_code != 200 or kept.content == new.content, (what, of, path)
+
+
+def epochs(connection: psycopg.Connection[Any]) -> tuple[int, ...]:
+    row = connection.execute(
+        "SELECT almagest.epoch(NULL), almagest.epoch('{scenes}'), almagest.epoch('{others}')"
+    ).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def test_an_epoch_grows_when_something_is_committed_and_never_else(connection: psycopg.Connection[Any]) -> None:
+    before = epochs(connection)
+    with connection.transaction(force_rollback=True):
+        put(connection, 2)
+        assert epochs(connection)[1] == before[1] + 1
+    put(connection, 1)  # as it is
+    assert epochs(connection) == before
+    with connection.transaction():
+        for number in range(50):
+            put(connection, number, id=f"n{number}")
+        with connection.transaction(force_rollback=True):
+            put(connection, 1, id="other")
+    assert epochs(connection) == (before[0] + 1, before[1] + 1, before[2])
+    # What was noted in a part that was rolled back is noted again.
+    with connection.transaction():
+        with connection.transaction(force_rollback=True):
+            put(connection, 5)
+        put(connection, 6)
+    assert epochs(connection) == (before[0] + 2, before[1] + 2, before[2])
+    audience.set_collections(connection, "others", "internal")
+    after = epochs(connection)
+    assert all(now > then for now, then in zip(after, before, strict=True))
+    (folded,) = connection.execute("SELECT almagest.fold_commits()").fetchone() or ()
+    assert folded > 0 == connection.execute("SELECT count(*) FROM almagest.commit").fetchone()[0]  # type: ignore[index]
+    assert epochs(connection) == after
+
+
+def test_whoever_reads_while_it_is_folded_sees_the_same_epoch(
+    settings: Settings, connection: psycopg.Connection[Any]
+) -> None:
+    before = epochs(connection)
+    with database.connect(settings, "postgres", autocommit=False) as folding:
+        folding.execute("SELECT almagest.fold_commits()")
+        assert epochs(connection) == before
+        put(connection, 7)
+        folding.commit()
+    assert epochs(connection)[1] == before[1] + 1
+
+
+def test_a_crowd_gets_one_answer(settings: Settings, connection: psycopg.Connection[Any], made: list[str]) -> None:
+    """Requests that nobody asked before are made as they come; those who ask again wait for one another."""
+    app = create_app(settings)
+    headers = {"X-Scopes": "catalogue:read"}
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=settings.site.origin, headers=headers) as client:
+            await client.post("/search", json=PAGE)
+            return await asyncio.gather(*(client.post("/search", json=PAGE) for _ in range(50)))
+
+    answers = asyncio.run(crowd())
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(made) == 2
+
+
+def test_what_is_kept_stays_small(settings: Settings) -> None:
+    async def never(_: Any) -> int:
+        return 1
+
+    async def nothing(*_: Any) -> None: ...
+
+    layer = unchanged.Unchanged(nothing, never, most_bytes=1000)
+    for number in range(50):
+        layer._keep(bytes([number]), 1, unchanged.Answer((), b"x" * 200, '"a"'))
+        layer._keep(bytes([number]), 2, unchanged.Answer((), b"x" * 240, '"a"'))
+    assert layer._found(bytes([49]), 2) is not None
+    assert layer._found(bytes([49]), 1) is None
+    layer._keep(b"large", 1, unchanged.Answer((), b"x" * 400, '"a"'))
+    assert layer._found(b"large", 1) is None
+    assert sum(len(answer.body) for _, _, answer in layer._kept.values()) == layer._bytes <= 1000
