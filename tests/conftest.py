@@ -96,6 +96,16 @@ def real_settings(cluster: clusters.Cluster, shared_data: Path) -> Iterator[Sett
         yield cluster.settings(name)
 
 
+@pytest.fixture(scope="session")
+def mixed(cluster: clusters.Cluster) -> Iterator[str]:
+    """Name of a database that holds the mixture. Not to be written to."""
+    from support import mixture
+
+    mixture.prepare(cluster)
+    with cluster.clone(mixture.TEMPLATE) as name:
+        yield name
+
+
 @pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
     """The STAC API on an empty database, called in process."""

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from almagest.catalogue import audience, canary, database, loading
-from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.hydration import documents
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
@@ -98,14 +98,8 @@ def item(identifier: str = "a", of: str = "scenes", **more: Any) -> dict[str, An
 
 def seen(connection: psycopg.Connection, search: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Items as outsiders get them: joined as the services join them."""
-    rows = connection.execute(
-        "SELECT item, base FROM search_page(%s::jsonb, NULL, false, 100)", (json.dumps(search or {}),)
-    ).fetchall()
-    found, base = [], {}
-    for text, new_base in rows:
-        base = base_item(new_base) if new_base is not None else base
-        found.append(join(json.loads(text), base))
-    return found
+    rows = connection.execute("SELECT * FROM search_page(%s::jsonb, NULL, false, 100)", (json.dumps(search or {}),))
+    return [*documents(rows.fetchall())]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

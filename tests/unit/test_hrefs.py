@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import string
 from pathlib import Path
@@ -431,3 +432,27 @@ def check(policy: HrefPolicy, root: Path, href: str) -> None:
         assert Path(resolved).resolve() == Path(resolved)
         assert Path(resolved).is_relative_to(root)
     assert policy.permits(href), "what can be opened is also linked to"
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_at_a_glance_no_href_is_overlooked_that_is_permitted(external: bool, tmp_path: Path) -> None:
+    """Pages ask only of documents that may name something that can be opened; the others must name nothing."""
+    file = tmp_path / "a b.tif"
+    file.write_bytes(b"x")
+    own = "http://127.0.0.1:8080/external/assets/" if external else ""
+    policy = HrefPolicy((tmp_path,), ("Data.example.org", "other.example.org:8443"), own, "bucket")
+    hrefs = [
+        str(file),
+        file.as_uri(),
+        file.as_uri().replace("file:", "FILE:"),
+        "https://data.example.org/a.tif",
+        "https://DATA.example.org:443/a.tif",
+        "https://other.example.org:8443/a.tif",
+        "s3://bucket/a.tif",
+        "http://127.0.0.1:8080/external/assets/c/i/k",
+    ]
+    permitted = [href for href in hrefs if policy.permits(href)]
+    assert len(permitted) == (4 if external else 7)
+    for href in permitted:
+        assert policy.may_be_named_in(f'{{"assets": {{"a": {{"href": {json.dumps(href)}}}}}}}'), href
+    assert not policy.may_be_named_in('{"assets": {"a": {"href": "https://example.org/a.tif", "file:size": 1}}}')

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from almagest.catalogue import database
-from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.hydration import documents
 from almagest.catalogue.rendering import renders
 from almagest.catalogue.rendering.assets import roles
 from almagest.core.errors import NotFoundError
@@ -255,15 +255,10 @@ def batches(connection: psycopg.Connection, collection: str, ids: Sequence[str] 
     anchor = None
     while True:
         rows = connection.execute(
-            "SELECT item, base, sort_values FROM search_page(%s::jsonb, %s::jsonb, false, %s)",
+            "SELECT * FROM search_page(%s::jsonb, %s::jsonb, false, %s)",
             (search, anchor, BATCH),
         ).fetchall()
-        batch: list[dict[str, Any]] = []
-        base: dict[str, Any] = {}
-        for item, new_base, _ in rows:
-            if new_base is not None:  # stands only where it differs from the row before
-                base = base_item(new_base)
-            batch.append(join(json.loads(item), base))
+        batch = [*documents(rows)]
         if batch:
             yield batch
         if len(rows) < BATCH:

@@ -13,7 +13,7 @@ from stac_pydantic.shared import validate_bbox
 
 from almagest.catalogue import database
 from almagest.catalogue.boxes import require_finite
-from almagest.catalogue.hydration import Document, base_item, join
+from almagest.catalogue.hydration import Document, documents
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.settings import Settings
@@ -71,18 +71,14 @@ class Snapshot:
         body = {**search, "collections": [collection], "sortby": [{"field": "id", "direction": "asc"}]}
         asked = orjson.dumps(body).decode()
         anchor = None
-        base: Document = {}
         while True:
             rows = self.connection.execute(
-                "SELECT item, base, sort_values::text FROM search_page(%s::jsonb, %s::jsonb, false, %s)",
-                (asked, anchor, _ROWS),
+                "SELECT * FROM search_page(%s::jsonb, %s::jsonb, false, %s)", (asked, anchor, _ROWS)
             ).fetchall()
-            for item, base_text, anchor in rows:  # noqa: B007 (the last one is where the next page begins)
-                if base_text is not None:  # stands only where it differs from the row before
-                    base = base_item(base_text)
-                yield ordered(join(orjson.loads(item), base))
+            yield from map(ordered, documents(rows))
             if len(rows) < _ROWS:
                 return
+            anchor = orjson.dumps(rows[-1][2]).decode()
 
 
 @contextmanager

@@ -118,6 +118,19 @@ class HrefPolicy:
         except (HrefRefusedError, OSError):
             return False
 
+    def may_be_named_in(self, text: str) -> bool:
+        """Whether an href that is permitted may stand in a text of JSON, as PostgreSQL prints it."""
+        lowered = text.lower()
+        return any(sign in lowered for sign in self._signs)
+
+    @cached_property
+    def _signs(self) -> tuple[str, ...]:
+        """In lower case, what an href that is permitted cannot be without."""
+        of_files = ('": "file:', '": "/') if self.file_roots and not self.own_assets else ()
+        of_objects = (f"s3://{self.bucket}/".lower(),) if self.bucket and not self.own_assets else ()
+        own = (self.own_assets.lower(),) if self.own_assets else ()
+        return (*own, *of_objects, *of_files, *(f"//{host}" for host in self._hosts))
+
     def _may_be_permitted(self, href: str) -> bool:
         """Turns down what most hrefs are, addresses on hosts that nobody listed, without looking at them closely."""
         scheme, separator, rest = href.partition("://")

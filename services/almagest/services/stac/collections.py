@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from almagest.catalogue.hydration import base_item, join
+from almagest.catalogue.hydration import documents
 from almagest.core.errors import BadRequestError
 from almagest.services.stac.links import Links
 from almagest.services.stac.tiles import TileLinks
@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 #: The latest item of each of these collections, as it is stored.
 _LATEST = """
-    SELECT c.id, r.item, r.base
+    SELECT r.item, r.base, r.sort_values, r.collection, r.id, r.geometry
     FROM unnest($1::text[]) AS c(id),
          LATERAL search_page(jsonb_build_object('collections', jsonb_build_array(c.id)), NULL, false, 1) AS r
 """
@@ -125,7 +125,7 @@ class CollectionReader:
         named = [collection for collection in collections if "id" in collection]
         async with self.pool.connection() as connection:
             rows = await connection.fetch(_LATEST, [collection["id"] for collection in named])
-        latest = {row["id"]: join(orjson.loads(row["item"]), base_item(row["base"])) for row in rows}
+        latest = {document["collection"]: document for document in documents(rows)}
         for collection in named:
             identifier = collection["id"]
             collection["links"] = links.collection(identifier, collection.get("links"))

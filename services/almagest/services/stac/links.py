@@ -40,7 +40,7 @@ class Links:
         """Links of an item: its own place first, then what is stored with it."""
         of = self.href("collections", collection)
         return [
-            {"rel": "self", "type": GEOJSON, "href": self.href("collections", collection, "items", item)},
+            {"rel": "self", "type": GEOJSON, "href": f"{of}/items/{segment(item)}"},
             {"rel": "parent", "type": JSON, "href": of},
             {"rel": "collection", "type": JSON, "href": of},
             {"rel": "root", "type": JSON, "href": self.base},
@@ -73,6 +73,8 @@ class Links:
 
 
 def _resolved(base: str, href: object) -> str:
+    if isinstance(href, str) and href.startswith(("https://", "http://")):
+        return href
     try:
         return urljoin(base, str(href))
     except ValueError:  # it begins as an address, and is none

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from almagest.catalogue.hydration import Document, base_item, join
+from almagest.catalogue.fields import cut
+from almagest.catalogue.hydration import Document, documents
 from almagest.catalogue.paging import Anchor, TokenKey
 from almagest.core.errors import BadRequestError
 from almagest.services.stac.links import Links
@@ -25,7 +26,7 @@ MAX_OPERATORS = 200
 #: Of a stream, in one statement.
 _ROWS = 1000
 
-_PAGE = "SELECT item, base, sort_values, collection, id FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
+_PAGE = "SELECT * FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class ItemSearch:
         rows = await self._rows(search, anchor, limit + 1)
         more = len(rows) > limit
         rows = rows[:limit]
-        features = [*self._documents(rows, search.get("fields") or {}, links)]
+        # Geometries go out as they come.
+        features = self._documents(rows, search.get("fields") or {}, links, orjson.Fragment)
         if backward:
             features.reverse()
             rows.reverse()
@@ -139,19 +141,20 @@ class ItemSearch:
     def _token(self, row: Any, search: Mapping[str, Any], *, backward: bool) -> str:
         return self.key.sign(self._anchor(row, backward=backward), search)
 
-    def _documents(self, rows: list[Any], fields: Mapping[str, Any], links: Links) -> list[Document]:
-        documents = []
-        base: Document = {}
-        wants_links = "links" not in (fields.get("exclude") or ())
-        for row in rows:
-            if row["base"] is not None:  # stands only where it differs from the row before
-                base = base_item(row["base"])
-            document = join(orjson.loads(row["item"]), base, whole=not fields)
-            if wants_links:
-                document["links"] = links.item(row["collection"], row["id"], document.get("links"))
+    def _documents(
+        self, rows: list[Any], fields: Mapping[str, Any], links: Links, geometry: Callable[[str], Any] = orjson.loads
+    ) -> list[Document]:
+        # To cut a geometry one has to look into it.
+        found = [cut(document, fields) for document in documents(rows)] if fields else [*documents(rows, geometry)]
+        if "links" in (fields.get("exclude") or ()):
+            return found
+        base = ""
+        for row, document in zip(rows, found, strict=True):
+            base = row["base"] or base
+            document["links"] = links.item(row["collection"], row["id"], document.get("links"))
+            if self.tiles.may_show(row["item"]) or self.tiles.may_show(base):
                 document["links"] += self.tiles.item(document)
-            documents.append(document)
-        return documents
+        return found
 
 
 def _check_size(search: Mapping[str, Any]) -> None:

@@ -25,6 +25,10 @@ class TileLinks:
     policy: HrefPolicy
     url: str
 
+    def may_show(self, text: str) -> bool:
+        """Whether a document may name something that can be opened, by a glance at its text: most name nothing."""
+        return self.policy.may_be_named_in(text)
+
     def item(self, item: Document) -> list[Link]:
         """Tiles and small pictures of an item."""
         return rendering.links(item, rendering.renders(item, self.policy), self.url)

@@ -51,8 +51,9 @@ class HiddenHref:
         ]
         # This much of a value tells it from all of these.
         enough = max(len(settings.site.origin) + len("/external/"), len("s3:///") + 63)
-        # A backslash before it: the quote is part of a text, or of a longer name.
-        member = f'[^\\\\]"href"\\s{{0,{_SPACES}}}:\\s{{0,{_SPACES}}}"'
+        # A backslash before it: the quote is part of a text, or of a longer name. Looked at last, so that the search
+        # for the word can leap.
+        member = f'"href"(?<=[^\\\\]"href")\\s{{0,{_SPACES}}}:\\s{{0,{_SPACES}}}"'
         pattern = f'{member}(?!{"|".join(shown)})(?=[^"]{{{enough}}}|[^"]{{1,{enough}}}")'
         return cls(re.compile(pattern.encode()), len(' "href":"') + 2 * _SPACES + enough)
 

@@ -1,14 +1,21 @@
--- The rules, as questions.
+-- The rules, as questions. What a search asks is written in PL/pgSQL, which keeps its plans: to plan such a question takes
+-- longer than to answer it.
 
 CREATE OR REPLACE FUNCTION almagest.audience_policy() RETURNS almagest.audience_policy
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
-AS $$ SELECT p FROM almagest.audience_policy AS p $$;
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT p FROM almagest.audience_policy AS p);
+END;
+$$;
 COMMENT ON FUNCTION almagest.audience_policy() IS 'The policy, to be read once and handed on.';
 
 
 CREATE OR REPLACE FUNCTION almagest.internal_collections(ids text[]) RETURNS SETOF text
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     WITH patterns AS MATERIALIZED (
         SELECT length(r.pattern) AS length, r.internal,
                replace(regexp_replace(r.pattern, '([\\%_])', '\\\1', 'g'), '*', '%') AS likeness
@@ -22,27 +29,33 @@ AS $$
     -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
     WHERE coalesce(named.internal, (
         SELECT r.internal FROM patterns AS r WHERE c.id LIKE r.likeness ORDER BY r.length DESC, r.internal DESC LIMIT 1
-    ), p.internal_by_default)
+    ), p.internal_by_default);
+END;
 $$;
 COMMENT ON FUNCTION almagest.internal_collections(text[]) IS
     'Which of these ids belong to internal-only collections, whether or not they exist.';
 
 
 CREATE OR REPLACE FUNCTION almagest.is_internal(collection text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
-AS $$ SELECT EXISTS (SELECT FROM almagest.internal_collections(ARRAY[collection])) $$;
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM almagest.internal_collections(ARRAY[collection]));
+END;
+$$;
 COMMENT ON FUNCTION almagest.is_internal(text) IS 'Whether a collection of this id is internal-only.';
 
 
 CREATE OR REPLACE FUNCTION almagest.visible_collections(requested text[]) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    WITH existing AS (
-        SELECT id FROM almagest.port_collection_ids() AS c(id) WHERE requested IS NULL OR id = ANY(requested)
-    )
-    SELECT coalesce(array_agg(id ORDER BY id), '{}')
-    FROM existing
-    WHERE id NOT IN (SELECT almagest.internal_collections((SELECT array_agg(id) FROM existing)))
+DECLARE
+    existing CONSTANT text[] := ARRAY(
+        SELECT c.id FROM almagest.port_collection_ids() AS c(id) WHERE requested IS NULL OR c.id = ANY(requested));
+    hidden CONSTANT text[] := ARRAY(SELECT almagest.internal_collections(existing));
+BEGIN
+    RETURN ARRAY(SELECT e.id FROM unnest(existing) AS e(id) WHERE e.id <> ALL (hidden) ORDER BY e.id);
+END;
 $$;
 COMMENT ON FUNCTION almagest.visible_collections(text[]) IS
     'Those of the requested collections (NULL: of all) that exist and that outsiders may see.';
@@ -65,9 +78,10 @@ COMMENT ON FUNCTION almagest.quote_regex(text) IS 'A regular expression that mat
 
 
 CREATE OR REPLACE FUNCTION almagest.suspicion(policy almagest.audience_policy) RETURNS text
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT concat_ws('|',
+BEGIN
+    RETURN concat_ws('|',
         -- An href that is not plainly one of the visible schemes, or that names a user, or ourselves.
         CASE WHEN policy.visible_schemes = '{}' THEN '"href": '
              ELSE format('"href": (?!"(%s)://[^]["/?#@\\[:space:]]+[/?#"])',
@@ -78,7 +92,8 @@ AS $$
         (SELECT format('"(%s)": ', string_agg(
             CASE WHEN right(h.pattern, 1) = '*' THEN almagest.quote_regex(rtrim(h.pattern, '*')) || '[^"]*'
                  ELSE almagest.quote_regex(h.pattern) END, '|'))
-         FROM unnest(policy.hidden_properties) AS h(pattern)))
+         FROM unnest(policy.hidden_properties) AS h(pattern)));
+END;
 $$;
 COMMENT ON FUNCTION almagest.suspicion(almagest.audience_policy) IS
     'Regular expression, to be compared with ~*, that the text of any document matches which holds something hidden, and '

@@ -160,17 +160,19 @@ COMMENT ON FUNCTION almagest.public_value(jsonb, text, jsonb, almagest.audience_
 CREATE OR REPLACE FUNCTION almagest.public_document(
     document jsonb, place text, policy almagest.audience_policy, suspicion text
 ) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT CASE
-        WHEN document IS NULL OR document::text !~* suspicion THEN document
-        ELSE (
-            -- What STAC requires of a document stays, empty though it may be.
-            SELECT coalesce(jsonb_object_agg(key, value), '{}')
-            FROM (VALUES ('assets', '{}'::jsonb), ('links', '[]'), ('properties', '{}')) AS required(key, value)
-            WHERE document ? key
-        ) || coalesce(almagest.public_value(document, place, NULL, policy, suspicion), '{}')
-    END
+BEGIN
+    IF document IS NULL OR document::text !~* suspicion THEN
+        RETURN document;
+    END IF;
+    RETURN (
+        -- What STAC requires of a document stays, empty though it may be.
+        SELECT coalesce(jsonb_object_agg(key, value), '{}')
+        FROM (VALUES ('assets', '{}'::jsonb), ('links', '[]'), ('properties', '{}')) AS required(key, value)
+        WHERE document ? key
+    ) || coalesce(almagest.public_value(document, place, NULL, policy, suspicion), '{}');
+END;
 $$;
 COMMENT ON FUNCTION almagest.public_document(jsonb, text, almagest.audience_policy, text) IS
     'What is left for outsiders of a document as a whole. place: document or base.';
@@ -242,15 +244,16 @@ COMMENT ON FUNCTION almagest.public_item(jsonb, jsonb, text, text, almagest.audi
 
 
 CREATE OR REPLACE FUNCTION almagest.public_item_text(
-    item jsonb, base jsonb, collection text, id text, whole boolean, policy almagest.audience_policy, suspicion text
+    item jsonb, base jsonb, collection text, id text, policy almagest.audience_policy, suspicion text
 ) RETURNS text
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
+BEGIN
     -- Printed as the core prints it, so that members stand in the same order whether or not something was taken out.
-    SELECT CASE WHEN whole
-                THEN almagest.item_text(id, collection, (item->'geometry')::text, p - '{type,id,collection,geometry}'::text[])
-                ELSE p::text END
-    FROM almagest.public_item(item, base, collection, id, policy, suspicion) AS p
+    RETURN almagest.item_text(
+        id, collection, (item->'geometry')::text,
+        almagest.public_item(item, base, collection, id, policy, suspicion) - '{type,id,collection,geometry}'::text[]);
+END;
 $$;
-COMMENT ON FUNCTION almagest.public_item_text(jsonb, jsonb, text, text, boolean, almagest.audience_policy, text) IS
-    'What is left for outsiders of a stored item as JSON text; not whole: one that was cut down to some fields.';
+COMMENT ON FUNCTION almagest.public_item_text(jsonb, jsonb, text, text, almagest.audience_policy, text) IS
+    'What is left for outsiders of a stored item as JSON text.';

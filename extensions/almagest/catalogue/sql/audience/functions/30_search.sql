@@ -91,9 +91,13 @@ CREATE OR REPLACE FUNCTION almagest.check_public_names(
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    PERFORM almagest.check_public_name(named.name, named.purpose, about, ids, policy)
-    FROM almagest.search_names(search) AS named;
-    PERFORM almagest.check_public_fields(search->'fields', policy);
+    IF search ?| '{filter,query,sortby}' THEN
+        PERFORM almagest.check_public_name(named.name, named.purpose, about, ids, policy)
+        FROM almagest.search_names(search) AS named;
+    END IF;
+    IF search ? 'fields' THEN
+        PERFORM almagest.check_public_fields(search->'fields', policy);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.check_public_names(jsonb, text, text[], almagest.audience_policy) IS
@@ -101,15 +105,21 @@ COMMENT ON FUNCTION almagest.check_public_names(jsonb, text, text[], almagest.au
 
 
 CREATE OR REPLACE FUNCTION almagest.read_paths(search jsonb) RETURNS SETOF text[]
-LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
+BEGIN
+    IF NOT search ?| '{filter,query,sortby,q}' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
     SELECT almagest.port_property_path(
         named.name, ARRAY(SELECT jsonb_array_elements_text(search->'collections')))
     FROM almagest.search_names(search) AS named
     UNION
     SELECT ARRAY['properties', q.name]
     FROM jsonb_array_elements_text(coalesce(search->'q_in', '["title", "description", "keywords"]')) AS q(name)
-    WHERE search ? 'q'
+    WHERE search ? 'q';
+END;
 $$;
 COMMENT ON FUNCTION almagest.read_paths(jsonb) IS
     'What a narrowed search reads of the content of stored documents, as keys from the top.';
@@ -173,10 +183,13 @@ BEGIN
         ids := ARRAY[E'\\x01'];
     END IF;
     PERFORM almagest.check_public_names(narrowed, 'items', ids, policy);
-    narrowed := narrowed || jsonb_build_object('collections', ids, 'q_in', (
-        SELECT coalesce(jsonb_agg(name), '[]')
-        FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)
-        WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));
+    narrowed := narrowed || jsonb_build_object('collections', ids);
+    IF narrowed ? 'q' THEN
+        narrowed := narrowed || jsonb_build_object('q_in', (
+            SELECT coalesce(jsonb_agg(name), '[]')
+            FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)
+            WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_search(jsonb, almagest.audience_policy) IS

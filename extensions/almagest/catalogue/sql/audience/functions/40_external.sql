@@ -12,7 +12,7 @@ COMMENT ON FUNCTION external.port_version() IS 'Version of the installed pgSTAC.
 
 CREATE OR REPLACE FUNCTION external.search_page(
     search jsonb, anchor jsonb, backward boolean, page_size int
-) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text)
+) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text, geometry text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pgstac, almagest, public, pg_temp SET enable_partition_pruning = on
 SET standard_conforming_strings = on SET client_min_messages = error
@@ -22,7 +22,6 @@ DECLARE
     suspicion text := almagest.suspicion(policy);
     narrowed jsonb;
     is_empty boolean;
-    whole boolean;
     reads_content boolean := false;
     base_of_row text;
     base_is_suspect boolean := false;
@@ -31,9 +30,8 @@ BEGIN
     IF is_empty THEN
         RETURN;
     END IF;
-    whole := coalesce(nullif(narrowed->'fields', 'null'), '{}') = '{}';
     reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
-    FOR item, base, sort_values, collection, id IN EXECUTE almagest.as_outsiders_read(
+    FOR item, base, sort_values, collection, id, geometry IN EXECUTE almagest.as_outsiders_read(
         almagest.search_query(narrowed, anchor, backward, page_size), narrowed, suspicion)
     LOOP
         IF base IS NOT NULL THEN -- stands only where it differs from the row before
@@ -42,8 +40,7 @@ BEGIN
             base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
         END IF;
         IF base_is_suspect OR item ~* suspicion THEN
-            item := almagest.public_item_text(
-                item::jsonb, base_of_row::jsonb, collection, id, whole, policy, suspicion);
+            item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -65,7 +62,7 @@ SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on
 SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
-                THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, true, s.policy, s.suspicion)
+                THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, s.policy, s.suspicion)
                 ELSE r.item END,
            almagest.public_document(r.base::jsonb, 'base', s.policy, s.suspicion)::text
     FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s,

@@ -280,7 +280,7 @@ AS $$
         WHERE NOT almagest.is_internal($1)
     )
     SELECT CASE WHEN r.item ~* s.suspicion OR r.base ~* s.suspicion
-                THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, true, s.policy, s.suspicion)
+                THEN almagest.public_item_text(r.item::jsonb, r.base::jsonb, $1, $2, s.policy, s.suspicion)
                 ELSE r.item END,
            almagest.public_document(r.base::jsonb, 'base', s.policy, s.suspicion)::text
     FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s, former AS r

@@ -26,27 +26,40 @@ COMMENT ON FUNCTION almagest.port_has_index_of_numbers(text[]) IS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
-    SELECT concat_ws(' AND ',
-        pgstac.stac_search_to_where(
-            search - '{conf,token,limit,fields,sortby,q,q_in}'::text[]
-            -- pgSTAC takes a bbox across the antimeridian for the one round the rest of the globe.
-            || coalesce((
-                SELECT jsonb_build_object('intersects', public.ST_AsGeoJSON(public.ST_Collect(
-                    public.ST_MakeEnvelope(west, south, 180, north), public.ST_MakeEnvelope(-180, south, east, north)), 15))
-                FROM (SELECT (box->>0)::float8, (box->>1)::float8, (box->>(size / 2))::float8, (box->>(size / 2 + 1))::float8
-                      FROM (SELECT search->'bbox' AS box, jsonb_array_length(search->'bbox') AS size) AS given
-                      WHERE size IN (4, 6)) AS corners (west, south, east, north)
-                WHERE west > east AND NOT search ? 'intersects'), '{}')),
+DECLARE
+    asked jsonb := search - '{conf,token,limit,fields,sortby,q,q_in}'::text[];
+    corners CONSTANT float8[] := (SELECT array_agg(c::float8) FROM jsonb_array_elements_text(search->'bbox') AS c);
+    half CONSTANT int := cardinality(corners) / 2;
+    predicate text;
+BEGIN
+    -- Of a box with heights PostGIS makes a body, which no footprint can be compared with.
+    IF half = 3 THEN
+        asked := asked || jsonb_build_object('bbox', ARRAY[corners[1], corners[2], corners[4], corners[5]]);
+    END IF;
+    -- pgSTAC takes a bbox across the antimeridian for the one round the rest of the globe.
+    IF half IN (2, 3) AND corners[1] > corners[half + 1] AND NOT search ? 'intersects' THEN
+        asked := asked || jsonb_build_object('intersects', public.ST_AsGeoJSON(public.ST_Collect(
+            public.ST_MakeEnvelope(corners[1], corners[2], 180, corners[half + 2]),
+            public.ST_MakeEnvelope(-180, corners[2], corners[half + 1], corners[half + 2])), 15));
+    END IF;
+    IF NOT search ? 'filter' THEN
+        asked := asked || '{"filter-lang": "cql2-json"}'; -- or it looks up which one goes without saying
+    END IF;
+    predicate := pgstac.stac_search_to_where(asked);
+    IF search ? 'q' THEN
         -- pgSTAC's own predicate is NULL, and so never true, for an item without a description.
-        CASE WHEN search ? 'q' THEN format(
-            $predicate$to_tsvector('english', concat_ws(' ', NULL%s)) @@ %L$predicate$,
+        predicate := predicate || format(
+            $predicate$ AND to_tsvector('english', concat_ws(' ', NULL%s)) @@ %L$predicate$,
             (SELECT string_agg(format($property$, (%s)#>>'{}'$property$, almagest.port_content_path(ARRAY['properties', name])),
                                '' ORDER BY n)
              FROM jsonb_array_elements_text(coalesce(search->'q_in', '["title", "description", "keywords"]'))
                   WITH ORDINALITY AS p(name, n)),
-            pgstac.q_to_tsquery(search->'q')) END)
+            pgstac.q_to_tsquery(search->'q'));
+    END IF;
+    RETURN predicate;
+END;
 $$;
 COMMENT ON FUNCTION almagest.port_where(jsonb) IS
     'WHERE clause over the columns of items for a STAC search; pgSTAC''s own, so filters mean what they mean there. '
@@ -73,32 +86,34 @@ COMMENT ON FUNCTION almagest.port_property_path(text, text[]) IS
     'NULL for what has a column of its own and for what is no name at all; empty if that cannot be told.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_sort(search jsonb)
-RETURNS TABLE ("position" int, expression text, descending boolean, nullable boolean)
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
+CREATE OR REPLACE FUNCTION almagest.port_sort_keys(
+    search jsonb, OUT expressions text[], OUT descending boolean[], OUT nullable boolean[]
+)
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
-    SELECT s.n::int,
-           q.expression,
-           pgstac.parse_sort_dir(s.value->>'direction') = 'DESC',
-           q.expression NOT IN ('id', 'collection', 'datetime', 'end_datetime', 'geometry')
-    FROM jsonb_array_elements(pgstac.sortby_with_tiebreakers(search->'sortby')) WITH ORDINALITY AS s(value, n),
-         LATERAL pgstac.queryable(s.value->>'field', pgstac.to_text_array(search->'collections')) AS q
-    ORDER BY s.n
+BEGIN
+    IF coalesce(search->'sortby', '[]') IN ('[]', 'null') THEN -- as nearly always
+        expressions := '{datetime,collection,id}'; descending := '{t,t,t}'; nullable := '{f,f,f}';
+        RETURN;
+    END IF;
+    SELECT array_agg(k.expression ORDER BY k.n),
+           array_agg(pgstac.parse_sort_dir(k.direction) = 'DESC' ORDER BY k.n),
+           array_agg(k.expression NOT IN ('id', 'collection', 'datetime', 'end_datetime', 'geometry') ORDER BY k.n)
+    INTO expressions, descending, nullable
+    FROM (
+        SELECT s.n, s.value->>'direction' AS direction, coalesce(
+            pgstac.queryable_column(s.value->>'field'),
+            -- Only what has no column of its own: to look it up takes longer than to read a row.
+            (SELECT q.expression FROM pgstac.queryable(s.value->>'field', pgstac.to_text_array(search->'collections')) AS q)
+        ) AS expression
+        FROM jsonb_array_elements(pgstac.sortby_with_tiebreakers(search->'sortby')) WITH ORDINALITY AS s(value, n)
+    ) AS k
+    WHERE k.expression IS NOT NULL;
+END;
 $$;
-COMMENT ON FUNCTION almagest.port_sort(jsonb) IS
+COMMENT ON FUNCTION almagest.port_sort_keys(jsonb) IS
     'Sort keys of a search in order, tie-breakers (collection, id) included, as SQL over the columns of items. '
     'Raises P0001 for a malformed sortby.';
-
-
-CREATE OR REPLACE FUNCTION almagest.port_order_by(search jsonb, backward boolean DEFAULT false) RETURNS text
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$
-    SELECT string_agg(k.expression || CASE WHEN k.descending <> backward THEN ' DESC' ELSE ' ASC' END, ', '
-                      ORDER BY k.position)
-    FROM almagest.port_sort(search) AS k
-$$;
-COMMENT ON FUNCTION almagest.port_order_by(jsonb, boolean) IS
-    'ORDER BY list of a search; backward reverses every key, and with it where NULLs stand.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_base_item(collection_id text, tag text) RETURNS jsonb
@@ -107,11 +122,17 @@ AS $$
 DECLARE
     base jsonb;
 BEGIN
-    IF tag IS NULL OR tag ~ '^\d{1,9}$' THEN
-        base := pgstac.collection_base_item(collection_id, tag::int);
+    -- As pgSTAC's own collection_base_item finds it, with plans that are kept.
+    IF tag IS NULL THEN
+        SELECT b.base_item INTO base FROM pgstac.base_items AS b WHERE b.collection = collection_id ORDER BY b.id LIMIT 1;
+    ELSIF tag ~ '^\d{1,9}$' THEN
+        SELECT b.base_item INTO base FROM pgstac.base_items AS b WHERE b.collection = collection_id AND b.id = tag::int;
     END IF;
-    -- A tag that names nothing: pgSTAC falls back to the present base item, and so do we.
-    RETURN coalesce(base, (SELECT c.base_item FROM pgstac.collections c WHERE c.id = collection_id));
+    IF base IS NULL THEN
+        -- A tag that names nothing: pgSTAC falls back to the present base item, and so do we.
+        SELECT c.base_item INTO base FROM pgstac.collections AS c WHERE c.id = collection_id;
+    END IF;
+    RETURN base;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_base_item(text, text) IS
@@ -129,50 +150,38 @@ COMMENT ON FUNCTION almagest.item_text(text, text, text, jsonb) IS
     'An item as JSON text. geometry: as GeoJSON; others: the members that are not named here.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_item_text(
-    id text, collection text, geometry geometry, content jsonb, fields jsonb
-) RETURNS text
+CREATE OR REPLACE FUNCTION almagest.port_item_text(id text, collection text, geometry geometry, content jsonb) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT CASE
-        WHEN fields IS NULL THEN
-            -- content never holds the other four members.
-            almagest.item_text(id, collection, ST_AsGeoJSON(geometry, 20), content - 'pgstac:base_item')
-        ELSE pgstac.jsonb_fields(
-            jsonb_build_object('type', 'Feature', 'id', id, 'collection', collection,
-                               'geometry', ST_AsGeoJSON(geometry, 20)::jsonb)
-            || (content - 'pgstac:base_item'), fields)::text
-    END
+    -- content never holds the other four members.
+    SELECT almagest.item_text(id, collection, ST_AsGeoJSON(geometry, 20), content - 'pgstac:base_item')
 $$;
-COMMENT ON FUNCTION almagest.port_item_text(text, text, geometry, jsonb, jsonb) IS
-    'A stored item as JSON text, not yet hydrated; fields is the fields extension''s object or NULL for all.';
+COMMENT ON FUNCTION almagest.port_item_text(text, text, geometry, jsonb) IS 'A stored item as JSON text, not yet hydrated.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_page_query(
-    predicate text, order_by text, sort_values text, page_size int, fields jsonb
-) RETURNS text
+CREATE OR REPLACE FUNCTION almagest.port_page_query(predicate text, order_by text, sort_values text, page_size int) RETURNS text
 LANGUAGE sql STABLE
 AS $$
     SELECT format($query$
-        SELECT almagest.port_item_text(r.id, r.collection, r.geometry, r.content, %5$L::jsonb) AS item,
+        SELECT r.content::text,
                -- Only where it changes from row to row: pages are mostly of one collection.
                CASE WHEN (r.collection, r.content->>'pgstac:base_item')
                          IS DISTINCT FROM lag((r.collection, r.content->>'pgstac:base_item')) OVER ()
-                    THEN almagest.port_fields(almagest.port_base_item(r.collection, r.content->>'pgstac:base_item'),
-                                              %5$L::jsonb)::text
-               END AS base,
-               r.sort_values, r.collection, r.id
+                    THEN almagest.port_base_item(r.collection, r.content->>'pgstac:base_item')::text
+               END,
+               %3$s, r.collection, r.id, ST_AsGeoJSON(r.geometry, 20)
         FROM (
-            SELECT id, collection, geometry, content, %3$s AS sort_values
+            SELECT id, collection, datetime, end_datetime, geometry, content
             FROM pgstac.items
             WHERE %1$s
             ORDER BY %2$s
             LIMIT %4$s
         ) AS r
-    $query$, predicate, order_by, sort_values, page_size, fields)
+    $query$, predicate, order_by, sort_values, page_size)
 $$;
-COMMENT ON FUNCTION almagest.port_page_query(text, text, text, int, jsonb) IS
-    'The one row query behind every search. Rows are formatted after the page is chosen.';
+COMMENT ON FUNCTION almagest.port_page_query(text, text, text, int) IS
+    'The one row query behind every search. Rows are formatted after the page is chosen, and what the reader can put together '
+    'is not glued to a text here.';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_marker() RETURNS jsonb
@@ -182,13 +191,6 @@ COMMENT ON FUNCTION almagest.port_marker() IS
     'What stands in a stored item for a member that its base item has and the item has not.';
 
 
-CREATE OR REPLACE FUNCTION almagest.port_fields(document jsonb, fields jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT CASE WHEN fields IS NULL THEN document ELSE pgstac.jsonb_fields(document, fields) END $$;
-COMMENT ON FUNCTION almagest.port_fields(jsonb, jsonb) IS
-    'The fields extension applied to a document; NULL fields leave it whole.';
-
-
 CREATE OR REPLACE FUNCTION almagest.port_item(collection_id text, item_id text)
 RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
@@ -196,7 +198,7 @@ SET plan_cache_mode = force_generic_plan -- to plan for all partitions takes muc
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT almagest.port_item_text(i.id, i.collection, i.geometry, i.content, NULL),
+    SELECT almagest.port_item_text(i.id, i.collection, i.geometry, i.content),
            almagest.port_base_item(i.collection, i.content->>'pgstac:base_item')::text
     FROM pgstac.items AS i
     WHERE i.collection = collection_id AND i.id = item_id

@@ -65,6 +65,10 @@ COMMENT ON FUNCTION almagest.port_queryables(text[]) IS
 
 
 CREATE OR REPLACE FUNCTION almagest.port_collection_ids() RETURNS SETOF text
-LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT id FROM pgstac.collections ORDER BY id $$;
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT c.id FROM pgstac.collections AS c ORDER BY c.id;
+END;
+$$;
 COMMENT ON FUNCTION almagest.port_collection_ids() IS 'Ids of all collections, in order.';

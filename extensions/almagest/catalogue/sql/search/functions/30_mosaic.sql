@@ -6,8 +6,9 @@ CREATE OR REPLACE FUNCTION almagest.mosaic_query(
 LANGUAGE sql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
     SELECT almagest.port_mosaic_query(
-        almagest.port_where(search), almagest.port_order_by(search, false),
+        almagest.port_where(search), almagest.order_by(k.expressions, k.descending, false),
         ST_SetSRID(ST_GeomFromGeoJSON(nullif(geometry_geojson, 'null')), 4326), max_items, exit_when_full, skip_covered)
+    FROM almagest.port_sort_keys(search) AS k
 $$;
 COMMENT ON FUNCTION almagest.mosaic_query(jsonb, jsonb, int, boolean, boolean) IS
     'The statement by which mosaic_items finds its rows. Raises P0001 for what pgSTAC refuses.';
@@ -49,7 +50,7 @@ DECLARE
     search_id text;
 BEGIN
     -- One that can never be run is refused now, not on every tile.
-    PERFORM almagest.port_where(kept), almagest.port_order_by(kept, false);
+    PERFORM almagest.port_where(kept), almagest.port_sort_keys(kept);
     search_id := encode(sha256(convert_to(jsonb_build_array(kept, described)::text, 'UTF8')), 'hex');
     INSERT INTO almagest.registered_search (id, search, metadata) VALUES (search_id, kept, described)
     ON CONFLICT (id) DO NOTHING;
