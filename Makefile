@@ -10,6 +10,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The state folder may be a link to a place that the unprivileged user can reach: programs are called by their real path.
 BIN = "$$(readlink -f "$(ALMAGEST_HOME)")"/venv/bin
+PEERS = "$$(readlink -f "$(ALMAGEST_HOME)")"/peers
 yes = $(filter 1 y yes true,$(1))
 
 .PHONY: help
@@ -61,10 +62,20 @@ soak: development ## Check what takes long
 	@$(BIN)/python -m pytest tests -m soak
 
 .PHONY: bench
-bench: development ## Measure how fast it is beside its peers; results in tests/bench/results
+bench: development peers ## Measure how fast it is beside its peers; results in tests/bench/results
+	@$(BIN)/python tests/bench/reads.py --rustac $(PEERS)/bin/rustac
 	@$(BIN)/python tests/bench/ingest.py
 	@$(BIN)/python tests/bench/versions.py
 	@$(BIN)/python tests/bench/lost_updates.py
+
+.PHONY: bench-large
+bench-large: development peers ## Measure reads of a million items, with 1, 4 and 16 clients
+	@$(BIN)/python tests/bench/reads.py --rustac $(PEERS)/bin/rustac --items 1000000 --all --clients 4 1 16 --large
+
+# Programs that are measured and used for nothing else have an environment of their own.
+.PHONY: peers
+peers: development
+	@[ -x $(PEERS)/bin/rustac ] || { $(BIN)/python -m venv $(PEERS) && $(PEERS)/bin/pip install -q rustac==0.9.18; }
 
 .PHONY: lint
 lint: development ## Check style, types and layers
