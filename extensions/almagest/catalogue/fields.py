@@ -32,7 +32,7 @@ def cut(document: Document, fields: Mapping[str, Any]) -> Document:
 def _included(document: Document, paths: Sequence[str]) -> Document:
     chosen: Document = {}
     for steps in (path.split(".") for path in paths):
-        parts = [document]
+        parts: list[Any] = [document]
         for step in steps:
             part = parts[-1].get(step, _NOTHING) if isinstance(parts[-1], dict) else _NOTHING
             if part is _NOTHING:
