@@ -41,7 +41,9 @@ def run(stack: Stack, place: Path, language: str, text: str) -> str:
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    # With all said and done, pyarrow now and then trips over a thread of its own on the way out.
+    is_over = done.returncode == -6 and done.stderr == "terminate called without an active exception\n"
+    assert done.returncode == 0 or ("pyarrow" in text and is_over), f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 

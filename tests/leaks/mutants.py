@@ -357,7 +357,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)\n"
-                "        WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));",
+                "            WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));",
                 "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)));",
             ),
         ),

@@ -58,7 +58,7 @@ def test_what_is_stripped_is_joined_again_here_and_there(admin: Any, document: D
     for rest in (orjson.loads(by_sql), by_python):
         (joined,) = admin.execute("SELECT almagest.port_joined(%s, %s)::text", (text(rest), text(there))).fetchone()
         assert written(orjson.loads(joined)) == written(document)
-        assert written(join(orjson.loads(text(rest)), orjson.loads(text(there)), whole=False)) == written(document)
+        assert written(join(orjson.loads(text(rest)), orjson.loads(text(there)))) == written(document)
 
 
 ITEM: Document = {
