@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,6 +17,10 @@ from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from support import cluster as clusters
 from support import data
+
+if TYPE_CHECKING:
+    from support.stock import StockSearch
+    from support.walking import Api
 
 TEMPLATE = "template_almagest"
 REAL_TEMPLATE = "template_real"
@@ -104,6 +108,24 @@ def mixed(cluster: clusters.Cluster) -> Iterator[str]:
     mixture.prepare(cluster)
     with cluster.clone(mixture.TEMPLATE) as name:
         yield name
+
+
+@pytest.fixture(scope="module")
+def inside(cluster: clusters.Cluster, mixed: str) -> Iterator[Api]:
+    """The mixture as those inside read it."""
+    from support.walking import Api
+
+    with stac_client(cluster.settings(mixed)) as client:
+        yield Api(client, "/api")
+
+
+@pytest.fixture(scope="module")
+def stock(cluster: clusters.Cluster, mixed: str) -> Iterator[StockSearch]:
+    """The mixture as pgSTAC's own search finds it."""
+    from support.stock import StockSearch
+
+    with StockSearch.over(cluster, mixed) as search:
+        yield search
 
 
 @pytest.fixture

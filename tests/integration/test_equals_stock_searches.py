@@ -37,21 +37,9 @@ PAGES = 4
 
 
 @pytest.fixture(scope="module")
-def inside(cluster: Cluster, mixed: str) -> Iterator[Api]:
-    with stac_client(cluster.settings(mixed)) as client:
-        yield Api(client, "/api")
-
-
-@pytest.fixture(scope="module")
 def outside(cluster: Cluster, mixed: str) -> Iterator[Api]:
     with stac_client(cluster.settings(mixed), "external") as client:
         yield Api(client, "/external")
-
-
-@pytest.fixture(scope="module")
-def stock(cluster: Cluster, mixed: str) -> Iterator[StockSearch]:
-    with StockSearch.over(cluster, mixed) as search:
-        yield search
 
 
 @functools.cache

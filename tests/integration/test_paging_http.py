@@ -22,18 +22,6 @@ from support.stock import StockSearch
 from support.walking import Api, expected_link, key, token_of
 
 
-@pytest.fixture(scope="module")
-def inside(cluster: Cluster, mixed: str) -> Iterator[Api]:
-    with stac_client(cluster.settings(mixed)) as client:
-        yield Api(client, "/api")
-
-
-@pytest.fixture(scope="module")
-def stock(cluster: Cluster, mixed: str) -> Iterator[StockSearch]:
-    with StockSearch.over(cluster, mixed) as search:
-        yield search
-
-
 def test_a_token_of_stock_dies_with_its_item_and_one_of_ours_does_not(cluster: Cluster, mixed: str) -> None:
     search = {"sortby": [{"field": "cloud", "direction": "desc"}], "limit": 20}
     with cluster.clone(mixture.TEMPLATE) as name, StockSearch.over(cluster, name) as stock:

@@ -148,11 +148,12 @@ class ItemSearch:
         found = [cut(document, fields) for document in documents(rows)] if fields else [*documents(rows, geometry)]
         if "links" in (fields.get("exclude") or ()):
             return found
-        base = ""
+        base_may_show = False
         for row, document in zip(rows, found, strict=True):
-            base = row["base"] or base
+            if row["base"] is not None:  # stands only where it differs from the row before
+                base_may_show = self.tiles.may_show(row["base"])
             document["links"] = links.item(row["collection"], row["id"], document.get("links"))
-            if self.tiles.may_show(row["item"]) or self.tiles.may_show(base):
+            if base_may_show or self.tiles.may_show(row["item"]):
                 document["links"] += self.tiles.item(document)
         return found
 
