@@ -36,30 +36,29 @@ CREATE OR REPLACE FUNCTION almagest.follow_state(
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    head almagest.item_head;
+    moment timestamptz;
 BEGIN
-    -- One statement: it is what every change of a row costs.
-    WITH present AS (
-        SELECT h.*
-        FROM almagest.item_head AS h
-        WHERE h.collection = of_collection AND h.id = of_id AND h.deleted = (old_content IS NULL)
-          AND almagest.is_own(h.xact, h.xmin) IS NOT TRUE
-        FOR NO KEY UPDATE
-    ), dated AS (
-        SELECT p.*, almagest.next_moment(p.valid_from) AS moment FROM present AS p
-    ), ended AS (
-        INSERT INTO almagest.item_history (
-            collection, id, valid_from, valid_to, deleted, base_key, datetime, end_datetime, geometry, content,
-            login, actor, key_id, request_id, job)
-        SELECT d.collection, d.id, d.valid_from, d.moment, d.deleted, almagest.port_collection_key(d.collection),
-               old_datetime, old_end, old_geometry, old_content, d.login, d.actor, d.key_id, d.request_id, d.job
-        FROM dated AS d
-    )
+    SELECT * INTO head FROM almagest.item_head AS h
+    WHERE h.collection = of_collection AND h.id = of_id AND h.deleted = (old_content IS NULL)
+      AND almagest.is_own(h.xact, h.xmin) IS NOT TRUE
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    moment := almagest.next_moment(head.valid_from);
+    INSERT INTO almagest.item_history (
+        collection, id, valid_from, valid_to, deleted, base_key, datetime, end_datetime, geometry, content,
+        login, actor, key_id, request_id, job)
+    VALUES (
+        of_collection, of_id, head.valid_from, moment, head.deleted, almagest.port_collection_key(of_collection),
+        old_datetime, old_end, old_geometry, old_content, head.login, head.actor, head.key_id, head.request_id, head.job);
     UPDATE almagest.item_head AS h
-    SET valid_from = d.moment, deleted = NOT is_there, xact = DEFAULT, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT,
+    SET valid_from = moment, deleted = NOT is_there, xact = DEFAULT, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT,
         request_id = DEFAULT, job = DEFAULT
-    FROM dated AS d
     WHERE h.collection = of_collection AND h.id = of_id;
-    RETURN FOUND;
+    RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION almagest.follow_state(text, text, timestamptz, timestamptz, geometry, jsonb, boolean) IS
@@ -71,15 +70,17 @@ CREATE OR REPLACE FUNCTION almagest.amend_state(
     of_collection text, of_id text,
     new_datetime timestamptz, new_end timestamptz, new_geometry geometry, new_content jsonb
 ) RETURNS boolean
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan -- to plan for all quarters takes much longer than to look
 AS $$
 DECLARE
     began timestamptz;
     before almagest.item_history;
     is_gone CONSTANT boolean := new_content IS NULL;
 BEGIN
-    SELECT h.valid_from INTO began FROM almagest.item_head AS h
-    WHERE h.collection = of_collection AND h.id = of_id AND almagest.is_own(h.xact, h.xmin);
+    UPDATE almagest.item_head AS h
+    SET deleted = is_gone, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT, request_id = DEFAULT, job = DEFAULT
+    WHERE h.collection = of_collection AND h.id = of_id AND almagest.is_own(h.xact, h.xmin)
+    RETURNING h.valid_from INTO began;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -99,10 +100,6 @@ BEGIN
         UPDATE almagest.item_head AS h
         SET valid_from = before.valid_from, deleted = before.deleted, xact = NULL, login = before.login,
             actor = before.actor, key_id = before.key_id, request_id = before.request_id, job = before.job
-        WHERE h.collection = of_collection AND h.id = of_id;
-    ELSE
-        UPDATE almagest.item_head AS h
-        SET deleted = is_gone, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT, request_id = DEFAULT, job = DEFAULT
         WHERE h.collection = of_collection AND h.id = of_id;
     END IF;
     RETURN true;
@@ -185,8 +182,9 @@ BEGIN
         END IF;
         -- Of two in different partitions the older goes, and leaves its version. Rows before heads, as everybody locks them.
         is_lost := is_live AND NOT almagest.port_delete_elsewhere(NEW.collection, NEW.id, TG_RELID);
-        IF almagest.follow_state(NEW.collection, NEW.id, NULL, NULL, NULL, NULL, true)
-           OR almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content) THEN
+        -- Mostly it was deleted a moment ago: so pgSTAC replaces one by another.
+        IF almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content)
+           OR almagest.follow_state(NEW.collection, NEW.id, NULL, NULL, NULL, NULL, true) THEN
             RETURN NULL;
         END IF;
         EXIT WHEN is_lost; -- or somebody else has put it back meanwhile, and is met again
