@@ -85,6 +85,7 @@ TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT EXECUTE ON FUNCTION
     almagest.port_property_path(text, text[]),
     almagest.audience_policy(),
+    almagest.judged_collections(text[]),
     almagest.internal_collections(text[]),
     almagest.is_internal(text),
     almagest.visible_collections(text[]),

@@ -11,25 +11,25 @@ $$;
 COMMENT ON FUNCTION almagest.audience_policy() IS 'The policy, to be read once and handed on.';
 
 
+CREATE OR REPLACE FUNCTION almagest.judged_collections(ids text[]) RETURNS TABLE (id text, internal boolean)
+LANGUAGE sql STABLE -- without settings, so that it is planned as part of the statement that asks
+AS $$
+    SELECT c.id, coalesce((
+        -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
+        SELECT r.internal FROM almagest.collection_rule AS r WHERE c.id LIKE r.likeness
+        ORDER BY r.pattern = c.id DESC, length(r.pattern) DESC, r.internal DESC LIMIT 1
+    ), p.internal_by_default)
+    FROM almagest.audience_policy AS p, unnest(ids) AS c(id)
+$$;
+COMMENT ON FUNCTION almagest.judged_collections(text[]) IS
+    'Of each of these ids, whether a collection of it is internal-only, whether or not it exists.';
+
+
 CREATE OR REPLACE FUNCTION almagest.internal_collections(ids text[]) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY
-    WITH patterns AS MATERIALIZED (
-        SELECT length(r.pattern) AS length, r.internal,
-               replace(regexp_replace(r.pattern, '([\\%_])', '\\\1', 'g'), '*', '%') AS likeness
-        FROM almagest.collection_rule AS r
-        WHERE strpos(r.pattern, '*') > 0
-    )
-    SELECT c.id
-    FROM unnest(ids) AS c(id)
-    CROSS JOIN almagest.audience_policy AS p
-    LEFT JOIN almagest.collection_rule AS named ON named.pattern = c.id
-    -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
-    WHERE coalesce(named.internal, (
-        SELECT r.internal FROM patterns AS r WHERE c.id LIKE r.likeness ORDER BY r.length DESC, r.internal DESC LIMIT 1
-    ), p.internal_by_default);
+    RETURN QUERY SELECT j.id FROM almagest.judged_collections(ids) AS j WHERE j.internal;
 END;
 $$;
 COMMENT ON FUNCTION almagest.internal_collections(text[]) IS
@@ -51,10 +51,9 @@ LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     existing CONSTANT text[] := ARRAY(
-        SELECT c.id FROM almagest.port_collection_ids() AS c(id) WHERE requested IS NULL OR c.id = ANY(requested));
-    hidden CONSTANT text[] := ARRAY(SELECT almagest.internal_collections(existing));
+        SELECT c.id FROM almagest.port_collection_ids() AS c(id) WHERE requested IS NULL OR c.id = ANY (requested));
 BEGIN
-    RETURN ARRAY(SELECT e.id FROM unnest(existing) AS e(id) WHERE e.id <> ALL (hidden) ORDER BY e.id);
+    RETURN ARRAY(SELECT j.id FROM almagest.judged_collections(existing) AS j WHERE NOT j.internal ORDER BY j.id);
 END;
 $$;
 COMMENT ON FUNCTION almagest.visible_collections(text[]) IS
@@ -80,7 +79,14 @@ COMMENT ON FUNCTION almagest.quote_regex(text) IS 'A regular expression that mat
 CREATE OR REPLACE FUNCTION almagest.suspicion(policy almagest.audience_policy) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
+DECLARE
+    pattern text;
+    names text := '';
 BEGIN
+    FOREACH pattern IN ARRAY policy.hidden_properties LOOP
+        names := names || '|' || almagest.quote_regex(rtrim(pattern, '*'))
+            || CASE WHEN right(pattern, 1) = '*' THEN '[^"]*' ELSE '' END;
+    END LOOP;
     RETURN concat_ws('|',
         -- An href that is not plainly one of the visible schemes, or that names a user, or ourselves.
         CASE WHEN policy.visible_schemes = '{}' THEN '"href": '
@@ -89,10 +95,7 @@ BEGIN
         -- Ourselves may be named with the port that goes without saying, and without it.
         CASE WHEN policy.origin <> '' THEN
             '"href": "' || almagest.quote_regex(regexp_replace(policy.origin, ':(80|443)$', '')) END,
-        (SELECT format('"(%s)": ', string_agg(
-            CASE WHEN right(h.pattern, 1) = '*' THEN almagest.quote_regex(rtrim(h.pattern, '*')) || '[^"]*'
-                 ELSE almagest.quote_regex(h.pattern) END, '|'))
-         FROM unnest(policy.hidden_properties) AS h(pattern)));
+        CASE WHEN names <> '' THEN format('"(%s)": ', substr(names, 2)) END);
 END;
 $$;
 COMMENT ON FUNCTION almagest.suspicion(almagest.audience_policy) IS

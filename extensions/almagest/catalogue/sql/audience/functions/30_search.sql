@@ -168,15 +168,21 @@ LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     ids text[];
+    name text;
 BEGIN
     IF jsonb_typeof(search) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'A search is a JSON object.';
     END IF;
-    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO narrowed
-    FROM jsonb_each(search)
-    WHERE key IN ('ids', 'datetime', 'bbox', 'intersects', 'filter', 'filter-lang', 'query', 'q', 'sortby', 'fields');
-    ids := almagest.visible_collections(CASE WHEN search ? 'collections' THEN
-        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END);
+    narrowed := '{}';
+    FOREACH name IN ARRAY '{ids,datetime,bbox,intersects,filter,filter-lang,query,q,sortby,fields}'::text[] LOOP
+        IF search ? name THEN
+            narrowed := narrowed || jsonb_build_object(name, search->name);
+        END IF;
+    END LOOP;
+    IF search ? 'collections' THEN
+        ids := ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}');
+    END IF;
+    ids := almagest.visible_collections(ids);
     is_empty := ids = '{}';
     IF is_empty THEN
         -- pgSTAC takes an empty list for all collections in some places; this one names none that anybody would make.
@@ -186,9 +192,9 @@ BEGIN
     narrowed := narrowed || jsonb_build_object('collections', ids);
     IF narrowed ? 'q' THEN
         narrowed := narrowed || jsonb_build_object('q_in', (
-            SELECT coalesce(jsonb_agg(name), '[]')
-            FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)
-            WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));
+            SELECT coalesce(jsonb_agg(word), '[]')
+            FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(word)
+            WHERE NOT almagest.is_hidden_name(word, policy.hidden_properties)));
     END IF;
 END;
 $$;

@@ -37,7 +37,9 @@ BEGIN
         IF base IS NOT NULL THEN -- stands only where it differs from the row before
             base_of_row := base;
             base_is_suspect := base ~* suspicion;
-            base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+            IF base_is_suspect THEN
+                base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+            END IF;
         END IF;
         IF base_is_suspect OR item ~* suspicion THEN
             item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
@@ -220,7 +222,9 @@ BEGIN
         IF base IS NOT NULL THEN
             base_of_row := base;
             base_is_suspect := base ~* suspicion;
-            base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+            IF base_is_suspect THEN
+                base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+            END IF;
         END IF;
         IF base_is_suspect OR item ~* suspicion THEN
             document := item::jsonb;
