@@ -255,12 +255,8 @@ MUTANTS: tuple[Mutant, ...] = (
         _SEARCH,
         (
             (
-                "ids := almagest.visible_collections(CASE WHEN search ? 'collections' THEN\n"
-                "        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END);",
-                "ids := coalesce(CASE WHEN search ? 'collections' THEN\n"
-                "        ARRAY(SELECT jsonb_path_query(search->'collections', '$[*]') #>> '{}') END, "
-                + _EVERYTHING
-                + ");",
+                "ids := almagest.visible_collections(ids);",
+                f"ids := coalesce(ids, {_EVERYTHING});",
             ),
         ),
         ("search", "items"),
@@ -356,9 +352,9 @@ MUTANTS: tuple[Mutant, ...] = (
         _SEARCH,
         (
             (
-                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)\n"
-                "            WHERE NOT almagest.is_hidden_name(name, policy.hidden_properties)));",
-                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(name)));",
+                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(word)\n"
+                "            WHERE NOT almagest.is_hidden_name(word, policy.hidden_properties)));",
+                "FROM unnest(ARRAY['title', 'description', 'keywords']) AS n(word)));",
             ),
         ),
         ("search", "items"),
