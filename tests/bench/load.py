@@ -83,7 +83,7 @@ def answers(server: Server, requests: Sequence[Request]) -> list[bytes]:
     """
 
     async def each() -> list[bytes]:
-        async with _Connection(server) as connection:
+        async with Connection(server) as connection:
             return [await connection.ask(request) for request in requests]
 
     return uvloop.run(each())
@@ -96,7 +96,7 @@ async def _run(server: Server, requests: Sequence[Request], clients: int, second
     start = time.perf_counter()
 
     async def client() -> None:
-        async with _Connection(server) as connection:
+        async with Connection(server) as connection:
             while True:
                 request: Request | None = next(remaining)
                 while request is not None:
@@ -124,13 +124,13 @@ def _following(server: Server, request: Request, body: bytes) -> Request | None:
     return Request(path.path.removeprefix(server.prefix), orjson.dumps(asked), request.follow - 1)
 
 
-class _Connection:
+class Connection:
     """One connection that stays open."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    async def __aenter__(self) -> _Connection:
+    async def __aenter__(self) -> Connection:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.server.port, limit=_CONNECTION_BYTES)
         return self
 

@@ -36,6 +36,15 @@ def children(process: int) -> Iterator[int]:
             yield int(folder.name)
 
 
+def proportional(process: int) -> int:
+    """Memory of a process; of what it shares with others its part [KiB]. Nothing of one that is gone."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
 def _peak(process: int) -> int:
     try:
         status = Path(f"/proc/{process}/status").read_text()
