@@ -58,21 +58,29 @@ def ours(settings: Settings, audience: Audience, log: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def our_tiles(settings: Settings, log: Path) -> Iterator[Server]:
+    """One worker of our tiler, as the supervisor starts it, without nginx in front."""
+    port = free_port()
+    command = [sys.executable, "-m", "almagest.services.tiles", "--audience", "internal", "--port", str(port)]
+    with started(command, ingests.environment(settings), port, "/readyz", log):
+        yield Server(port, f"{PREFIXES['internal']}/tiles", {"X-Scopes": "catalogue:read catalogue:write"})
+
+
+@contextlib.contextmanager
 def stock(settings: Settings, log: Path, *, fastest: bool = False) -> Iterator[Server]:
     """stac-fastapi.pgstac as it comes, or (fastest) hydrating in Python and without writing searches down."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "PGUSER": STOCK_ROLES[fastest],
-        "PGPASSWORD": "unused",
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(settings.database.port),
-        "PGDATABASE": settings.database.name,
-        "USE_API_HYDRATE": "true" if fastest else "false",
-    }
-    command = [sys.executable, "-m", "uvicorn", "stac_fastapi.pgstac.app:create_app", "--factory"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
-    with started(command, environment, port, "/", log):
+    environment = {**_stock_environment(settings, STOCK_ROLES[fastest]), "USE_API_HYDRATE": str(fastest).lower()}
+    with started(_uvicorn("stac_fastapi.pgstac.app:create_app", port, "--factory"), environment, port, "/", log):
+        yield Server(port)
+
+
+@contextlib.contextmanager
+def stock_tiles(settings: Settings, log: Path) -> Iterator[Server]:
+    """titiler-pgstac as it comes."""
+    port = free_port()
+    environment = _stock_environment(settings, STOCK_ROLES[0])
+    with started(_uvicorn("titiler.pgstac.main:app", port), environment, port, "/healthz", log):
         yield Server(port)
 
 
@@ -84,3 +92,19 @@ def rustac(settings: Settings, program: Path, log: Path) -> Iterator[Server]:
     address = f"127.0.0.1:{port}"
     with started([str(program), "serve", "--addr", address, "--pgstac", dsn], os.environ, port, "/", log):
         yield Server(port)
+
+
+def _stock_environment(settings: Settings, role: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PGUSER": role,
+        "PGPASSWORD": "unused",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(settings.database.port),
+        "PGDATABASE": settings.database.name,
+    }
+
+
+def _uvicorn(app: str, port: int, *options: str) -> list[str]:
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "uvicorn", app, *options, *address, "--log-level", "warning", "--no-access-log"]

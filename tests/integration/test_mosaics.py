@@ -66,7 +66,7 @@ def beneath(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def one_by_one(items: list[dict[str, Any]]) -> list[str]:
-    """The same rule, the slow way: an item is taken if it reaches a cell that no earlier one covers."""
+    """The same rule, the slow way: an item is taken if its footprint is new and reaches a cell that none covers so far."""
     west, south, east, north = TILE
     width, height = (east - west) / 8, (north - south) / 8
     cells = [
@@ -75,8 +75,12 @@ def one_by_one(items: list[dict[str, Any]]) -> list[str]:
         for y in range(8)
     ]
     hidden: set[int] = set()
+    footprints: list[dict[str, Any]] = []
     taken = []
     for item in items:
+        if item["geometry"] in footprints:
+            continue
+        footprints.append(item["geometry"])
         geometry = shape(item["geometry"])
         frame = box(*geometry.bounds)
         if any(frame.intersects(cell) for index, cell in enumerate(cells) if index not in hidden):
@@ -139,6 +143,14 @@ def test_a_deep_stack_needs_its_top_alone(settings: Settings, catalogue: Catalog
     assert chosen(catalogue, exit_when_full=True, skip_covered=False) == ["s199"]
 
 
+def test_of_one_footprint_the_first_is_taken(settings: Settings, catalogue: Catalogue) -> None:
+    """However small it is, as on the grid of a mission; of points and lines nobody knows what lies there."""
+    corner, point = mapping(box(10.1, 40.1, 10.4, 40.4)), {"type": "Point", "coordinates": [14, 44]}
+    load(settings, [footprint(f"{name}{day}", g, day) for name, g in (("s", corner), ("p", point)) for day in range(3)])
+    assert chosen(catalogue) == ["s2", "p2", "p1", "p0"]
+    assert chosen(catalogue, skip_covered=False) == ["s2", "p2", "s1", "p1", "s0", "p0"]
+
+
 def test_where_not_all_can_be_taken_no_place_is_forgotten(settings: Settings, catalogue: Catalogue) -> None:
     """Many new scenes in the west, none of them covering a cell, and one old scene in the east."""
     west = [
@@ -152,11 +164,13 @@ def test_where_not_all_can_be_taken_no_place_is_forgotten(settings: Settings, ca
 
 
 def test_the_order_is_that_of_the_search(settings: Settings, catalogue: Catalogue) -> None:
-    corner = mapping(box(10.1, 40.1, 10.4, 40.4))
     clouds = {"a": 30, "b": 10, "c": 20}
     load(
         settings,
-        [footprint(name, corner, day, **{"eo:cloud_cover": c}) for day, (name, c) in enumerate(clouds.items())],
+        [
+            footprint(name, mapping(box(10.1 + day / 100, 40.1, 10.4, 40.4)), day, **{"eo:cloud_cover": cover})
+            for day, (name, cover) in enumerate(clouds.items())
+        ],
     )
     assert chosen(catalogue) == ["c", "b", "a"]
     for direction, expected in (("asc", ["b", "c", "a"]), ("desc", ["a", "c", "b"])):

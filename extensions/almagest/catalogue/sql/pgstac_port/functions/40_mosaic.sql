@@ -42,11 +42,17 @@ AS $$
             WHERE (%1$s) AND ST_Intersects(i.geometry, %3$L::geometry)
             ORDER BY %2$s
             LIMIT 10000
+        ), firsts AS (
+            -- Most missions have a grid: whatever has the footprint of an earlier one lies behind it.
+            SELECT t.*
+            FROM (SELECT c.*, row_number() OVER (PARTITION BY c.geometry::bytea ORDER BY c.place) AS turn
+                  FROM candidates AS c) AS t
+            WHERE NOT %4$L OR t.turn = 1 OR GeometryType(t.geometry) NOT IN ('POLYGON', 'MULTIPOLYGON')
         ), spans AS (
-            SELECT c.*, g.*,
-                   (ST_XMin(c.geometry) - g.x0) / g.width AS west, (ST_XMax(c.geometry) - g.x0) / g.width AS east,
-                   (ST_YMin(c.geometry) - g.y0) / g.height AS south, (ST_YMax(c.geometry) - g.y0) / g.height AS north
-            FROM candidates AS c, grid AS g
+            SELECT f.*, g.*,
+                   (ST_XMin(f.geometry) - g.x0) / g.width AS west, (ST_XMax(f.geometry) - g.x0) / g.width AS east,
+                   (ST_YMin(f.geometry) - g.y0) / g.height AS south, (ST_YMax(f.geometry) - g.y0) / g.height AS north
+            FROM firsts AS f, grid AS g
         ), bits AS (
             SELECT s.id, s.collection, s.datetime, s.place,
                    (SELECT coalesce(bit_or(1::bigint << (8 * y + x)), 0)
@@ -76,7 +82,7 @@ AS $$
             FROM bits AS b
             WINDOW earlier AS (ORDER BY b.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         )
-    $query$, predicate, order_by, shape)
+    $query$, predicate, order_by, shape, skip_covered)
     ELSE format($query$
         -- A point, or no shape at all: there is nothing to cover.
         queue AS (
