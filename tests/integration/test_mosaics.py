@@ -66,7 +66,7 @@ def beneath(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def one_by_one(items: list[dict[str, Any]]) -> list[str]:
-    """The same rule, the slow way: an item is taken if its footprint is new and reaches a cell that none covers so far."""
+    """The same rule, the slow way: an item is taken if its footprint is new and reaches a cell not yet covered."""
     west, south, east, north = TILE
     width, height = (east - west) / 8, (north - south) / 8
     cells = [
