@@ -20,6 +20,7 @@ from almagest.services.web import unchanged
 from conftest import stac_client
 from support import ingests
 
+NDJSON = b"application/x-ndjson"
 PAGE = {"collections": ["scenes"], "limit": 5}
 
 
@@ -87,7 +88,10 @@ def test_what_is_unchanged_is_made_twice_at_most(
     told = clients[of].request(
         method, PREFIXES[of] + path, json=body, headers={"If-None-Match": f"W/{answers[0].headers['etag']}"}
     )
-    assert (told.status_code, told.content, told.headers["etag"]) == (304, b"", answers[0].headers["etag"])
+    assert told.headers["etag"] == answers[0].headers["etag"]
+    # To other methods no server says so.
+    assert (told.status_code, told.content) == ((304, b"") if method == "GET" else (200, answers[0].content))
+    assert {answer.headers["cache-control"] for answer in (*answers, told)} == {"no-cache"}
 
 
 @BOTH
@@ -98,7 +102,7 @@ def test_a_client_that_has_it_hears_so_the_first_time_it_asks_again(
     tag = clients[of].request(method, PREFIXES[of] + path, json=body).headers["etag"]
     with stac_client(settings, of) as another:  # another process
         told = another.request(method, PREFIXES[of] + path, json=body, headers={"If-None-Match": tag})
-    assert told.status_code == 304
+    assert told.status_code == (304 if method == "GET" else 200)
 
 
 def changes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
@@ -120,6 +124,12 @@ def changes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
             RESET search_path
             """
         ),
+        "a setting of pgSTAC changes": lambda: connection.execute(
+            "UPDATE pgstac.pgstac_settings SET value = 'false' WHERE name = 'additional_properties'"
+        ),
+        "former versions are forgotten": lambda: connection.execute(
+            "SELECT almagest.forget_states('others', NULL, 'infinity', NULL, 'forget')"
+        ),
         "nothing happens": lambda: connection.execute("SELECT %(id)s || %(collection)s", here),
     }
 
@@ -129,6 +139,10 @@ def test_after_each_kind_of_change_the_answer_is_that_of_a_process_that_knows_no
 ) -> None:
     asked = [("POST", "/search", PAGE), ("GET", "/search", None), ("GET", "/collections/scenes/items", None)]
     asked += [("GET", "/collections", None), ("GET", "/", None), ("GET", "/queryables", None)]
+    asked += [("GET", "/collections/others", None)]
+    for title in ("First", "Second"):
+        changed = {**ingests.collection(title=title), "id": "others"}
+        connection.execute("SELECT almagest.put_collection(%s::jsonb)", (json.dumps(changed),))
     for what, change in changes(connection).items():
         for of, client in clients.items():
             for method, path, body in asked * 3:
@@ -208,18 +222,105 @@ def test_a_crowd_gets_one_answer(settings: Settings, connection: psycopg.Connect
     assert len(made) == 2
 
 
-def test_what_is_kept_stays_small(settings: Settings) -> None:
-    async def never(_: Any) -> int:
-        return 1
+def test_a_crowd_that_has_it_already_gets_one_answer(
+    settings: Settings, connection: psycopg.Connection[Any], made: list[str]
+) -> None:
+    """A collection's 304 comes of the answer that is kept for those who have nothing."""
+    app = create_app(settings)
+    headers = {"X-Scopes": "catalogue:read"}
 
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=settings.site.origin, headers=headers) as client:
+            tag = (await client.get("/collections/scenes")).headers["etag"]
+            known = {"If-None-Match": tag}
+            return [await client.get("/collections/scenes", headers=known) for _ in range(20)]
+
+    answers = asyncio.run(crowd())
+    assert {(answer.status_code, answer.content) for answer in answers} == {(304, b"")}
+    assert len(made) == 2
+
+
+class Slow:
+    """An app that streams, to the end only when somebody says so."""
+
+    def __init__(self, asked_by: int) -> None:
+        self.begun = asyncio.Barrier(asked_by + 1)
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON)]})
+        await send({"type": "http.response.body", "body": b"{}", "more_body": True})
+        await self.begun.wait()
+        await self.go.wait()
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def ask(layer: unchanged.Unchanged, got: list[Any]) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/search", "query_string": b"", "headers": [], "root_path": ""}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        got.append(message)
+
+    await layer(scope, receive, send)
+
+
+async def one_epoch(_: Any) -> int:
+    return 1
+
+
+def test_nobody_waits_for_the_end_of_a_stream() -> None:
+    """Whoever reads it slowly would hold up all who ask for the same."""
+
+    async def three() -> None:
+        app = Slow(3)
+        layer = unchanged.Unchanged(app, one_epoch, most_bytes=1 << 20)
+        asked = [asyncio.create_task(ask(layer, [])) for _ in range(3)]
+        async with asyncio.timeout(5):
+            await app.begun.wait()
+        app.go.set()
+        await asyncio.gather(*asked)
+        assert not layer._flights
+
+    asyncio.run(three())
+
+
+def test_where_an_answer_came_to_nothing_they_try_one_after_the_other() -> None:
+    most, now = 0, 0
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def crowd() -> None:
+        layer = unchanged.Unchanged(failing, one_epoch, most_bytes=1 << 20)
+        await ask(layer, [])
+        await asyncio.gather(*(ask(layer, []) for _ in range(20)))
+
+    asyncio.run(crowd())
+    assert most == 1
+
+
+def test_what_is_kept_stays_small(settings: Settings) -> None:
     async def nothing(*_: Any) -> None: ...
 
-    layer = unchanged.Unchanged(nothing, never, most_bytes=1000)
+    layer = unchanged.Unchanged(nothing, one_epoch, most_bytes=40_000)
     for number in range(50):
-        layer._keep(bytes([number]), 1, unchanged.Answer((), b"x" * 200, '"a"'))
-        layer._keep(bytes([number]), 2, unchanged.Answer((), b"x" * 240, '"a"'))
+        layer._keep(bytes([number]), 1, unchanged.Answer((), b"x" * 2000, '"a"'))
+        layer._keep(bytes([number]), 2, unchanged.Answer((), b"x" * 2400, '"a"'))
     assert layer._found(bytes([49]), 2) is not None
     assert layer._found(bytes([49]), 1) is None
-    layer._keep(b"large", 1, unchanged.Answer((), b"x" * 400, '"a"'))
+    layer._keep(b"large", 1, unchanged.Answer((), b"x" * 9000, '"a"'))
     assert layer._found(b"large", 1) is None
-    assert sum(len(answer.body) for _, _, answer in layer._kept.values()) == layer._bytes <= 1000
+    assert sum(map(unchanged._size, (answer for _, _, answer in layer._kept.values()))) == layer._bytes <= 40_000
+    for number in range(1000):  # an empty answer takes something, too
+        layer._keep(number.to_bytes(2), 1, unchanged.Answer((), b"", '"a"'))
+    assert len(layer._kept) < 20

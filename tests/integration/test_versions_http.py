@@ -111,8 +111,8 @@ def test_a_client_that_has_it_already_is_told_so(get: Ask, path: str) -> None:
 
 @pytest.mark.parametrize("garbage", ["other", "'other'", '"other', 'w/"other"', '"a" "b"', "* *", '"a",,"b"x', "W/*"])
 @pytest.mark.parametrize("path", [COLLECTION, ITEM])
-def test_what_is_no_tag_is_refused(api: httpx.Client, path: str, garbage: str) -> None:
-    assert api.get(f"/api{path}", headers={"If-None-Match": garbage}).status_code == 400
+def test_what_is_no_tag_is_refused_where_something_is_written(api: httpx.Client, path: str, garbage: str) -> None:
+    assert api.get(f"/api{path}", headers={"If-None-Match": garbage}).status_code == 200
     document = api.get(f"/api{path}").json()
     for method in ("PUT", "PATCH", "DELETE"):
         answer = api.request(method, f"/api{path}", json=document, headers={"If-Match": garbage})

@@ -168,7 +168,9 @@ def test_an_id_survives_an_address(admin: psycopg.Connection, identifier: str) -
         st.sampled_from(["file:///x", "https://example.org/x", "s3://b/x", f"{ORIGIN}/api/", "text", None, 1]),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["href", "alternate", "a", "almagest:x", "secret"]), inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["href", "alternate", "a", "almagest:x", 'almagest:"\\"', "secret"]), inner, max_size=4
+            )
         ),
         max_leaves=12,
     )
@@ -273,7 +275,16 @@ def test_members_of_our_own_stay_hidden(admin: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("origin", ["https://stac.example.org", "https://stac.example.org:443"])
 @pytest.mark.parametrize(
-    "named", ["https://stac.example.org", "https://stac.example.org:443", "HTTPS://STAC.example.org"]
+    "named",
+    [
+        "https://stac.example.org",
+        "https://stac.example.org:443",
+        "https://stac.example.org:0443",
+        "https://stac.example.org:",
+        "https://stac.example.org.",
+        "HTTPS://STAC.example.org",
+        "http://stac.example.org",
+    ],
 )
 def test_we_are_ourselves_however_our_port_is_written(
     settings: Settings, admin: psycopg.Connection, outside: psycopg.Connection, origin: str, named: str
@@ -283,6 +294,16 @@ def test_we_are_ourselves_however_our_port_is_written(
     secret = {"rel": "x", "href": f"{named}/api/collections/secret"}
     loading.load_documents(settings, [collection()], [item(links=[secret])])
     assert seen(outside)[0]["links"] == []
+
+
+def test_a_name_with_quotation_marks_is_hidden_like_any_other(
+    settings: Settings, admin: psycopg.Connection, outside: psycopg.Connection
+) -> None:
+    """As JSON prints it, a backslash stands before the mark."""
+    admin.execute("""UPDATE audience_policy SET hidden_properties = '{secret*,"the \\"one\\""}'""")
+    names = {'secret "alpha"': 1, 'the "one"': 2, "secret\\": 3, 'a "secret"': 4, "title": "shown"}
+    loading.load_documents(settings, [collection()], [item(properties={"datetime": "2024-01-01T00:00:00Z", **names})])
+    assert seen(outside)[0]["properties"].keys() == {"datetime", "title", 'a "secret"'}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -185,6 +185,8 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         with connection.transaction():
             connection.execute("SET LOCAL ROLE almagest_admin")
             connection.execute(_script_text("grants.sql"))
+            if pending:
+                connection.execute("SELECT almagest.note_commit('')")  # answers may be others now
         keeping.keep(connection, report)
         keeping.adopt(connection, report)
         return status(connection)

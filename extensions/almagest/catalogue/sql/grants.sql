@@ -91,6 +91,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.visible_collections(text[]),
     almagest.is_hidden_name(text, text[]),
     almagest.quote_regex(text),
+    almagest.inside_quotes(text),
+    almagest.authority(text),
     almagest.suspicion(almagest.audience_policy),
     almagest.percent_decoded(text),
     almagest.percent_encoded(text),

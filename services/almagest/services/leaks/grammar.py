@@ -80,10 +80,14 @@ class Grammar:
         return Searches(self.dice, self.words)
 
     def _search(self) -> Request:
-        return self._searches.post() if self.dice.chance(50) else self._searches.get(("search",))
+        return self._searches.post() if self.dice.chance(50) else self._page(("search",))
 
     def _items(self) -> Request:
-        return self._searches.get(("collections", self._collection_id(), "items"), fixed=("collections",))
+        return self._page(("collections", self._collection_id(), "items"), fixed=("collections",))
+
+    def _page(self, path: tuple[str, ...], fixed: tuple[str, ...] = ()) -> Request:
+        request = self._searches.get(path, fixed=fixed)
+        return request if request.token else self._tagged(request)
 
     def _item(self) -> Request:
         collection, item = self.dice.one(self.words.items)

@@ -13,6 +13,8 @@ log = structlog.get_logger(__name__)
 
 #: So many seconds of commits are counted one by one with every look-up of an epoch.
 INTERVAL_S = 20.0
+#: As many as `fold_commits` folds at most.
+FOLDED_AT_ONCE = 100_000
 
 
 async def keep_house(database: Database) -> None:
@@ -20,6 +22,7 @@ async def keep_house(database: Database) -> None:
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
-            await database.fold_commits()
+            while await database.fold_commits() >= FOLDED_AT_ONCE:
+                pass
         except AlmagestError as error:
             log.warning("commits are not folded", reason=str(error))

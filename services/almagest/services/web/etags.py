@@ -29,8 +29,11 @@ def etag(document: Any) -> str:
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Whether the client has what this tag stands for already (``If-None-Match``)."""
-    named = _named(request.headers.getlist("if-none-match"), "If-None-Match")
+    """Whether the client has what this tag stands for (``If-None-Match``); what is no tag stands for nothing."""
+    try:
+        named = _named(request.headers.getlist("if-none-match"), "If-None-Match")
+    except BadRequestError:
+        return False
     return "*" in named or tag in named
 
 

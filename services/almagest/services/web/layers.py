@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from almagest.core.settings import Settings
 from almagest.services.web.aging import Aged
 from almagest.services.web.canary import Canary, CanaryGate
+from almagest.services.web.freshness import Revalidated
 from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.inventory import Route
@@ -49,6 +50,7 @@ def layers(
     return [
         Middleware(RequestId),
         Middleware(Health, check=ready),
+        Middleware(Revalidated),
         *([Middleware(Tripwire, hidden=HiddenHref.of(settings))] if canary else []),
         Middleware(LastResort),
         *([Middleware(CanaryGate, canary=canary)] if canary else []),

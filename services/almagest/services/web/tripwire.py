@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers
@@ -39,7 +40,7 @@ class HiddenHref:
     @classmethod
     def of(cls, settings: Settings) -> HiddenHref:
         """What the settings of this catalogue hide: other schemes, other buckets, and our own internal addresses."""
-        origin = re.escape(settings.site.origin)
+        origin = _ourselves(settings.site.origin)
         shown = [
             # As the database compares them: schemes in any letters, and a bucket may stand alone.
             f"(?!{origin}/(?!external/))(?i:{'|'.join(settings.audience.visible_schemes) or '(?!)'})://",
@@ -50,7 +51,7 @@ class HiddenHref:
             ),
         ]
         # This much of a value tells it from all of these.
-        enough = max(len(settings.site.origin) + len("/external/"), len("s3:///") + 63)
+        enough = max(len(settings.site.origin) + len("s.:0000443/external/"), len("s3:///") + 63)
         # A backslash before it: the quote is part of a text, or of a longer name. Looked at last, so that the search
         # for the word can leap.
         member = f'"href"(?<=[^\\\\]"href")\\s{{0,{_SPACES}}}:\\s{{0,{_SPACES}}}"'
@@ -60,6 +61,15 @@ class HiddenHref:
     def found_in(self, text: bytes) -> bool:
         """Whether there is one."""
         return self.pattern.search(text) is not None
+
+
+def _ourselves(origin: str) -> str:
+    """A pattern for our own origin in the ways in which it can be written, as the database knows them."""
+    address = urlsplit(origin)
+    host = f"(?i:{re.escape(address.netloc.rpartition(':')[0] if address.port else address.netloc)})\\.?"
+    if address.port not in {None, 80 if address.scheme == "http" else 443}:
+        return f"(?i:https?)://{host}:0*{address.port}"
+    return f"((?i:http)://{host}(:(0*80)?)?|(?i:https)://{host}(:(0*443)?)?)"
 
 
 @dataclass

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from almagest.core.errors import AlmagestError, BadRequestError
+from almagest.core.errors import AlmagestError
 from almagest.services.web.etags import is_known, not_modified
 
 #: Looks up the epoch of some collections, or (None) of all.
@@ -31,6 +31,8 @@ _PATHS = re.compile(r"/|/search|/queryables|/collections|/collections/(?P<collec
 _MEDIA_TYPES = frozenset({"application/json", "application/geo+json", "application/schema+json"})
 #: Bodies of searches that are longer are not kept.
 _MAX_BODY_BYTES = 64 << 10
+#: What an answer takes beside its body: its headers, and where it is noted.
+_OVERHEAD_BYTES = 2 << 10
 #: Requests that are known to have been asked.
 _MAX_KNOWN = 20_000
 #: Longest time that an answer is kept: what no epoch tells of, settings of pgSTAC for one, changes it after that time.
@@ -52,15 +54,12 @@ class Answer:
     etag: str
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, with 304 where the client has it already."""
-        try:
-            if is_known(Request(scope), self.etag):
-                response = not_modified(self.etag)
-                response.headers.update(dict(self._of_both()))
-                await response(scope, receive, send)
-                return
-        except BadRequestError:
-            pass  # an odd `If-None-Match` is that of nothing
+        """Answers a request, with 304 where the client has it already and asks by GET (RFC 9110, section 13.1.2)."""
+        if scope["method"] == "GET" and is_known(Request(scope), self.etag):
+            response = not_modified(self.etag)
+            response.headers.update(dict(self._of_both()))
+            await response(scope, receive, send)
+            return
         await send({"type": "http.response.start", "status": 200, "headers": [*self.headers]})
         await send({"type": "http.response.body", "body": self.body})
 
@@ -107,8 +106,8 @@ class Unchanged:
             await self.app(scope, receive, send)  # which says what is wrong
             return
         answer = self._found(key, epoch)
-        if answer is None and (flight := self._flights.get((key, epoch))):
-            answer = await asyncio.shield(flight)
+        while answer is None and (flight := self._flights.get((key, epoch))):
+            answer = await asyncio.shield(flight)  # None: it came to nothing, and one of those who waited tries again
         if answer is not None:
             await answer.send(scope, receive, send)
         else:
@@ -119,23 +118,26 @@ class Unchanged:
         flight: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._flights[key, epoch] = flight
 
-        def landed(answer: Answer) -> None:
-            self._keep(key, epoch, answer)
-            flight.set_result(answer)
+        def landed(answer: Answer | None) -> None:
+            if answer is not None:
+                self._keep(key, epoch, answer)
+            if self._flights.get((key, epoch)) is flight:
+                del self._flights[key, epoch]
+            if not flight.done():
+                flight.set_result(answer)
 
         try:
             await self._made(scope, receive, send, landed)
         finally:
-            if self._flights.get((key, epoch)) is flight:
-                del self._flights[key, epoch]
-            if not flight.done():
-                flight.set_result(None)  # the others ask for themselves
+            landed(None)
 
     async def _made(
-        self, scope: Scope, receive: Receive, send: Send, landed: Callable[[Answer], None] = lambda _: None
+        self, scope: Scope, receive: Receive, send: Send, landed: Callable[[Answer | None], None] = lambda _: None
     ) -> None:
+        # What a client has already is for us to say: the app's 304 could not be kept for others.
+        asked = [(name, value) for name, value in scope["headers"] if name != b"if-none-match"]
         capture = _Capture(scope, receive, send, landed)
-        await self.app(scope, receive, capture)
+        await self.app({**scope, "headers": asked}, receive, capture)
 
     def _is_known(self, key: bytes) -> bool:
         """Whether it was asked before; from now on it was."""
@@ -156,25 +158,29 @@ class Unchanged:
 
     def _keep(self, key: bytes, epoch: int, answer: Answer) -> None:
         if (former := self._kept.pop(key, None)) is not None:
-            self._bytes -= len(former[2].body)
+            self._bytes -= _size(former[2])
         # One page must not push out all others.
-        if len(answer.body) > self.most_bytes / 4:
+        if _size(answer) > self.most_bytes / 4:
             return
         self._kept[key] = (epoch, time.monotonic() + _LIFE_S, answer)
-        self._bytes += len(answer.body)
+        self._bytes += _size(answer)
         while self._bytes > self.most_bytes:
             _, (_, _, oldest) = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.body)
+            self._bytes -= _size(oldest)
 
 
 @dataclass
 class _Capture:
-    """Takes an answer of 200 in JSON that comes in one piece, and gives it a tag; hands on whatever else it is."""
+    """Takes an answer of 200 in JSON that comes in one piece, and gives it a tag; hands on whatever else it is.
+
+    Attributes:
+        landed: is told the answer, or None as soon as it is none that can be kept: a stream may take a client hours.
+    """
 
     scope: Scope
     receive: Receive
     send: Send
-    landed: Callable[[Answer], None]
+    landed: Callable[[Answer | None], None]
     _start: Message | None = field(default=None, init=False)
 
     async def __call__(self, message: Message) -> None:
@@ -183,14 +189,21 @@ class _Capture:
             return
         start, self._start = self._start, None
         if start is None:
+            self.landed(None)
             await self.send(message)
         elif message["type"] != "http.response.body" or message.get("more_body"):
+            self.landed(None)
             await self.send(start)
             await self.send(message)
         else:
             answer = _tagged(start, message["body"])
             self.landed(answer)
             await answer.send(self.scope, self.receive, self.send)
+
+
+def _size(answer: Answer) -> int:
+    """What it takes, about; without its body, which may be short, a kilobyte or two [bytes]."""
+    return len(answer.body) + _OVERHEAD_BYTES
 
 
 def _is_document(start: Message) -> bool:
@@ -211,8 +224,8 @@ def _below(scope: Scope) -> str:
 
 
 def _key(scope: Scope, body: bytes) -> bytes:
-    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], accepted, body)
+    named = (b",".join(value for name, value in scope["headers"] if name == of) for of in (b"accept", b"content-type"))
+    parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], *named, body)
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 

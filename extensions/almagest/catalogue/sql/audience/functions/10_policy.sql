@@ -18,8 +18,8 @@ AS $$
         -- The id itself before patterns, then the longest; of two equally long ones the one that hides.
         SELECT r.internal FROM almagest.collection_rule AS r WHERE c.id LIKE r.likeness
         ORDER BY r.pattern = c.id DESC, length(r.pattern) DESC, r.internal DESC LIMIT 1
-    ), p.internal_by_default)
-    FROM almagest.audience_policy AS p, unnest(ids) AS c(id)
+    ), p.internal_by_default, true)
+    FROM unnest(ids) AS c(id) LEFT JOIN almagest.audience_policy AS p ON true
 $$;
 COMMENT ON FUNCTION almagest.judged_collections(text[]) IS
     'Of each of these ids, whether a collection of it is internal-only, whether or not it exists.';
@@ -76,6 +76,12 @@ AS $$ SELECT regexp_replace(words, '([^[:alnum:] ])', '\\\1', 'g') $$;
 COMMENT ON FUNCTION almagest.quote_regex(text) IS 'A regular expression that matches these words alone.';
 
 
+CREATE OR REPLACE FUNCTION almagest.inside_quotes(words text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT substr(to_json(words)::text, 2, length(to_json(words)::text) - 2) $$;
+COMMENT ON FUNCTION almagest.inside_quotes(text) IS 'Words as they stand in JSON, without the quotation marks around them.';
+
+
 CREATE OR REPLACE FUNCTION almagest.suspicion(policy almagest.audience_policy) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
@@ -84,17 +90,18 @@ DECLARE
     names text := '';
 BEGIN
     FOREACH pattern IN ARRAY policy.hidden_properties LOOP
-        names := names || '|' || almagest.quote_regex(rtrim(pattern, '*'))
-            || CASE WHEN right(pattern, 1) = '*' THEN '[^"]*' ELSE '' END;
+        -- As JSON prints it: a name may hold quotation marks.
+        names := names || '|' || almagest.quote_regex(almagest.inside_quotes(rtrim(pattern, '*')))
+            || CASE WHEN right(pattern, 1) = '*' THEN '([^"\\]|\\.)*' ELSE '' END;
     END LOOP;
     RETURN concat_ws('|',
         -- An href that is not plainly one of the visible schemes, or that names a user, or ourselves.
         CASE WHEN policy.visible_schemes = '{}' THEN '"href": '
              ELSE format('"href": (?!"(%s)://[^]["/?#@\\[:space:]]+[/?#"])',
                          array_to_string(policy.visible_schemes, '|')) END,
-        -- Ourselves may be named with the port that goes without saying, and without it.
+        -- Ourselves may be named in many ways; all of them begin with the host.
         CASE WHEN policy.origin <> '' THEN
-            '"href": "' || almagest.quote_regex(regexp_replace(policy.origin, ':(80|443)$', '')) END,
+            '"href": "https?://' || almagest.quote_regex(regexp_replace(policy.origin, '^.*://|:[0-9]*$', '', 'g')) END,
         CASE WHEN names <> '' THEN format('"(%s)": ', substr(names, 2)) END);
 END;
 $$;

@@ -73,18 +73,29 @@ COMMENT ON FUNCTION almagest.own_public_href(text, almagest.audience_policy) IS
     'asset of a visible collection; NULL for all else.';
 
 
+CREATE OR REPLACE FUNCTION almagest.authority(address text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT lower(rtrim(parts[2], '.')) || CASE
+        WHEN parts[3] IS NULL OR parts[3] IN ('', CASE lower(parts[1]) WHEN 'http' THEN '80' WHEN 'https' THEN '443' END)
+        THEN '' ELSE ':' || parts[3] END
+    FROM regexp_match(address, '^(https?)://([^]["/?#@:\\[:space:]]+)(?::0*([0-9]*))?(?![^/?#])', 'i') AS m(parts)
+$$;
+COMMENT ON FUNCTION almagest.authority(text) IS
+    'Host, and port unless it goes without saying, of an address over http or https, however it is written; NULL for others. '
+    'The same for both schemes: a site that serves one serves the other, or did.';
+
+
 CREATE OR REPLACE FUNCTION almagest.public_href(href text, policy almagest.audience_policy) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     parts text[] := regexp_match(href, '^([A-Za-z][A-Za-z0-9+.-]*)://([^]["/?#@\\[:space:]]+)(.*)$');
     scheme text := lower(parts[1]);
-    host text := regexp_replace(lower(parts[2]), CASE scheme WHEN 'http' THEN ':80$' WHEN 'https' THEN ':443$' ELSE '$' END, '');
 BEGIN
     IF scheme = 's3' THEN
         RETURN CASE WHEN parts[2] = ANY(policy.visible_buckets) AND parts[2] <> policy.own_bucket THEN href END;
-    ELSIF policy.origin <> '' AND format('%s://%s', scheme, host) = regexp_replace(
-            lower(policy.origin), CASE scheme WHEN 'http' THEN ':80$' WHEN 'https' THEN ':443$' ELSE '$' END, '') THEN
+    ELSIF almagest.authority(href) = almagest.authority(policy.origin) THEN
         RETURN almagest.own_public_href(parts[3], policy);
     ELSIF scheme = ANY(policy.visible_schemes) AND parts[3] ~ '^([/?#]|$)' THEN
         RETURN href;

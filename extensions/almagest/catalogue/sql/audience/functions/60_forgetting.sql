@@ -75,6 +75,9 @@ BEGIN
     IF states > 0 AND step = 'forget' THEN
         DELETE FROM almagest.item_history AS h WHERE h.collection = of_collection AND h.id = of_id AND h.valid_to <= until;
         DELETE FROM almagest.collection_history AS h WHERE of_id IS NULL AND h.id = of_collection AND h.valid_to <= until;
+        IF of_id IS NULL THEN
+            PERFORM almagest.note_commit(of_collection); -- a collection names its former versions
+        END IF;
     END IF;
     RETURN states;
 END;
@@ -142,6 +145,9 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+    IF collections > 0 THEN
+        PERFORM almagest.note_commit('');
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.drop_history(regclass[], boolean) IS

@@ -167,7 +167,7 @@ AS $$
                -- Only where it changes from row to row: pages are mostly of one collection.
                CASE WHEN (r.collection, r.content->>'pgstac:base_item')
                          IS DISTINCT FROM lag((r.collection, r.content->>'pgstac:base_item')) OVER ()
-                    THEN almagest.port_base_item(r.collection, r.content->>'pgstac:base_item')::text
+                    THEN coalesce(almagest.port_base_item(r.collection, r.content->>'pgstac:base_item')::text, '{}')
                END,
                %3$s, r.collection, r.id, ST_AsGeoJSON(r.geometry, 20)
         FROM (

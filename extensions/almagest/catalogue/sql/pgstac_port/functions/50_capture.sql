@@ -139,6 +139,9 @@ AS $$
              'AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections FOR EACH ROW EXECUTE FUNCTION almagest.capture_collection()'),
             ('pgstac.queryables', 'almagest_rules',
              'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgstac.queryables FOR EACH STATEMENT'
+             ' EXECUTE FUNCTION almagest.capture_rules()'),
+            ('pgstac.pgstac_settings', 'almagest_rules',
+             'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgstac.pgstac_settings FOR EACH STATEMENT'
              ' EXECUTE FUNCTION almagest.capture_rules()')
     ) AS w(relation, name, definition),
     LATERAL (SELECT w.relation UNION SELECT p.relid FROM pg_partition_tree(w.relation) AS p) AS here(relid)

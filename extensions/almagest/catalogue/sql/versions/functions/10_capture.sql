@@ -37,10 +37,10 @@ CREATE OR REPLACE FUNCTION almagest.follow_state(
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    head almagest.item_head;
+    head record;
     moment timestamptz;
 BEGIN
-    SELECT * INTO head FROM almagest.item_head AS h
+    SELECT h.ctid, h.* INTO head FROM almagest.item_head AS h
     WHERE h.collection = of_collection AND h.id = of_id AND h.deleted = (old_content IS NULL)
       AND almagest.is_own(h.xact, h.xmin) IS NOT TRUE
     FOR NO KEY UPDATE;
@@ -57,7 +57,7 @@ BEGIN
     UPDATE almagest.item_head AS h
     SET valid_from = moment, deleted = NOT is_there, xact = DEFAULT, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT,
         request_id = DEFAULT, job = DEFAULT
-    WHERE h.collection = of_collection AND h.id = of_id;
+    WHERE h.ctid = head.ctid; -- it is locked, and stays where it is
     RETURN true;
 END;
 $$;
@@ -68,7 +68,7 @@ COMMENT ON FUNCTION almagest.follow_state(text, text, timestamptz, timestamptz, 
 
 CREATE OR REPLACE FUNCTION almagest.amend_state(
     of_collection text, of_id text,
-    new_datetime timestamptz, new_end timestamptz, new_geometry geometry, new_content jsonb
+    new_datetime timestamptz, new_end timestamptz, new_geometry geometry, new_content jsonb, was_gone boolean DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan -- to plan for all quarters takes much longer than to look
 AS $$
@@ -80,6 +80,7 @@ BEGIN
     UPDATE almagest.item_head AS h
     SET deleted = is_gone, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT, request_id = DEFAULT, job = DEFAULT
     WHERE h.collection = of_collection AND h.id = of_id AND almagest.is_own(h.xact, h.xmin)
+      AND (was_gone IS NULL OR h.deleted = was_gone)
     RETURNING h.valid_from INTO began;
     IF NOT FOUND THEN
         RETURN false;
@@ -105,8 +106,9 @@ BEGIN
     RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION almagest.amend_state(text, text, timestamptz, timestamptz, geometry, jsonb) IS
-    'Makes this row (NULL content: none) the state of an item that this transaction has changed before; false where it has not.';
+COMMENT ON FUNCTION almagest.amend_state(text, text, timestamptz, timestamptz, geometry, jsonb, boolean) IS
+    'Makes this row (NULL content: none) the state of an item that this transaction has changed before; false where it has '
+    'not, or (was_gone) where the item was not gone, or was, by now.';
 
 
 CREATE OR REPLACE FUNCTION almagest.adopt_item(of_collection text, of_id text, is_gone boolean) RETURNS boolean
@@ -162,6 +164,11 @@ BEGIN
     IF current_setting('almagest.noted', true) IS DISTINCT FROM NEW.collection THEN
         PERFORM almagest.note_commit(NEW.collection);
     END IF;
+    -- So pgSTAC replaces one by another. That something was deleted is but a hint of where to look first.
+    IF current_setting('almagest.deleted', true) = NEW.collection
+       AND almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content, true) THEN
+        RETURN NULL;
+    END IF;
     LOOP
         INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
         IF FOUND THEN
@@ -182,7 +189,6 @@ BEGIN
         END IF;
         -- Of two in different partitions the older goes, and leaves its version. Rows before heads, as everybody locks them.
         is_lost := is_live AND NOT almagest.port_delete_elsewhere(NEW.collection, NEW.id, TG_RELID);
-        -- Mostly it was deleted a moment ago: so pgSTAC replaces one by another.
         IF almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content)
            OR almagest.follow_state(NEW.collection, NEW.id, NULL, NULL, NULL, NULL, true) THEN
             RETURN NULL;
@@ -230,12 +236,15 @@ CREATE OR REPLACE FUNCTION almagest.capture_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF current_setting('almagest.noted', true) IS DISTINCT FROM OLD.collection THEN
+        PERFORM almagest.note_commit(OLD.collection);
+    END IF;
     IF EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = OLD.collection)
        AND almagest.port_is_elsewhere(OLD.collection, OLD.id, TG_RELID) THEN
         RETURN NULL; -- of two that were there before versions were kept the other one is left
     END IF;
-    IF current_setting('almagest.noted', true) IS DISTINCT FROM OLD.collection THEN
-        PERFORM almagest.note_commit(OLD.collection);
+    IF current_setting('almagest.deleted', true) IS DISTINCT FROM OLD.collection THEN
+        PERFORM set_config('almagest.deleted', OLD.collection, true);
     END IF;
     PERFORM almagest.note_item(
         OLD.collection, OLD.id, OLD.datetime, OLD.end_datetime, OLD.geometry, OLD.content, NULL, NULL, NULL, NULL);
