@@ -38,16 +38,16 @@ def children(process: int) -> Iterator[int]:
 
 def proportional(process: int) -> int:
     """Memory of a process; of what it shares with others its part [KiB]. Nothing of one that is gone."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return _kib(process, "smaps_rollup", "Pss:")
 
 
 def _peak(process: int) -> int:
+    return _kib(process, "status", "VmHWM:")
+
+
+def _kib(process: int, file: str, name: str) -> int:
     try:
-        status = Path(f"/proc/{process}/status").read_text()
+        lines = Path(f"/proc/{process}/{file}").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)

@@ -51,7 +51,7 @@ def revalidate(request: Request, item: CatalogueItem) -> None:
 
 @dataclass
 class CacheHeaders:
-    """Says of every answer how it may be kept."""
+    """Says what may be kept for a while, and gives pictures their tags; of all else `Revalidated` speaks."""
 
     app: ASGIApp
     prefix: str
@@ -67,7 +67,8 @@ class CacheHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("Cache-Control", "max-age=3600" if static else "no-cache")
+                if static:
+                    headers.setdefault("Cache-Control", "max-age=3600")
                 if message["status"] == 200 and "etag" in state:
                     headers.setdefault("ETag", state["etag"])
             await send(message)

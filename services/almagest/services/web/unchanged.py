@@ -35,7 +35,7 @@ _MAX_BODY_BYTES = 64 << 10
 _OVERHEAD_BYTES = 2 << 10
 #: Requests that are known to have been asked.
 _MAX_KNOWN = 20_000
-#: Longest time that an answer is kept: what no epoch tells of, settings of pgSTAC for one, changes it after that time.
+#: Longest time that an answer is kept: what no epoch tells of changes it after that time.
 _LIFE_S = 60.0
 
 
