@@ -164,16 +164,19 @@ BEGIN
     IF current_setting('almagest.noted', true) IS DISTINCT FROM NEW.collection THEN
         PERFORM almagest.note_commit(NEW.collection);
     END IF;
-    -- So pgSTAC replaces one by another. That something was deleted is but a hint of where to look first.
-    IF current_setting('almagest.deleted', true) = NEW.collection
-       AND almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content, true) THEN
-        RETURN NULL;
+    -- One question at a time, here and below: what follows OR is got ready for every row, asked or not.
+    IF current_setting('almagest.deleted', true) = NEW.collection THEN
+        -- So pgSTAC replaces one by another. That something was deleted is but a hint of where to look first.
+        IF almagest.amend_state(NEW.collection, NEW.id, NEW.datetime, NEW.end_datetime, NEW.geometry, NEW.content, true) THEN
+            RETURN NULL;
+        END IF;
     END IF;
     LOOP
         INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
         IF FOUND THEN
-            IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection)
-               OR NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) AND NOT almagest.port_is_repartitioning()
+            IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection) THEN
+                RETURN NULL;
+            ELSIF NOT almagest.port_is_elsewhere(NEW.collection, NEW.id, TG_RELID) AND NOT almagest.port_is_repartitioning()
             THEN
                 RETURN NULL;
             END IF;
@@ -239,9 +242,10 @@ BEGIN
     IF current_setting('almagest.noted', true) IS DISTINCT FROM OLD.collection THEN
         PERFORM almagest.note_commit(OLD.collection);
     END IF;
-    IF EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = OLD.collection)
-       AND almagest.port_is_elsewhere(OLD.collection, OLD.id, TG_RELID) THEN
-        RETURN NULL; -- of two that were there before versions were kept the other one is left
+    IF EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = OLD.collection) THEN
+        IF almagest.port_is_elsewhere(OLD.collection, OLD.id, TG_RELID) THEN
+            RETURN NULL; -- of two that were there before versions were kept the other one is left
+        END IF;
     END IF;
     IF current_setting('almagest.deleted', true) IS DISTINCT FROM OLD.collection THEN
         PERFORM set_config('almagest.deleted', OLD.collection, true);
