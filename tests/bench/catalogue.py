@@ -28,12 +28,17 @@ BANDS = (
 OTHERS = ("visual", "aot", "wvp", "scl", "thumbnail")
 
 
-def collection() -> dict[str, Any]:
-    """The collection of the items, with what their assets have in common."""
+def collections(count: int) -> list[str]:
+    """Names of so many collections."""
+    return [COLLECTION, *(f"{COLLECTION}-{number}" for number in range(1, count))]
+
+
+def collection(name: str = COLLECTION) -> dict[str, Any]:
+    """A collection of the items, with what their assets have in common."""
     return {
         "type": "Collection",
         "stac_version": "1.1.0",
-        "id": COLLECTION,
+        "id": name,
         "description": "Scenes of a mission that never flew.",
         "license": "other",
         "extent": {
@@ -48,19 +53,20 @@ def collection() -> dict[str, Any]:
     }
 
 
-def items(count: int, seed: int = 4) -> Iterator[dict[str, Any]]:
-    """The items, in the order of their times."""
+def items(count: int, seed: int = 4, among: int = 1) -> Iterator[dict[str, Any]]:
+    """The items, in the order of their times, dealt out to so many collections."""
+    names = collections(among)
     chance = random.Random(seed)
     moment = datetime(2019, 1, 1, tzinfo=UTC)
     for number in range(count):
         moment += timedelta(seconds=chance.uniform(60, 1800))
-        yield _item(number, moment, chance)
+        yield {**_item(number, moment, chance), "collection": names[number % among]}
 
 
-def write(file: Path, count: int) -> None:
+def write(file: Path, count: int, among: int = 1) -> None:
     """Writes the items as ndjson."""
     with file.open("wb") as stream:
-        for item in items(count):
+        for item in items(count, among=among):
             stream.write(orjson.dumps(item) + b"\n")
 
 
@@ -77,7 +83,6 @@ def _item(number: int, moment: datetime, chance: random.Random) -> dict[str, Any
         "stac_version": "1.1.0",
         "stac_extensions": ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
         "id": name,
-        "collection": COLLECTION,
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "bbox": [west, south, west + 2.2, south + 2],
         "properties": {

@@ -23,6 +23,7 @@ DECLARE
     narrowed jsonb;
     is_empty boolean;
     reads_content boolean := false;
+    period tstzrange;
     base_of_row text;
     base_is_suspect boolean := false;
 BEGIN
@@ -31,20 +32,24 @@ BEGIN
         RETURN;
     END IF;
     reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
-    FOR item, base, sort_values, collection, id, geometry IN EXECUTE almagest.as_outsiders_read(
-        almagest.search_query(narrowed, anchor, backward, page_size), narrowed, suspicion)
-    LOOP
-        IF base IS NOT NULL THEN -- stands only where it differs from the row before
-            base_of_row := base;
-            base_is_suspect := base ~* suspicion;
-            IF base_is_suspect THEN
-                base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+    FOR period IN SELECT p FROM almagest.search_periods(narrowed, anchor, backward) AS p LOOP
+        FOR item, base, sort_values, collection, id, geometry IN EXECUTE almagest.as_outsiders_read(
+            almagest.search_query(narrowed, anchor, backward, page_size, period), narrowed, suspicion)
+        LOOP
+            IF base IS NOT NULL THEN -- stands only where it differs from the row before
+                base_of_row := base;
+                base_is_suspect := base ~* suspicion;
+                IF base_is_suspect THEN
+                    base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+                END IF;
             END IF;
-        END IF;
-        IF base_is_suspect OR item ~* suspicion THEN
-            item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
-        END IF;
-        RETURN NEXT;
+            IF base_is_suspect OR item ~* suspicion THEN
+                item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
+            END IF;
+            RETURN NEXT;
+            page_size := page_size - 1;
+        END LOOP;
+        EXIT WHEN page_size <= 0;
     END LOOP;
 EXCEPTION WHEN data_exception THEN
     IF NOT reads_content THEN

@@ -116,6 +116,49 @@ COMMENT ON FUNCTION almagest.port_sort_keys(jsonb) IS
     'Raises P0001 for a malformed sortby.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_periods(search jsonb, span tstzrange, latest_first boolean)
+RETURNS SETOF tstzrange
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    few CONSTANT int := 16; -- planned for in two milliseconds
+    collection_ids CONSTANT text[] := CASE WHEN search ? 'collections' THEN pgstac.to_text_array(search->'collections') END;
+    starts timestamptz[];
+BEGIN
+    IF search ? 'datetime' THEN
+        -- Where something begins says nothing of where it ends.
+        span := span * tstzrange(NULL, upper(pgstac.parse_dtrange(search->'datetime')), '[]');
+    END IF;
+    starts := ARRAY(
+        SELECT lower(p.partition_dtrange) FROM pgstac.partition_stats AS p
+        WHERE (collection_ids IS NULL OR p.collection = ANY (collection_ids)) AND p.partition_dtrange && span
+          AND lower(p.partition_dtrange) > '-infinity'); -- the others have all that their collection has
+    IF cardinality(starts) <= few THEN
+        RETURN NEXT tstzrange(NULL, NULL);
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH shelved AS (
+        SELECT u.start, floor(ln(1 + sum(count(*)) OVER (
+                   ORDER BY extract(epoch FROM u.start) * CASE WHEN latest_first THEN -1 ELSE 1 END) / few::float8)
+                   / ln(2::float8)) AS shelf
+        FROM unnest(starts) AS u(start)
+        GROUP BY u.start
+    ), shelves AS (
+        SELECT s.shelf, min(s.start) AS start FROM shelved AS s GROUP BY s.shelf
+    )
+    SELECT tstzrange(CASE WHEN row_number() OVER in_time > 1 THEN s.start END, lead(s.start) OVER in_time)
+    FROM shelves AS s
+    WINDOW in_time AS (ORDER BY s.start)
+    ORDER BY s.shelf;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_periods(jsonb, tstzrange, boolean) IS
+    'All time, cut where partitions begin, in the order in which a search by time meets it: the first period has a few of the '
+    'partitions that it may find something in, each further one twice as many. span: what lies beyond is not asked for, and not '
+    'cut. PostgreSQL plans for each partition of a period, which takes longer than to look into it.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_base_item(collection_id text, tag text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
 AS $$

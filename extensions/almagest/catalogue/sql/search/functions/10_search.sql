@@ -59,8 +59,29 @@ COMMENT ON FUNCTION almagest.keyset_predicate(text[], boolean[], boolean[], json
     'null, one for each key. Raises P0001 where their number does not fit.';
 
 
+CREATE OR REPLACE FUNCTION almagest.search_periods(search jsonb, anchor jsonb, backward boolean) RETURNS SETOF tstzrange
+LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+DECLARE
+    keys record := almagest.port_sort_keys(search);
+    latest_first CONSTANT boolean := keys.descending[1] <> backward;
+    reached CONSTANT text := anchor->>0;
+BEGIN
+    IF keys.expressions[1] <> 'datetime' THEN
+        RETURN NEXT tstzrange(NULL, NULL);
+    ELSIF latest_first THEN
+        RETURN QUERY SELECT almagest.port_periods(search, tstzrange(NULL, reached::timestamptz, '[]'), true);
+    ELSE
+        RETURN QUERY SELECT almagest.port_periods(search, tstzrange(reached::timestamptz, NULL), false);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.search_periods(jsonb, jsonb, boolean) IS
+    'Periods, together all time, in which search_page looks one after the other until it has enough.';
+
+
 CREATE OR REPLACE FUNCTION almagest.search_query(
-    search jsonb, anchor jsonb, backward boolean, page_size int
+    search jsonb, anchor jsonb, backward boolean, page_size int, period tstzrange
 ) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
@@ -72,13 +93,19 @@ BEGIN
         predicate := predicate || ' AND '
             || almagest.keyset_predicate(keys.expressions, keys.descending, keys.nullable, anchor, backward);
     END IF;
+    IF NOT lower_inf(period) THEN
+        predicate := predicate || format(' AND datetime >= %L', lower(period));
+    END IF;
+    IF NOT upper_inf(period) THEN
+        predicate := predicate || format(' AND datetime < %L', upper(period));
+    END IF;
     RETURN almagest.port_page_query(
         predicate, almagest.order_by(keys.expressions, keys.descending, backward),
         'jsonb_build_array((' || array_to_string(keys.expressions, ')::text, (') || ')::text)', page_size);
 END;
 $$;
-COMMENT ON FUNCTION almagest.search_query(jsonb, jsonb, boolean, int) IS
-    'The statement by which search_page finds its rows. Raises P0001 for what pgSTAC refuses.';
+COMMENT ON FUNCTION almagest.search_query(jsonb, jsonb, boolean, int, tstzrange) IS
+    'The statement by which search_page finds its rows of a period. Raises P0001 for what pgSTAC refuses.';
 
 
 CREATE OR REPLACE FUNCTION almagest.search_page(
@@ -86,8 +113,16 @@ CREATE OR REPLACE FUNCTION almagest.search_page(
 ) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text, geometry text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
+DECLARE
+    period tstzrange;
+    found_now int;
 BEGIN
-    RETURN QUERY EXECUTE almagest.search_query(search, anchor, backward, page_size);
+    FOR period IN SELECT p FROM almagest.search_periods(search, anchor, backward) AS p LOOP
+        RETURN QUERY EXECUTE almagest.search_query(search, anchor, backward, page_size, period);
+        GET DIAGNOSTICS found_now = ROW_COUNT;
+        page_size := page_size - found_now;
+        EXIT WHEN page_size <= 0;
+    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION almagest.search_page(jsonb, jsonb, boolean, int) IS
