@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Message, Receive, Scope, Send
 
 from almagest.catalogue import database
 from almagest.catalogue.paging import TokenKey
 from almagest.core.settings import Settings
 from almagest.services.leaks.grammar import TOPICS, Topic
+from almagest.services.web.unchanged import Unchanged
 
 _SQL = resources.files("almagest.catalogue") / "sql"
 _PROJECTION = "audience/functions/20_projection.sql"
@@ -27,6 +33,7 @@ class Mutant:
         leak: what becomes visible.
         file: of the SQL sets; empty where the fault is in Python.
         edits: what stands in the file exactly once, and what stands there instead.
+        patch: plants a fault in Python.
         topics: requests that look for it in `make test`; all of them do in `make soak`.
         strict: in which of the two worlds it is planted.
     """
@@ -36,12 +43,13 @@ class Mutant:
     edits: tuple[tuple[str, str], ...]
     topics: tuple[Topic, ...] = TOPICS
     strict: bool = False
+    patch: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
     @contextlib.contextmanager
     def planted(self, catalogues: tuple[Settings, ...]) -> Iterator[None]:
         """Both catalogues have the fault."""
         if not self.file:
-            with _audience_forgotten():
+            with self.patch():
                 yield
             return
         sound = (_SQL / self.file).read_text(encoding="utf-8")
@@ -81,6 +89,30 @@ def _audience_forgotten() -> Iterator[None]:
         yield
     finally:
         TokenKey._mac = sign  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _epochs_told() -> Iterator[None]:
+    """Tags of pages are made of the epoch by which they are kept."""
+    make = Unchanged._made
+
+    async def telling(self: Unchanged, scope: Scope, receive: Receive, send: Send, *rest: Any) -> None:
+        epoch = await self.epoch(None)
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start" and "etag" in (
+                headers := MutableHeaders(raw=message["headers"])
+            ):
+                headers["etag"] = f'"{epoch}"'
+            await send(message)
+
+        await make(self, scope, receive, tagged, *rest)
+
+    Unchanged._made = telling  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Unchanged._made = make  # type: ignore[method-assign]
 
 
 _NAMED = "    IF keys IS NULL OR almagest.is_public_path(keys, policy)"
@@ -405,7 +437,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("search", "items"),
         strict=True,
     ),
-    Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items")),
+    Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items"), patch=_audience_forgotten),
+    Mutant("how often something was written, by tags of pages", "", (), ("search", "items"), patch=_epochs_told),
     Mutant(
         "files that were never exposed",
         _EXTERNAL,

@@ -260,13 +260,16 @@ def test_of_an_id_that_was_there_twice_one_version_is_kept(stock: Settings) -> N
         assert second is None
 
 
-def test_one_that_is_left_of_two_is_no_change(stock: Settings) -> None:
+def test_one_that_is_left_of_two_is_no_version_but_another_answer(stock: Settings) -> None:
+    """So the epoch moves, or a search would be answered with both of them for another minute."""
     adopted.load(stock, [item(MONTHLY, 1, month=30)])
     database.prepare(stock)
     with database.connect(stock, "postgres") as connection:
+        before = connection.execute("SELECT almagest.epoch('{monthly}')").fetchone()
         connection.execute(
             "DELETE FROM pgstac.items WHERE id = 'i1' AND datetime < '2022-01-01' AND collection = 'monthly'"
         )
+        assert connection.execute("SELECT almagest.epoch('{monthly}')").fetchone() != before
         assert versions.documents(connection, MONTHLY, "i1") == [item(MONTHLY, 1, month=30)]
         connection.execute("DELETE FROM pgstac.items WHERE id = 'i1' AND collection = 'monthly'")
         assert versions.documents(connection, MONTHLY, "i1") == [item(MONTHLY, 1, month=30), None]
