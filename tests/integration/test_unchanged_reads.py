@@ -309,18 +309,46 @@ def test_where_an_answer_came_to_nothing_they_try_one_after_the_other() -> None:
     assert most == 1
 
 
+def test_who_waits_for_an_answer_that_is_a_problem_gets_it_too() -> None:
+    """One after the other they would wait ten seconds each for a search that takes too long."""
+    tries = 0
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0.05)
+        headers = [(b"content-type", b"application/problem+json")]
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def crowd() -> list[list[Any]]:
+        layer = unchanged.Unchanged(failing, one_epoch, most_bytes=1 << 20)
+        await ask(layer, [])
+        got: list[list[Any]] = [[] for _ in range(20)]
+        await asyncio.gather(*(ask(layer, messages) for messages in got))
+        assert not layer._kept
+        await ask(layer, [])
+        return got
+
+    answers = asyncio.run(crowd())
+    assert [[message.get("status", message.get("body")) for message in messages] for messages in answers] == [
+        [503, b"{}"]
+    ] * 20
+    assert tries == 3, "the first, one for the crowd, and one more: nothing of it is kept"
+
+
 def test_what_is_kept_stays_small(settings: Settings) -> None:
     async def nothing(*_: Any) -> None: ...
 
     layer = unchanged.Unchanged(nothing, one_epoch, most_bytes=40_000)
     for number in range(50):
-        layer._keep(bytes([number]), 1, unchanged.Answer((), b"x" * 2000, '"a"'))
-        layer._keep(bytes([number]), 2, unchanged.Answer((), b"x" * 2400, '"a"'))
+        layer._keep(bytes([number]), 1, unchanged.Answer(200, (), b"x" * 2000, '"a"'))
+        layer._keep(bytes([number]), 2, unchanged.Answer(200, (), b"x" * 2400, '"a"'))
     assert layer._found(bytes([49]), 2) is not None
     assert layer._found(bytes([49]), 1) is None
-    layer._keep(b"large", 1, unchanged.Answer((), b"x" * 9000, '"a"'))
+    layer._keep(b"large", 1, unchanged.Answer(200, (), b"x" * 9000, '"a"'))
     assert layer._found(b"large", 1) is None
     assert sum(map(unchanged._size, (answer for _, _, answer in layer._kept.values()))) == layer._bytes <= 40_000
     for number in range(1000):  # an empty answer takes something, too
-        layer._keep(number.to_bytes(2), 1, unchanged.Answer((), b"", '"a"'))
+        layer._keep(number.to_bytes(2), 1, unchanged.Answer(200, (), b"", '"a"'))
     assert len(layer._kept) < 20

@@ -18,6 +18,7 @@ from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.history import History
+from almagest.services.stac.limits import check_search
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
 from almagest.services.stac.search import ItemSearch, Page
 from almagest.services.stac.streaming import Streams, wanted
@@ -70,6 +71,7 @@ class CatalogueClient(AsyncBaseCoreClient):
     async def all_collections(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /collections``."""
         search = _parse(parameters, limit=parameters.get("limit"), offset=parameters.get("offset"))
+        check_search(search)
         if isinstance(search.get("q"), list):
             search["q"] = " OR ".join(search["q"])
         found = await self.catalogue.page(search, self.public)

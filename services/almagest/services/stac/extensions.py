@@ -34,6 +34,7 @@ from stac_fastapi.types.search import BaseSearchPostRequest
 
 from almagest.catalogue.boxes import require_finite
 from almagest.services.stac.client import QueryablesClient
+from almagest.services.stac.limits import check_search
 
 #: stac-fastapi names version 1.1 of the sort extension alone; pystac-client asks for 1.0, which is served as well.
 SORT_1_0 = (
@@ -50,6 +51,7 @@ class SearchBody(BaseSearchPostRequest):
     def _object(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             raise ValueError("a search is a JSON object")
+        check_search(body)
         return body
 
     @field_validator("bbox")

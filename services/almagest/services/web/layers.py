@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 
 from almagest.core.settings import Settings
 from almagest.services.web.aging import Aged
+from almagest.services.web.attended import Attended
 from almagest.services.web.canary import Canary, CanaryGate
 from almagest.services.web.freshness import Revalidated
 from almagest.services.web.gate import Gate
@@ -57,5 +58,6 @@ def layers(
         *([Middleware(Aged, complete_until=replay.complete_until)] if replay else []),
         Middleware(PublicUrl, origin=settings.site.origin, prefix=prefix),
         Middleware(Gate, routes=tuple(routes)),
+        *([Middleware(Attended)] if epoch else []),
         *([Middleware(Unchanged, epoch=epoch, most_bytes=settings.api.answer_cache_mb << 20)] if epoch else []),
     ]

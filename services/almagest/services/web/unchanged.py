@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from almagest.core.errors import AlmagestError
 from almagest.services.web.etags import is_known, not_modified
+from almagest.services.web.problem import MEDIA_TYPE as PROBLEM_JSON
 
 #: Looks up the epoch of some collections, or (None) of all.
 Epoch = Callable[[Sequence[str] | None], Awaitable[int]]
@@ -41,26 +42,28 @@ _LIFE_S = 60.0
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of 200, whole.
+    """An answer, whole: a document, or a problem.
 
     Attributes:
-        headers: as the app sets them, with an ETag.
+        status: 200 of a document.
+        headers: as the app sets them, a document's with an ETag.
         body: all of it.
-        etag: the tag, in quotes.
+        etag: the document's tag, in quotes.
     """
 
+    status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
-    etag: str
+    etag: str | None
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, with 304 where the client has it already and asks by GET (RFC 9110, section 13.1.2)."""
-        if scope["method"] == "GET" and is_known(Request(scope), self.etag):
+        if scope["method"] == "GET" and self.etag is not None and is_known(Request(scope), self.etag):
             response = not_modified(self.etag)
             response.headers.update(dict(self._of_both()))
             await response(scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": [*self.headers]})
+        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
         await send({"type": "http.response.body", "body": self.body})
 
     def _of_both(self) -> list[tuple[str, str]]:
@@ -119,7 +122,7 @@ class Unchanged:
         self._flights[key, epoch] = flight
 
         def landed(answer: Answer | None) -> None:
-            if answer is not None:
+            if answer is not None and answer.etag is not None:
                 self._keep(key, epoch, answer)
             if self._flights.get((key, epoch)) is flight:
                 del self._flights[key, epoch]
@@ -171,10 +174,10 @@ class Unchanged:
 
 @dataclass
 class _Capture:
-    """Takes an answer of 200 in JSON that comes in one piece, and gives it a tag; hands on whatever else it is.
+    """Takes a document or a problem that comes in one piece, and gives a document a tag; hands on whatever else it is.
 
     Attributes:
-        landed: is told the answer, or None as soon as it is none that can be kept: a stream may take a client hours.
+        landed: is told the answer, or None as soon as it is none for others: a stream may take a client hours.
     """
 
     scope: Scope
@@ -184,7 +187,7 @@ class _Capture:
     _start: Message | None = field(default=None, init=False)
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_document(message):
+        if message["type"] == "http.response.start" and (_is_document(message) or _is_problem(message)):
             self._start = message
             return
         start, self._start = self._start, None
@@ -196,7 +199,7 @@ class _Capture:
             await self.send(start)
             await self.send(message)
         else:
-            answer = _tagged(start, message["body"])
+            answer = _whole(start, message.get("body", b""))
             self.landed(answer)
             await answer.send(self.scope, self.receive, self.send)
 
@@ -207,15 +210,24 @@ def _size(answer: Answer) -> int:
 
 
 def _is_document(start: Message) -> bool:
-    media_type = Headers(raw=start["headers"]).get("content-type", "").partition(";")[0].strip()
-    return start["status"] == 200 and media_type in _MEDIA_TYPES
+    return start["status"] == 200 and _media_type(start) in _MEDIA_TYPES
 
 
-def _tagged(start: Message, body: bytes) -> Answer:
+def _is_problem(start: Message) -> bool:
+    return start["status"] >= 400 and _media_type(start) == PROBLEM_JSON
+
+
+def _media_type(start: Message) -> str:
+    return Headers(raw=start["headers"]).get("content-type", "").partition(";")[0].strip()
+
+
+def _whole(start: Message, body: bytes) -> Answer:
     headers = MutableHeaders(raw=[*start["headers"]])
-    # Documents bring the tag of what is stored; that of a page is the hash of what is sent.
-    tag = headers.setdefault("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-    return Answer(tuple(headers.raw), body, tag)
+    tag = None
+    if _is_document(start):
+        # Documents bring the tag of what is stored; that of a page is the hash of what is sent.
+        tag = headers.setdefault("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return Answer(start["status"], tuple(headers.raw), body, tag)
 
 
 def _below(scope: Scope) -> str:
