@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import hypothesis
 import pytest
 
 from almagest.core.processes import Audience
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 TEMPLATE = "template_almagest"
 REAL_TEMPLATE = "template_real"
+
+# How long it takes on a busy machine says nothing of what is tested.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 # Nothing of the developer's environment leaks into a test.
 for _name in list(os.environ):
