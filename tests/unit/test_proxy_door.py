@@ -168,6 +168,8 @@ def test_a_preflight_is_answered_here(door: Door) -> None:
         ("GET /api/ HTTP/1.1", "Host: a\r\nX-Big: " + "a" * 40000 + "\r\n", 400),
         ("TRACE /api/ HTTP/1.1", "Host: a\r\n", 405),
         ("POST /api/search HTTP/1.1", "Host: a\r\nContent-Length: 2000000\r\n", 413),
+        ("POST /api/tiles/collections/a/items/b/statistics HTTP/1.1", "Host: a\r\nContent-Length: 600000\r\n", 413),
+        ("POST /external/tiles/searches/a/feature HTTP/1.1", "Host: a\r\nContent-Length: 600000\r\n", 413),
         ("GET /ops/" + "a" * 40000 + " HTTP/1.1", "Host: a\r\n", 414),
         ("POST /api/search HTTP/1.1", "Host: a\r\nTransfer-Encoding: gzip\r\n", 501),
         ("GET /api/ HTTP/3.0", "Host: a\r\n", 505),
