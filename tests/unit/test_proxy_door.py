@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from almagest.services.stac import streaming
+from almagest.services.stac.streaming import NDJSON
 from support.door import INSIDE, OUTSIDE, Door, opened
 
 
@@ -183,6 +185,22 @@ def test_nginx_refuses_with_problem_documents(door: Door, request_line: str, mor
 
 def test_old_clients_are_served(door: Door) -> None:
     assert door.raw(b"GET /api/ HTTP/1.0\r\n\r\n")[0] == 200
+
+
+LINES = [NDJSON, *(name for name, meant in streaming._MEANT.items() if meant == NDJSON)]
+
+
+@pytest.mark.parametrize("accept", [*LINES, "application/geo+json;q=0.5, Application/X-NDJSON"])
+@pytest.mark.parametrize("path", ["/api/search", "/external/search", "/external/collections/a/items"])
+def test_old_clients_are_sent_no_lines(door: Door, path: str, accept: str) -> None:
+    """Their answer ends where the connection does: one that breaks after a line looks whole."""
+    request = f"GET {path} HTTP/{{}}\r\nHost: a\r\nConnection: close\r\nAccept: {accept}\r\n\r\n"
+    status, headers, content = door.raw(request.format("1.0").encode())
+    assert (status, headers["content-type"], headers["upgrade"]) == (426, "application/problem+json", "HTTP/1.1")
+    assert "Upgrade" in headers["connection"]
+    assert json.loads(content)["code"] == "upgrade-required"
+    status, headers, _ = door.raw(request.format("1.1").encode())
+    assert (status, "upgrade" in headers) == (200, False)
 
 
 def test_answers_are_compressed_here(door: Door) -> None:

@@ -149,6 +149,9 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(413, "content-too-large", "Content too large", "The body is larger than is taken here: send parts."),
     Refusal(414, "uri-too-long", "URI too long", "The address is too long: POST the same search as a body."),
     Refusal(416, "range-not-satisfiable", "Range not satisfiable", "The file has no such part."),
+    Refusal(
+        426, "upgrade-required", "Upgrade required", "Ask for lines by HTTP/1.1: over 1.0 a break looks like the end."
+    ),
     Refusal(429, "too-many-requests", "Too many requests", "Slow down, and try again in a moment."),
     # nginx's own number for headers that are too large; it leaves as 400.
     Refusal(494, "bad-request", "Bad request", "The headers are too large."),
