@@ -210,6 +210,17 @@ def test_answers_are_compressed_here(door: Door) -> None:
     assert "Accept-Encoding" not in json.loads(gzip.decompress(content))["headers"]
 
 
+@pytest.mark.parametrize("prefix", ["/api", "/external"])
+def test_what_is_unchanged_varies_as_it_did(door: Door, prefix: str) -> None:
+    """A cache takes over the headers of a 304, and would give to everybody what is compressed."""
+    found, unchanged = f"{prefix}/collections/a/items", f"{prefix}/collections/unchanged/items"
+    door.answers[found] = door.answers[unchanged] = {"Vary": "Accept"}
+    asked = [door.ask("GET", path) for path in (found, unchanged)]
+    assert [status for status, _, _ in asked] == [200, 304]
+    assert [set(headers["vary"].split(", ")) for _, headers, _ in asked] == [{"Accept", "Accept-Encoding"}] * 2
+    assert "vary" not in door.ask("GET", f"{prefix}/tiles/collections/unchanged/items/b/preview")[1]
+
+
 def test_the_log_tells_no_secret(door: Door) -> None:
     path = "/api/collections/logged"
     door.ask("DELETE", path, Authorization="Bearer writes")
