@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import httpx
 import morecantile
 import numpy
@@ -447,6 +448,50 @@ def test_tiles_are_limited_in_size(client: httpx.Client, picture: Path) -> None:
         problem(client.get(f"{ITEM}/picture/bbox/{box}.png"), 400)
     problem(client.get(f"{ITEM}/picture/statistics?p=200"), 400)
     problem(client.get(f"{ITEM}/picture/preview/9000x9000.png"), 400)
+
+
+POSTS = (
+    *(f"{source}/{end}" for source in (f"{ITEM}/picture", "/api/tiles/collections/scenes", "/api/tiles/searches/some")
+      for end in ("statistics", "feature.png")),
+    "/api/tiles/searches/register",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_a_shape_has_few_positions(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Models are made of them, and an answer, on the loop: 100,000 kept everybody else waiting for 17 seconds.
+
+    So does a fault in each of as many values. Neither may be reached.
+    """
+
+    def reached(*_: Any) -> None:
+        raise AssertionError("a model was made of the body")
+
+    monkeypatch.setattr(fastapi.dependencies.utils, "request_body_to_args", reached)
+    shape = {"type": "Polygon", "coordinates": [[[0.1, 0.2]] * 5_001]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    parts = {**feature, "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [0, 1], [1, 1], [0, 0]]]}}
+    for body in (
+        feature,
+        {"type": "FeatureCollection", "features": [parts] * 1_300},
+        {"intersects": shape},
+        {**feature, "geometry": {"type": "Polygon", "coordinates": [[1] * 20_000]}},
+    ):
+        assert "5,000 positions" in problem(client.post(path, json=body), 413)["detail"]
+
+
+def test_a_shape_of_almost_as_many_positions_is_measured(client: httpx.Client, picture: Path) -> None:
+    west, south, east, north = rasters.bounds(picture)
+    edge = [[west + (east - west) * step / 4_900, south] for step in range(4_901)]
+    shape = {"type": "Polygon", "coordinates": [[*edge, [east, north], [west, north], [west, south]]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    assert client.post(f"{ITEM}/picture/statistics?max_size=64", json=feature).status_code == 200
+
+
+def test_outside_a_shape_has_few_positions_too(tiler_settings: Settings) -> None:
+    feature = {"type": "Feature", "geometry": {"type": "MultiPoint", "coordinates": [[0.1, 0.2]] * 5_001}}
+    with tiles_client(tiler_settings, "external") as client:
+        problem(client.post("/external/tiles/collections/scenes/items/picture/statistics", json=feature), 413)
 
 
 def test_a_picture_is_never_larger_than_allowed(client: httpx.Client, store: Path, load: Load) -> None:

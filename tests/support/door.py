@@ -34,6 +34,9 @@ KEYS = {
     "governs": "admin",
 }
 
+#: What the stand-ins answer to paths that hold these words.
+STATUSES = {"conflict": 409, "unchanged": 304}
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -70,7 +73,8 @@ class _Teller(http.server.BaseHTTPRequestHandler):
         told = {"path": self.path, "method": self.command, "body": body.decode("latin-1"), "headers": reached.headers}
         sent = {"Content-Type": "application/json", "X-Request-ID": "the upstream's own"}
         sent |= self.server.answers.get(reached.decoded, {})
-        self._send(409 if "conflict" in self.path else 200, sent, json.dumps({**told, "padding": "x" * 2000}).encode())
+        status = next((status for word, status in STATUSES.items() if word in self.path), 200)
+        self._send(status, sent, json.dumps({**told, "padding": "x" * 2000}).encode())
 
     def _authorize(self) -> None:
         scheme, _, key = self.headers.get("Authorization", "").partition(" ")
@@ -86,11 +90,11 @@ class _Teller(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 204:
+        if status not in {204, 304}:
             self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
-        if body and self.command != "HEAD":
+        if body and status != 304 and self.command != "HEAD":
             self.wfile.write(body)
 
     def __getattr__(self, name: str) -> object:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from almagest.services.stac import streaming
+from almagest.services.stac.streaming import NDJSON
 from support.door import INSIDE, OUTSIDE, Door, opened
 
 
@@ -168,6 +170,8 @@ def test_a_preflight_is_answered_here(door: Door) -> None:
         ("GET /api/ HTTP/1.1", "Host: a\r\nX-Big: " + "a" * 40000 + "\r\n", 400),
         ("TRACE /api/ HTTP/1.1", "Host: a\r\n", 405),
         ("POST /api/search HTTP/1.1", "Host: a\r\nContent-Length: 2000000\r\n", 413),
+        ("POST /api/tiles/collections/a/items/b/statistics HTTP/1.1", "Host: a\r\nContent-Length: 600000\r\n", 413),
+        ("POST /external/tiles/searches/a/feature HTTP/1.1", "Host: a\r\nContent-Length: 600000\r\n", 413),
         ("GET /ops/" + "a" * 40000 + " HTTP/1.1", "Host: a\r\n", 414),
         ("POST /api/search HTTP/1.1", "Host: a\r\nTransfer-Encoding: gzip\r\n", 501),
         ("GET /api/ HTTP/3.0", "Host: a\r\n", 505),
@@ -183,11 +187,38 @@ def test_old_clients_are_served(door: Door) -> None:
     assert door.raw(b"GET /api/ HTTP/1.0\r\n\r\n")[0] == 200
 
 
+LINES = [NDJSON, *(name for name, meant in streaming._MEANT.items() if meant == NDJSON)]
+
+
+@pytest.mark.parametrize("accept", [*LINES, "application/geo+json;q=0.5, Application/X-NDJSON"])
+@pytest.mark.parametrize("path", ["/api/search", "/external/search", "/external/collections/a/items"])
+def test_old_clients_are_sent_no_lines(door: Door, path: str, accept: str) -> None:
+    """Their answer ends where the connection does: one that breaks after a line looks whole."""
+    request = f"GET {path} HTTP/{{}}\r\nHost: a\r\nConnection: close\r\nAccept: {accept}\r\n\r\n"
+    status, headers, content = door.raw(request.format("1.0").encode())
+    assert (status, headers["content-type"], headers["upgrade"]) == (426, "application/problem+json", "HTTP/1.1")
+    assert "Upgrade" in headers["connection"]
+    assert json.loads(content)["code"] == "upgrade-required"
+    status, headers, _ = door.raw(request.format("1.1").encode())
+    assert (status, "upgrade" in headers) == (200, False)
+
+
 def test_answers_are_compressed_here(door: Door) -> None:
     request = b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n"
     _, headers, content = door.raw(request)
     assert (headers["content-encoding"], headers["vary"]) == ("gzip", "Accept-Encoding")
     assert "Accept-Encoding" not in json.loads(gzip.decompress(content))["headers"]
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/external"])
+def test_what_is_unchanged_varies_as_it_did(door: Door, prefix: str) -> None:
+    """A cache takes over the headers of a 304, and would give to everybody what is compressed."""
+    found, unchanged = f"{prefix}/collections/a/items", f"{prefix}/collections/unchanged/items"
+    door.answers[found] = door.answers[unchanged] = {"Vary": "Accept"}
+    asked = [door.ask("GET", path) for path in (found, unchanged)]
+    assert [status for status, _, _ in asked] == [200, 304]
+    assert [set(headers["vary"].split(", ")) for _, headers, _ in asked] == [{"Accept", "Accept-Encoding"}] * 2
+    assert "vary" not in door.ask("GET", f"{prefix}/tiles/collections/unchanged/items/b/preview")[1]
 
 
 def test_the_log_tells_no_secret(door: Door) -> None:

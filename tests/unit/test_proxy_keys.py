@@ -158,16 +158,25 @@ def test_a_stranger_is_slowed_down_and_a_neighbour_is_not(strict: Door, path: st
     assert {strict.ask("GET", path)[0] for _ in range(8)} == {200}
 
 
-def test_a_stranger_searches_few_things_at_a_time_and_reads_files_meanwhile(door: Door) -> None:
-    stranger, slow = "127.0.0.77", []
+@pytest.mark.parametrize(
+    ("posted", "stranger"),
+    [("/external/search", "127.0.0.77"), ("/external/tiles/collections/a/items/b/statistics", "127.0.0.78")],
+)
+def test_a_stranger_searches_few_things_at_a_time_and_reads_files_meanwhile(
+    door: Door, posted: str, stranger: str
+) -> None:
+    """Shapes count as searches do: each keeps a thread of the tiler."""
+    slow = []
     try:
         for _ in range(policy.SEARCHES_AT_ONCE):
             slow.append(socket.create_connection((INSIDE, door.port), source_address=(stranger, 0)))
             # The body never arrives.
-            slow[-1].sendall(b"POST /external/search HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            slow[-1].sendall(f"POST {posted} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
         time.sleep(0.5)
         assert door.ask("GET", "/external/collections", source=stranger)[0] == 429
-        assert door.ask("GET", "/external/assets/a/b/c", source=stranger)[0] == 200
+        assert door.ask("POST", "/external/tiles/searches/a/feature", source=stranger)[0] == 429
+        for path in ("/external/assets/a/b/c", "/external/tiles/colorMaps"):
+            assert door.ask("GET", path, source=stranger)[0] == 200
         assert door.ask("GET", "/external/collections", source=OUTSIDE)[0] == 200
     finally:
         for connection in slow:

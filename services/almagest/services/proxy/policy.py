@@ -21,6 +21,7 @@ class Mount:
         inventory: the app's routes.
         is_shared: pages of other sites may read it.
         serves_files: its answers may name a file that nginx sends.
+        max_body_kb: its largest request body; None: the site's.
     """
 
     prefix: str
@@ -28,6 +29,7 @@ class Mount:
     inventory: tuple[Route, ...]
     is_shared: bool = False
     serves_files: bool = False
+    max_body_kb: int | None = None
 
     @property
     def name(self) -> str:
@@ -81,14 +83,17 @@ def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
     return (*methods, "HEAD") if "GET" in methods and "HEAD" not in methods else methods
 
 
+#: A search, or a shape for statistics: nobody means more by what only reads. The tiler takes few positions.
+_SEARCH_KB, _SHAPE_KB = 4096, 512
+
 #: What anybody may see. Longer prefixes come first.
 EXTERNAL: tuple[Mount, ...] = (
-    Mount("/external/tiles", "external-tiles", tiles.EXTERNAL, is_shared=True),
-    Mount("/external", "external-stac", stac.EXTERNAL, is_shared=True, serves_files=True),
+    Mount("/external/tiles", "external-tiles", tiles.EXTERNAL, is_shared=True, max_body_kb=_SHAPE_KB),
+    Mount("/external", "external-stac", stac.EXTERNAL, is_shared=True, serves_files=True, max_body_kb=_SEARCH_KB),
 )
 #: What is for those inside, and those with a key.
 INTERNAL: tuple[Mount, ...] = (
-    Mount("/api/tiles", "tiles", tiles.INTERNAL),
+    Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB),
     Mount("/api", "stac", stac.INTERNAL, serves_files=True),
     Mount("/ops", "ops", ops.ROUTES),
 )
@@ -141,9 +146,12 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(405, "method-not-allowed", "Method not allowed", "This address cannot be used with this method."),
     Refusal(408, "request-timeout", "Request timeout", "The request took too long to arrive. Send it again."),
     Refusal(411, "length-required", "Length required", "Send a Content-Length."),
-    Refusal(413, "content-too-large", "Content too large", "The body is larger than this site takes: send parts."),
+    Refusal(413, "content-too-large", "Content too large", "The body is larger than is taken here: send parts."),
     Refusal(414, "uri-too-long", "URI too long", "The address is too long: POST the same search as a body."),
     Refusal(416, "range-not-satisfiable", "Range not satisfiable", "The file has no such part."),
+    Refusal(
+        426, "upgrade-required", "Upgrade required", "Ask for lines by HTTP/1.1: over 1.0 a break looks like the end."
+    ),
     Refusal(429, "too-many-requests", "Too many requests", "Slow down, and try again in a moment."),
     # nginx's own number for headers that are too large; it leaves as 400.
     Refusal(494, "bad-request", "Bad request", "The headers are too large."),

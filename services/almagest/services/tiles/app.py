@@ -16,7 +16,7 @@ from almagest.services.tiles import environment, errors, routes, searches
 from almagest.services.tiles.caching import CacheHeaders, NotModified, not_modified
 from almagest.services.tiles.database import Catalogue
 from almagest.services.tiles.factories import routers
-from almagest.services.tiles.limits import limits
+from almagest.services.tiles.limits import few_positions, limits
 from almagest.services.tiles.sources import Tiler
 from almagest.services.web import docs, inventory
 from almagest.services.web.canary import Canary
@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         lifespan=lifespan,
     )
     app.state.tiler = tiler
-    checked = [Depends(limits(settings.tiles.max_size_px))]
+    checked = [Depends(limits(settings.tiles.max_size_px)), Depends(few_positions)]
     # Before the mosaics: `register` is no search's id.
     app.include_router(searches.router(can_register=writer is not None), tags=["Searches"], dependencies=checked)
     for below, tag, router in routers(environment.gdal_options()):

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Query
 from starlette.requests import Request
 
-from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.core.errors import BadRequestError, NotFoundError, TooLargeError
 
 #: PROJ and GDAL take a path, an address or a pipeline for a CRS as well, and would open what they are given.
 _CRS = re.compile(r"(EPSG:\d{4,6}|OGC:CRS84|https?://www\.opengis\.net/def/crs/(EPSG/0/\d{4,6}|OGC/1\.3/CRS84))", re.I)
@@ -22,6 +22,8 @@ _MAX_PADDING_PX = 64
 _MAX_COVER_SCALE = 10
 _MAX_BINS = 1024
 _MAX_ASSETS = 16
+#: Of two numbers each. What becomes of them is made while nobody else is answered.
+_MAX_POSITIONS = 5_000
 #: Corners of boxes, in whatever unit their reference system has.
 _BOUNDS = frozenset({"minx", "miny", "maxx", "maxy", "lon", "lat"})
 _MAX_COORDINATE = 1e9
@@ -68,6 +70,20 @@ def limits(max_size_px: int) -> Callable[..., None]:
             _check_tile(request)
 
     return check
+
+
+async def few_positions(request: Request) -> None:
+    """Refuses a body of too many values, before models are made of them, or a fault is found in each.
+
+    Two values have a comma between them, whatever they are meant to be: no need to look into the body.
+
+    Raises:
+        TooLargeError: the body has more.
+    """
+    if (await request.body()).count(b",") > 2 * _MAX_POSITIONS:
+        raise TooLargeError(
+            f"A body has at most {2 * _MAX_POSITIONS:,} values here, a shape {_MAX_POSITIONS:,} positions. Simplify it."
+        )
 
 
 def _check_bound(name: str, value: str) -> None:
