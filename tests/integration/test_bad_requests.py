@@ -134,3 +134,29 @@ def test_a_filter_has_so_many_operators(real_api: httpx.Client) -> None:
         assert answer.status_code == status, answer.text
     many = {"op": "in", "args": [{"property": "id"}, [str(n) for n in range(1000)]]}
     assert real_api.post("/api/search", json={"filter": many}).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["yesterday", "2025-06-20", "2025-06-20/2025-06-25", "../..", "a/b/c"])
+def test_what_is_no_time_is_told_how_to_write_one(real_api: httpx.Client, given: str) -> None:
+    for answer in (
+        real_api.get("/api/search", params={"datetime": given}),
+        real_api.post("/api/search", json={"datetime": given}),
+        real_api.get("/api/collections", params={"datetime": given}),
+    ):
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("datetime: write a time as `2025-06-20T00:00:00Z`"), answer.text
+
+
+def test_a_time_that_ends_before_it_starts_is_told_so(real_api: httpx.Client) -> None:
+    given = "2025-06-25T00:00:00Z/2025-06-20T00:00:00Z"
+    assert (
+        real_api.get("/api/search", params={"datetime": given}).json()["detail"]
+        == "datetime: it ends before it starts."
+    )
+
+
+def test_of_many_faults_the_first_are_told(real_api: httpx.Client) -> None:
+    """All of them made an answer of 258 MB."""
+    answer = real_api.post("/api/search", json={"ids": [1] * 9_000})
+    assert answer.status_code == 400
+    assert len(answer.json()["errors"]) == 20

@@ -95,6 +95,19 @@ def test_what_is_unchanged_is_made_twice_at_most(
 
 
 @BOTH
+@pytest.mark.parametrize("path", ["/", "/search", "/collections/scenes/items", "/collections"])
+def test_who_asks_for_the_head_alone_hears_the_same(
+    clients: dict[Audience, httpx.Client], of: Audience, path: str
+) -> None:
+    for _ in range(3):
+        whole, head = clients[of].get(PREFIXES[of] + path), clients[of].head(PREFIXES[of] + path)
+        assert head.status_code == 200
+        assert head.headers["ETag"] == whole.headers["ETag"]
+    known = clients[of].head(PREFIXES[of] + path, headers={"If-None-Match": whole.headers["ETag"]})
+    assert known.status_code == 304
+
+
+@BOTH
 @ASKED
 def test_a_client_that_has_it_hears_so_the_first_time_it_asks_again(
     settings: Settings, clients: dict[Audience, httpx.Client], of: Audience, method: str, path: str, body: Any

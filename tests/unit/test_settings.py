@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ def test_services_elsewhere_are_those_behind_nginx() -> None:
     for wrong in ("stack=there:80", "stac=there", "stac=there:80;", "stac=a b:80"):
         with pytest.raises(ValidationError, match="is not `service=host:port`"):
             Site(services=(wrong,))
+
+
+def test_a_program_finds_the_home_it_is_installed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any folder that has none of its own."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "there" / ".almagest" / "venv"))
+    monkeypatch.chdir(tmp_path)
+    assert Site().home == tmp_path / "there" / ".almagest"
+    (tmp_path / ".almagest").mkdir()
+    assert Site().home == tmp_path / ".almagest"
+    monkeypatch.setattr(sys, "prefix", "/usr")
+    (tmp_path / ".almagest").rmdir()
+    assert Site().home == tmp_path / ".almagest"
 
 
 def test_secrets_may_lie_elsewhere() -> None:

@@ -54,13 +54,17 @@ def expose(collection: Collection, item: Items = None, key: Keys = None, dry_run
 def hide(collection: Collection, item: Items = None, key: Keys = None, dry_run: DryRun = False) -> None:
     """Let outsiders no longer read assets of a collection, from their next request on.
 
-    Where one goes that an item is shown by, like `visual`, its thumbnails go along: they are pictures of it.
+    Where one goes that an item is shown by, like `visual`, its thumbnails go along: they are pictures of it. Exit code
+    1 where there was nothing to hide, as where a name is misspelt.
     """
     from almagest.catalogue import assets
     from almagest.cli.stack import session
 
     hidden = assets.hide(session.attach(), _selection(collection, item, key), dry_run=dry_run)
     print(f"{hidden:,} assets {'would be ' if dry_run else ''}hidden")
+    if not hidden:
+        console.print("nothing of that kind was exposed: `almagest assets list` shows what is", markup=False)
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog="Example: almagest assets list --json")

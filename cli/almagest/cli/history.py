@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from almagest.cli import options
-from almagest.cli.output import console, reporter
+from almagest.cli.output import console, reporter, results
 from almagest.core.configuration import Configuration
 from almagest.core.errors import ConflictError, NotFoundError, UnreadableError
 
@@ -69,7 +69,6 @@ def show(
     if as_json:
         print(json.dumps([{**state.as_json(), "changed": what} for state, what in rows]))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1))
@@ -83,7 +82,7 @@ def show(
         table.add_row(
             name, f"{state.valid_from:%Y-%m-%d %H:%M:%S}", _who(state, before), state.login or "", _in_short(what)
         )
-    Console(highlight=False, markup=False).print(table)
+    results().print(table)
     if len(states) > limit:
         console.print(f"{len(states) - limit} older ones: --limit {len(states)} shows all")
 
@@ -131,9 +130,7 @@ def diff(
     if as_json:
         print(json.dumps([step.operation for step in found]))
         return
-    from rich.console import Console
-
-    out = Console(highlight=False, markup=False)
+    out = results()
     for step in found:
         out.print(_line(step), soft_wrap=True)
     if not found:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from almagest.cli.output import console
+from almagest.cli.output import console, results
 from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
@@ -72,7 +72,6 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     if as_json:
         print(json.dumps([dataclasses.asdict(entry) for entry in found], default=datetime.isoformat))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1))
@@ -81,7 +80,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     for entry in found:
         from_where = ", ".join(entry.addresses) or "anywhere"
         table.add_row(entry.id, entry.name, "\n".join(entry.scopes), from_where, state(entry), _day(entry.last_used_at))
-    Console(highlight=False, markup=False).print(table)
+    results().print(table)
 
 
 @app.command(epilog="Example: KEY=$(almagest keys rotate 4fJk29Zq --overlap 1h)")

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
 
 console = Console(stderr=True, highlight=False)
+#: Nothing that a program reads, or `grep`, is folded.
+_ENDLESS = 10_000
+
+
+def results() -> Console:
+    """Prints tables on standard output: as wide as the terminal, or as they are where there is none."""
+    width = None if sys.stdout.isatty() else _ENDLESS
+    return Console(highlight=False, markup=False, width=width)
 
 
 def reporter() -> Callable[[str], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,7 +38,11 @@ def _split(value: object) -> object:
 class Site(_Group):
     """Where the catalogue lives and how it is reached."""
 
-    home: Path = Field(Path(".almagest"), description="Folder of all state: cluster, store, secrets, logs.")
+    home: Path = Field(
+        Path(".almagest"),
+        description="Folder of all state: cluster, store, secrets, logs. Where there is none by this name: the one that"
+        " this program is installed in.",
+    )
     bind: str = Field("127.0.0.1", description="Address that nginx listens on.")
     port: int = Field(8080, ge=1, le=65535, description="Port that nginx listens on.")
     public_url: str = Field(
@@ -95,6 +100,9 @@ class Site(_Group):
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
+        around = Path(sys.prefix).parent
+        if value == Path(".almagest") == Path(around.name) and not value.exists():
+            value = around
         return value.expanduser().resolve()  # sockets are named by it: one place must have one name
 
     def elsewhere(self, service: str) -> tuple[str, int] | None:

@@ -47,8 +47,7 @@ def check_search(search: Mapping[str, Any]) -> None:
         # It would stand in the links of the page, where no address may stand that is not ours to give.
         if any(isinstance(part, dict) and isinstance(part.get("href"), str) for part in _parts(search.get(name))):
             raise BadRequestError(f"{name}: `href` is no member of a search.")
-    if _are_more(filter(_is_position, _parts(search.get("intersects"))), MAX_POSITIONS):
-        raise BadRequestError(f"intersects: at most {MAX_POSITIONS:,} positions.")
+    _check_place(search.get("intersects"))
     for operator, geometry in _operands(search.get("filter")):
         if operator != _INTERSECTS and not _is_simple(geometry):
             raise BadRequestError(
@@ -64,8 +63,20 @@ def _are_more(values: Iterator[Any], most: int) -> bool:
     return any(number == most for number, _ in enumerate(values))
 
 
-def _is_position(part: Any) -> bool:
-    return isinstance(part, list | tuple) and bool(part) and isinstance(part[0], int | float)
+def _check_place(geometry: Any) -> None:
+    """Refuses too many positions; and what is none, for of all that is wrong in it its model would make a long list."""
+    positions = others = 0
+    for part in _parts(geometry):
+        if not isinstance(part, list):
+            continue
+        if all(isinstance(value, list | dict) for value in part):
+            others += 1
+        elif len(part) <= 6 and all(isinstance(value, int | float) for value in part):  # six has a bbox with heights
+            positions += 1
+        else:
+            raise BadRequestError("intersects: a position is a list of two or three numbers.")
+        if max(positions, others) > MAX_POSITIONS:
+            raise BadRequestError(f"intersects: at most {MAX_POSITIONS:,} positions.")
 
 
 def _parts(value: Any) -> Iterator[Any]:

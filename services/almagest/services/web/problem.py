@@ -24,6 +24,22 @@ from almagest.services.web.request_id import request_id
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: As many as anybody would mend before he tries again.
+_MAX_FAULTS = 20
+#: What stac-fastapi says of a `datetime`, without naming it, and once the wrong way round.
+_OF_DATETIME = {
+    "Start datetime cannot be before end datetime.": "datetime: it ends before it starts.",
+    **dict.fromkeys(
+        (
+            "Invalid RFC3339 datetime.",
+            "Invalid date format.",
+            "Empty interval string is invalid.",
+            "Interval string contains more than one forward slash.",
+            "Double open-ended intervals are not allowed.",
+        ),
+        "datetime: write a time as `2025-06-20T00:00:00Z`, or two of them with a slash between; one may be `..`.",
+    ),
+}
 _UNION_MEMBER = re.compile(r"\w+\[.*\]|[A-Z]\w+|function-\w+|constrained-\w+")
 
 
@@ -105,6 +121,7 @@ async def _http(_: Request, error: Exception) -> Response:
         log.error("request failed", status=error.status_code, detail=str(error.detail))
         return internal_problem()
     detail = "There is nothing at this address." if error.detail == "Not Found" else str(error.detail)
+    detail = _OF_DATETIME.get(detail, detail)
     return problem(error.status_code, slug, detail, headers=dict(error.headers or {}))
 
 
@@ -118,7 +135,7 @@ async def _validation(_: Request, error: Exception) -> Response:
     ]
     first = faults[0] if faults else {"pointer": "", "detail": "invalid"}
     where = first["pointer"].lstrip("/") or "body"
-    return problem(400, "bad-request", f"{where}: {first['detail']}", errors=list(faults))
+    return problem(400, "bad-request", f"{where}: {first['detail']}", errors=faults[:_MAX_FAULTS])
 
 
 async def _unserializable(_: Request, __: Exception) -> Response:

@@ -93,7 +93,7 @@ class Unchanged:
         """Serve one request."""
         path = _PATHS.fullmatch(_below(scope)) if scope["type"] == "http" else None
         is_search = path is not None and path[0] == "/search"
-        if path is None or "almagest.method" in scope or not (scope["method"] == "GET" or is_search):
+        if path is None or not (scope["method"] == "GET" or is_search):
             await self.app(scope, receive, send)
             return
         body = b""
