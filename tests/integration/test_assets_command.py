@@ -70,7 +70,9 @@ def test_expose_list_move_hide(run: Run, settings: Settings, store: Path) -> Non
     wrong = run("migrate-prefix", str(store), str(store))
     assert (wrong.returncode, "Error: " in wrong.stderr, "Traceback" in wrong.stderr) == (1, True, False)
 
-    assert run("hide", "scenes", "--item", "two").stdout == "0 assets hidden\n"
+    misspelt = run("hide", "scenes", "--item", "two")
+    assert (misspelt.returncode, misspelt.stdout) == (1, "0 assets hidden\n")
+    assert "nothing of that kind was exposed" in misspelt.stderr
     assert run("hide", "scenes", "--item", "one", "--key", "B*").stdout == "1 assets hidden\n"
     assert run("list").stdout == "scenes: 1 assets of 1 items\n"
 
