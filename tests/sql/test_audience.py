@@ -192,9 +192,7 @@ def test_what_raises_no_suspicion_holds_nothing_hidden(admin: psycopg.Connection
     text = json.dumps({"value": value})
     suspicious = one(admin, "SELECT %s::jsonb::text ~* suspicion(audience_policy())", text)
     assert suspicious or not hides(value)
-    left = one(
-        admin, "SELECT public_document(%s::jsonb, 'item', p, suspicion(p)) FROM audience_policy() AS p", text
-    )
+    left = one(admin, "SELECT public_document(%s::jsonb, 'item', p, suspicion(p)) FROM audience_policy() AS p", text)
     assert not hides(left)
     if not hides(value) and '"href": {' not in text:
         assert left == json.loads(text)
