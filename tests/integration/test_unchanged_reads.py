@@ -30,7 +30,7 @@ def connection(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         audience.apply(settings, connection)
         audience.set_collections(connection, "*", "public")
         for name in ("scenes", "others"):
-            document = {**ingests.collection(), "id": name}
+            document = {**ingests.collection(gsd=1), "id": name}
             connection.execute("SELECT almagest.put_collection(%s::jsonb)", (json.dumps(document),))
         put(connection, 1)
         yield connection
@@ -124,6 +124,12 @@ def changes(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "an item changes": lambda: put(connection, 2),
         "one comes": lambda: put(connection, 1, id="new"),
         "one goes by SQL": lambda: connection.execute("DELETE FROM pgstac.items WHERE id = 'i000000'"),
+        "a number is another text by SQL": lambda: connection.execute(
+            "UPDATE pgstac.items SET content = jsonb_set(content, '{properties,seen}', '1.0')"
+        ),
+        "and in its collection": lambda: connection.execute(
+            "UPDATE pgstac.collections SET content = content || '{\"gsd\": 1.0}' WHERE id = 'scenes'"
+        ),
         "its collection changes": lambda: connection.execute(
             "SELECT almagest.put_collection(%s::jsonb)", (json.dumps(ingests.collection(title="Other")),)
         ),

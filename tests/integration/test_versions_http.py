@@ -353,7 +353,7 @@ def test_a_document_and_its_past_are_of_one_moment(get: Ask, api: httpx.Client, 
 @DEPRECATED
 def test_collections_have_versions_too(get: Ask, api: httpx.Client) -> None:
     first = ingests.collection()
-    second = ingests.collection(title="Others", item_assets={})
+    second = ingests.collection(title="Others", item_assets={"data": {"type": "image/png", "roles": ["data"]}})
     assert api.put(f"/api{COLLECTION}", json=second).status_code == 200
     new, old = versions(get(f"{COLLECTION}/versions"))
     for version, document in ((old, first), (new, second)):

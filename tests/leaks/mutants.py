@@ -127,7 +127,7 @@ _EVERYTHING = "ARRAY(SELECT almagest.port_collection_ids())"
 
 _COLLECTION = (
     "    SELECT almagest.public_document("
-    "almagest.collection_document($1), 'document', p, almagest.suspicion(p))\n"
+    "almagest.collection_document($1), 'collection', p, almagest.suspicion(p))\n"
     "    FROM almagest.audience_policy() AS p\n"
 )
 _GATE = "    IF almagest.is_internal(of_collection) THEN\n        RETURN;\n    ELSIF forward THEN"
@@ -253,10 +253,23 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL",
                 "CASE WHEN almagest.is_hidden_name(e.key, policy.hidden_properties) THEN NULL\n"
-                "                    WHEN place = 'document' AND e.key = 'assets' THEN e.value",
+                "                    WHEN place = 'collection' AND e.key = 'assets' THEN e.value",
             ),
         ),
         ("collection", "collections"),
+    ),
+    Mutant(
+        "that a collection has hidden assets, by what is empty without them",
+        _PROJECTION,
+        (("    IF place = 'collection' THEN", "    IF false THEN"),),
+        ("collection", "collections"),
+    ),
+    Mutant(
+        "when a collection got hidden assets, by its versions",
+        _PROJECTION,
+        (("    IF place = 'collection' THEN", "    IF false THEN"),),
+        ("versions",),
+        strict=True,
     ),
     Mutant(
         "assets that come back from item_assets",
@@ -275,7 +288,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PROJECTION,
         (
             (
-                "WHEN place = 'document' AND e.key = 'item_assets' THEN 'templates'",
+                "WHEN place = 'collection' AND e.key = 'item_assets' THEN 'templates'",
                 "WHEN e.key = 'item_assets' THEN 'map'",
             ),
         ),

@@ -17,6 +17,7 @@ ORIGIN = "http://127.0.0.1:8080"
 Document = dict[str, Any]
 
 EVERYWHERE = (10.0, 50.0, 13.0, 52.0)
+_HIDDEN_ASSETS = {"plan": {"href": "file:///srv/internal/plan.png"}}
 PICTURES = {"near": (11.0, 51.0), "far": (11.2, 51.1), "lonely": (11.5, 51.4)}
 
 
@@ -131,7 +132,7 @@ def script(folder: Path, kind: Kind) -> Iterator[Write]:
     """The writes in order."""
     for pattern in ("secret-*", "later-internal", "almagest-canary"):
         yield Rule(pattern, "internal")
-    for pattern in ("open*", "pictures", "plainest", "ended", "secret-*-told"):
+    for pattern in ("open*", "pictures", "plainest", "bare*", "ended", "secret-*-told"):
         yield Rule(pattern, "public")
     yield from _open(kind)
     yield from _pictures(folder)
@@ -142,6 +143,9 @@ def script(folder: Path, kind: Kind) -> Iterator[Write]:
 
 def _open(kind: Kind) -> Iterator[Write]:
     yield Api("POST", "/collections", _collection("plainest", title="Plainest"))
+    yield Api("POST", "/collections", _collection("bare"))
+    yield Api("POST", "/collections", _collection("bare-maps", assets={}, summaries={}))
+    yield Api("POST", "/collections", _collection("bare-born", assets=Hidden(_HIDDEN_ASSETS)))
     # Our own API refuses templates with an href; pgSTAC's loader does not.
     yield Load((_open_collection(kind, "/srv/quality", "department seven"),), ())
     # Values that pgSTAC indexes and shows as queryables, by rows that stand in one catalogue or in both.
@@ -341,6 +345,10 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     yield Api("DELETE", "/collections/plainest/items/brief")
     yield Api("PATCH", "/collections/plainest", {"almagest:owner": "department nine"}, hidden=True)
     yield Api("PATCH", "/collections/plainest", {"title": "Plain"})
+    # What is not there, or empty, comes to hold something hidden and nothing else.
+    for collection in ("bare", "bare-maps"):
+        filled = {"assets": _HIDDEN_ASSETS, "summaries": {"almagest:grade": [7]}}
+        yield Api("PATCH", f"/collections/{collection}", filled, hidden=True)
     for collection, versions in (("forgetful", 2), ("oblivious", None)):
         yield from _forgotten(collection, versions)
     late = _open_item(20, kind)

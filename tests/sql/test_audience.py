@@ -192,9 +192,7 @@ def test_what_raises_no_suspicion_holds_nothing_hidden(admin: psycopg.Connection
     text = json.dumps({"value": value})
     suspicious = one(admin, "SELECT %s::jsonb::text ~* suspicion(audience_policy())", text)
     assert suspicious or not hides(value)
-    left = one(
-        admin, "SELECT public_document(%s::jsonb, 'document', p, suspicion(p)) FROM audience_policy() AS p", text
-    )
+    left = one(admin, "SELECT public_document(%s::jsonb, 'item', p, suspicion(p)) FROM audience_policy() AS p", text)
     assert not hides(left)
     if not hides(value) and '"href": {' not in text:
         assert left == json.loads(text)
@@ -438,6 +436,44 @@ def test_a_collection_shows_no_hidden_part(settings: Settings, outside: psycopg.
     assert left["summaries"] == {"gsd": [10]}
     (listed,) = one(outside, "SELECT collection_page('{}')")["collections"]
     assert listed == left
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {},
+        {"fields": {"include": ["assets", "summaries", "summaries.gsd", "providers"]}},
+        {"sortby": [{"field": "id", "direction": "asc"}, {"field": "title", "direction": "asc"}]},
+        {
+            "fields": {"include": ["assets", "summaries", "providers"]},
+            "sortby": [{"field": "id", "direction": "asc"}, {"field": "title", "direction": "asc"}],
+        },
+    ],
+)
+def test_a_collection_of_which_all_assets_are_hidden_looks_like_one_without(
+    settings: Settings, outside: psycopg.Connection, search: dict[str, Any]
+) -> None:
+    """A map that stays though nothing is left in it, and a null for one that is not there, would tell them apart."""
+    same = {"title": "Scenes"}
+    hidden = {
+        "assets": {"t": {"href": "file:///secret/t.png"}},
+        "summaries": {"almagest:job": ["secret"]},
+        "item_assets": {"almagest:raw": {"title": "Raw"}},
+        "properties": {"almagest:job": "secret"},
+        "providers": [{"name": "secret", "href": "file:///secret"}],
+    }
+    empty = {name: {} for name in ("assets", "summaries", "item_assets", "properties")}
+    alike = [
+        collection("none", **same),
+        collection("empty", **same, **empty),
+        collection("full", **same, **hidden),
+    ]
+    loading.load_documents(settings, alike, [])
+    listed = one(outside, "SELECT collection_page(%s::jsonb)", json.dumps(search))["collections"]
+    assert {found.pop("id") for found in listed} == {"none", "empty", "full"}
+    assert listed[0] == listed[1] == listed[2]
+    alone = [one(outside, "SELECT collection_document(%s)", name) for name in ("none", "empty", "full")]
+    assert [{**found, "id": "none"} for found in alone] == [alike[0]] * 3
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -272,3 +272,15 @@ def test_collections_are_told_alike(connection: psycopg.Connection[Any]) -> None
         connection, "SELECT document::jsonb->>'title', predecessor FROM external.collection_with_past('scenes')"
     )
     assert told == [("A", begins[1])]
+
+
+def test_hidden_assets_that_a_collection_gets_make_no_version(connection: psycopg.Connection[Any]) -> None:
+    """Whether there was no map before, or an empty one; with what can be seen, it begins when that does."""
+    hidden = {"t": {"href": "file:///hush/t.png"}}
+    shown = {"p": {"href": "https://example.org/p.png"}}
+    for more in ({"assets": hidden}, {"assets": {}}, {"assets": hidden}, {"assets": hidden | shown}, {"assets": shown}):
+        put_collection(connection, **more)
+    inside = rows(connection, "SELECT valid_from FROM almagest.collection_states('scenes')")
+    assert len(inside) == 6
+    outside = rows(connection, "SELECT valid_from FROM external.collection_states('scenes')")
+    assert outside == [inside[1], inside[5]]

@@ -46,6 +46,8 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
             return DatabaseUnavailableError("Others are changing the same thing at this moment. Try again.")
         case "P0001" | "23502" | "23514":
             return BadRequestError(sentence)
+        case "XX000" if "nesting too deep" in sentence:  # GeoJSON, as PostGIS reads it
+            return BadRequestError("A geometry in this request nests too deeply.")
         case "57014":
             return OverloadedError()
         case "53100":

@@ -38,6 +38,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_marker(),
     almagest.item_text(text, text, text, jsonb),
     almagest.port_content_path(text[]),
+    almagest.port_place(jsonb),
     almagest.port_where(jsonb),
     almagest.port_sort_keys(jsonb),
     almagest.order_by(text[], boolean[], boolean),

@@ -12,7 +12,6 @@ from stac_fastapi.pgstac.core import clean_search_args
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from starlette.responses import Response
 
-from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
@@ -72,6 +71,7 @@ class CatalogueClient(AsyncBaseCoreClient):
         """``GET /collections``."""
         search = _parse(parameters, limit=parameters.get("limit"), offset=parameters.get("offset"))
         check_search(search)
+        self.search_model.model_validate({"bbox": search.get("bbox")})  # as that of a search for items
         if isinstance(search.get("q"), list):
             search["q"] = " OR ".join(search["q"])
         found = await self.catalogue.page(search, self.public)
@@ -200,12 +200,7 @@ class QueryablesClient(AsyncBaseFiltersClient):
 def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     """GET parameters as the body of a search."""
     query = parameters.get("query")
-    bbox = parameters.get("bbox")
-    try:
-        require_finite(bbox)
-    except ValueError as error:
-        raise BadRequestError(f"bbox: {error}.") from None
-    base = {**base, "bbox": bbox}
+    base = {**base, "bbox": parameters.get("bbox")}
     names = ("intersects", "datetime", "fields", "sortby", "q")
     given: dict[str, Any] = {name: parameters.get(name) for name in names}
     for name in ("fields", "sortby"):

@@ -143,9 +143,9 @@ BEGIN
                     WHEN e.key = 'href' AND jsonb_typeof(e.value) <> 'object' AND e.value <> almagest.port_marker() THEN NULL
                     ELSE coalesce(
                         almagest.public_value(e.value, CASE
-                            WHEN place = 'document' AND e.key = 'properties' THEN 'properties'
-                            WHEN place = 'document' AND e.key = 'item_assets' THEN 'templates'
-                            WHEN place = 'document' AND e.key IN ('assets', 'summaries') THEN 'map'
+                            WHEN place IN ('item', 'collection') AND e.key = 'properties' THEN 'properties'
+                            WHEN place = 'collection' AND e.key = 'item_assets' THEN 'templates'
+                            WHEN place IN ('item', 'collection') AND e.key IN ('assets', 'summaries') THEN 'map'
                             WHEN place = 'base' AND e.key = 'assets' THEN 'templates'
                             WHEN place = 'templates' THEN 'template'
                             WHEN place IN ('entry', 'template') AND e.key = 'alternate' THEN 'map'
@@ -164,7 +164,7 @@ $$;
 COMMENT ON FUNCTION almagest.public_value(jsonb, text, jsonb, almagest.audience_policy, text) IS
     'What is left of a value for outsiders: without members of hidden names, without entries (assets, alternates, links, '
     'whatever has an href) whose href is hidden, and without what is empty then; NULL where nothing is left. '
-    'place: document, base, properties, map (of entries by name), templates (of entries; these stay without an href), '
+    'place: item, collection, base, properties, map (of entries by name), templates (of entries; these stay without an href), '
     'template or entry. base: what the value will be joined with.';
 
 
@@ -174,19 +174,24 @@ CREATE OR REPLACE FUNCTION almagest.public_document(
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    IF document IS NULL OR document::text !~* suspicion THEN
-        RETURN document;
+    IF document::text ~* suspicion THEN
+        document := (
+            -- What STAC requires of a document stays, empty though it may be.
+            SELECT coalesce(jsonb_object_agg(key, value), '{}')
+            FROM (VALUES ('assets', '{}'::jsonb), ('links', '[]'), ('properties', '{}')) AS required(key, value)
+            WHERE document ? key
+        ) || coalesce(almagest.public_value(document, place, NULL, policy, suspicion), '{}');
     END IF;
-    RETURN (
-        -- What STAC requires of a document stays, empty though it may be.
-        SELECT coalesce(jsonb_object_agg(key, value), '{}')
-        FROM (VALUES ('assets', '{}'::jsonb), ('links', '[]'), ('properties', '{}')) AS required(key, value)
-        WHERE document ? key
-    ) || coalesce(almagest.public_value(document, place, NULL, policy, suspicion), '{}');
+    IF place = 'collection' THEN
+        -- Of these it requires none of a collection. One that is empty, is hidden as a whole or is not there looks the same.
+        document := document - ARRAY(
+            SELECT key FROM unnest('{assets,item_assets,properties,summaries}'::text[]) AS map(key) WHERE document->key = '{}');
+    END IF;
+    RETURN document;
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_document(jsonb, text, almagest.audience_policy, text) IS
-    'What is left for outsiders of a document as a whole. place: document or base.';
+    'What is left for outsiders of a document as a whole. place: item, collection or base.';
 
 
 CREATE OR REPLACE FUNCTION almagest.public_assets(
@@ -240,7 +245,7 @@ CREATE OR REPLACE FUNCTION almagest.public_item(
 ) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = almagest, pg_temp
 AS $$
-    SELECT almagest.public_document(item - 'assets', 'document', policy, suspicion)
+    SELECT almagest.public_document(item - 'assets', 'item', policy, suspicion)
         || CASE WHEN assets IS NOT NULL THEN jsonb_build_object('assets', assets) ELSE '{}' END
     FROM (SELECT CASE
         WHEN coalesce(jsonb_typeof(item->'assets'), 'object') = 'object' THEN almagest.public_assets(

@@ -243,7 +243,7 @@ AS $$
            jsonb_build_object('properties', d.document - '{links,assets,stac_version,stac_extensions}'::text[]), d.document
     FROM (SELECT p AS policy, almagest.suspicion(p) AS suspicion FROM almagest.audience_policy() AS p) AS s,
          almagest.port_collections_as_items(ARRAY(SELECT jsonb_array_elements_text(ids))) AS c,
-         LATERAL almagest.public_document(c.document, 'document', s.policy, s.suspicion) AS d(document)
+         LATERAL almagest.public_document(c.document, 'collection', s.policy, s.suspicion) AS d(document)
 $$;
 COMMENT ON FUNCTION almagest.public_collections(jsonb) IS
     'What is left for outsiders of these collections, with the columns by which pgSTAC searches collections.';

@@ -117,7 +117,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = almagest, pg_temp
 SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
-    SELECT almagest.public_document(almagest.collection_document($1), 'document', p, almagest.suspicion(p))
+    SELECT almagest.public_document(almagest.collection_document($1), 'collection', p, almagest.suspicion(p))
     FROM almagest.audience_policy() AS p
     WHERE NOT almagest.is_internal($1)
 $$;
@@ -144,8 +144,12 @@ BEGIN
     found := almagest.collection_page(narrowed);
     RETURN jsonb_set(found, '{collections}', (
         SELECT coalesce(jsonb_agg(
-            almagest.public_document(c.document, 'document', policy, suspicion) ORDER BY n), '[]')
-        FROM jsonb_array_elements(found->'collections') WITH ORDINALITY AS c(document, n)));
+            almagest.public_document(c.document, 'collection', policy, suspicion) ORDER BY n), '[]')
+        FROM (
+            -- Of a member that is not there pgSTAC's fields make a null; of one that is hidden nothing is left.
+            SELECT CASE WHEN narrowed ? 'fields' THEN jsonb_strip_nulls(e.document) ELSE e.document END AS document, e.n
+            FROM jsonb_array_elements(found->'collections') WITH ORDINALITY AS e(document, n)
+        ) AS c));
 EXCEPTION WHEN data_exception THEN
     IF NOT reads_content THEN
         RAISE;

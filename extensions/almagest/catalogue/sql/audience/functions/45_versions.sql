@@ -92,7 +92,7 @@ CREATE OR REPLACE FUNCTION almagest.public_part(
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    RETURN CASE WHEN of_id IS NULL THEN almagest.public_document(document, 'document', policy, suspicion)
+    RETURN CASE WHEN of_id IS NULL THEN almagest.public_document(document, 'collection', policy, suspicion)
                 WHEN document::text ~* suspicion OR base::text ~* suspicion
                 THEN almagest.public_item(document, base, of_collection, of_id, policy, suspicion)
                 ELSE document END;
@@ -295,7 +295,7 @@ SET search_path = almagest, pg_temp
 SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
     SELECT almagest.public_document(
-        almagest.collection_document_at($1, almagest.stored_moment($1, NULL, $2)), 'document', p, almagest.suspicion(p))
+        almagest.collection_document_at($1, almagest.stored_moment($1, NULL, $2)), 'collection', p, almagest.suspicion(p))
     FROM almagest.audience_policy() AS p
     WHERE NOT almagest.is_internal($1)
 $$;

@@ -25,25 +25,36 @@ COMMENT ON FUNCTION almagest.port_has_index_of_numbers(text[]) IS
     'Whether what stands under these keys is indexed as a number or a time.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_place(search jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
+AS $$
+DECLARE
+    corners CONSTANT float8[] := (SELECT array_agg(c::float8) FROM jsonb_array_elements_text(search->'bbox') AS c);
+    half CONSTANT int := cardinality(corners) / 2;
+BEGIN
+    -- Of a box with heights PostGIS makes a body, which no footprint can be compared with.
+    IF half = 3 THEN
+        search := search || jsonb_build_object('bbox', ARRAY[corners[1], corners[2], corners[4], corners[5]]);
+    END IF;
+    -- pgSTAC takes a bbox across the antimeridian for the one round the rest of the globe.
+    IF half IN (2, 3) AND corners[1] > corners[half + 1] AND NOT search ? 'intersects' THEN
+        search := search || jsonb_build_object('intersects', public.ST_AsGeoJSON(public.ST_Collect(
+            public.ST_MakeEnvelope(corners[1], corners[2], 180, corners[half + 2]),
+            public.ST_MakeEnvelope(-180, corners[2], corners[half + 1], corners[half + 2])), 15));
+    END IF;
+    RETURN search;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_place(jsonb) IS 'A search with its bbox as pgSTAC must be told it.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_where(search jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
 AS $$
 DECLARE
-    asked jsonb := search - '{conf,token,limit,fields,sortby,q,q_in}'::text[];
-    corners CONSTANT float8[] := (SELECT array_agg(c::float8) FROM jsonb_array_elements_text(search->'bbox') AS c);
-    half CONSTANT int := cardinality(corners) / 2;
+    asked jsonb := almagest.port_place(search - '{conf,token,limit,fields,sortby,q,q_in}'::text[]);
     predicate text;
 BEGIN
-    -- Of a box with heights PostGIS makes a body, which no footprint can be compared with.
-    IF half = 3 THEN
-        asked := asked || jsonb_build_object('bbox', ARRAY[corners[1], corners[2], corners[4], corners[5]]);
-    END IF;
-    -- pgSTAC takes a bbox across the antimeridian for the one round the rest of the globe.
-    IF half IN (2, 3) AND corners[1] > corners[half + 1] AND NOT search ? 'intersects' THEN
-        asked := asked || jsonb_build_object('intersects', public.ST_AsGeoJSON(public.ST_Collect(
-            public.ST_MakeEnvelope(corners[1], corners[2], 180, corners[half + 2]),
-            public.ST_MakeEnvelope(-180, corners[2], corners[half + 1], corners[half + 2])), 15));
-    END IF;
     IF NOT search ? 'filter' THEN
         asked := asked || '{"filter-lang": "cql2-json"}'; -- or it looks up which one goes without saying
     END IF;

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION almagest.port_collection(text) IS 'A collection document; NU
 
 CREATE OR REPLACE FUNCTION almagest.port_collection_search(search jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pgstac, public, pg_temp
-AS $$ SELECT pgstac.collection_search(search - '{conf,token}'::text[]) $$;
+AS $$ SELECT pgstac.collection_search(almagest.port_place(search - '{conf,token}'::text[])) $$;
 COMMENT ON FUNCTION almagest.port_collection_search(jsonb) IS
     'Collections that match, with numberMatched, numberReturned and paging links by offset. Raises P0001.';
 
@@ -32,7 +32,7 @@ BEGIN
                    (SELECT coalesce(jsonb_agg(pgstac.jsonb_fields(collectionjson, %4$L) ORDER BY place), '[]')
                     FROM matching WHERE place > %5$s AND place - %5$s <= %6$s)
         $query$,
-        source, pgstac.stac_search_to_where(search - '{conf,token}'::text[]),
+        source, pgstac.stac_search_to_where(almagest.port_place(search - '{conf,token}'::text[])),
         pgstac.sort_sqlorderby(search, false, '{id}'), coalesce(search->'fields', '{}'), page_offset, page_size
     ) INTO matched, found;
     RETURN jsonb_build_object(

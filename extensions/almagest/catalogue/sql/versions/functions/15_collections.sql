@@ -162,6 +162,8 @@ BEGIN
             MESSAGE = format('The id of collection %s cannot be changed.', OLD.id), HINT = 'Create another one.';
     ELSIF OLD.content <> NEW.content THEN
         PERFORM almagest.note_collection(OLD.id, OLD.content, NEW.content);
+    ELSIF OLD.content::text <> NEW.content::text THEN
+        PERFORM almagest.note_commit(NEW.id); -- as of items: 5 is 5.0, but what is sent is another text
     END IF;
     RETURN NULL;
 END;
