@@ -12,6 +12,7 @@ from stac_fastapi.pgstac.core import clean_search_args
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from starlette.responses import Response
 
+from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
@@ -200,7 +201,12 @@ class QueryablesClient(AsyncBaseFiltersClient):
 def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     """GET parameters as the body of a search."""
     query = parameters.get("query")
-    base = {**base, "bbox": parameters.get("bbox")}
+    bbox = parameters.get("bbox")
+    try:
+        require_finite(bbox)
+    except ValueError as error:
+        raise BadRequestError(f"bbox: {error}.") from None
+    base = {**base, "bbox": bbox}
     names = ("intersects", "datetime", "fields", "sortby", "q")
     given: dict[str, Any] = {name: parameters.get(name) for name in names}
     for name in ("fields", "sortby"):
