@@ -126,7 +126,7 @@ def test_nothing_found_is_an_answer_too(
 @READERS
 @pytest.mark.parametrize(
     ("query", "word"),
-    [("token=next:abc", "token"), ("limit=0", "limit"), ("limit=99999999", "limit"), ("datetime=then", "RFC3339"),
+    [("token=next:abc", "token"), ("limit=0", "limit"), ("limit=99999999", "limit"), ("datetime=then", "datetime: "),
      ("filter=a b c", "filter")],
 )  # fmt: skip
 def test_what_cannot_be_streamed_is_refused_before_anything_is_sent(
