@@ -141,7 +141,7 @@ class Refusal:
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(400, "bad-request", "Bad request", "The request is malformed: check its line, headers and length."),
     Refusal(401, "unauthorized", "Unauthorized", "A valid key is needed: send `Authorization: Bearer <key>`."),
-    Refusal(403, "forbidden", "Forbidden", "The key does not reach so far, or this is not served."),
+    Refusal(403, "forbidden", "Forbidden", "This is not served."),
     Refusal(404, "not-found", "Not found", "There is nothing here."),
     Refusal(405, "method-not-allowed", "Method not allowed", "This address cannot be used with this method."),
     Refusal(408, "request-timeout", "Request timeout", "The request took too long to arrive. Send it again."),
