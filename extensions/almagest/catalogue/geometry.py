@@ -50,7 +50,7 @@ def _counted(positions: list[list[float]], width: int) -> bytes:
 
 
 def _positions(positions: list[list[float]], width: int) -> bytes:
-    if {*map(len, positions)} != {width}:
+    if any(len(position) != width for position in positions):
         positions = [[*position, 0.0][:width] for position in positions]
     return struct.pack(f"<{len(positions) * width}d", *chain.from_iterable(positions))
 
@@ -60,10 +60,8 @@ def _has_z(geometry: dict[str, Any]) -> bool:
         return any(map(_has_z, geometry["geometries"]))
 
     def deep(coordinates: Any) -> bool:
-        if not coordinates or not isinstance(coordinates[0], list):
-            return len(coordinates) > 2
-        if coordinates[0] and not isinstance(coordinates[0][0], list):
-            return max(map(len, coordinates)) > 2
-        return any(map(deep, coordinates))
+        if coordinates and isinstance(coordinates[0], list):
+            return any(map(deep, coordinates))
+        return len(coordinates) > 2
 
     return deep(geometry["coordinates"])

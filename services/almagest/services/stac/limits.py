@@ -43,11 +43,12 @@ def check_search(search: Mapping[str, Any]) -> None:
     for name, most in (("sortby", MAX_SORT_KEYS), ("collections", MAX_COLLECTIONS), ("ids", MAX_IDS)):
         if _length(search.get(name)) > most:
             raise BadRequestError(f"{name}: at most {most:,} at once.")
+    _check_place(search.get("intersects"))
+    # After what counts, for it looks at everything.
     for name in ("filter", "query", "fields", "sortby", "intersects"):
         # It would stand in the links of the page, where no address may stand that is not ours to give.
         if any(isinstance(part, dict) and isinstance(part.get("href"), str) for part in _parts(search.get(name))):
             raise BadRequestError(f"{name}: `href` is no member of a search.")
-    _check_place(search.get("intersects"))
     for operator, geometry in _operands(search.get("filter")):
         if operator != _INTERSECTS and not _is_simple(geometry):
             raise BadRequestError(
