@@ -171,6 +171,20 @@ def test_an_internal_collection_is_nowhere_outside(site: Stack, inside: httpx.Cl
     assert outside.get(f"/external/collections/{collection}").status_code == 200
 
 
+def test_a_rule_for_nothing_that_is_there_yet_is_taken_with_a_word(site: Stack) -> None:
+    told = site.run("audience", "set", "--internal", "draft-*")
+    try:
+        assert "No collection is called draft-* yet." in told.stderr
+    finally:
+        site.run("audience", "set", "--forget", "draft-*")
+
+
+def test_a_sample_in_a_folder_that_the_services_cannot_read_is_refused(site: Stack, tmp_path: Path) -> None:
+    done = site.run("sample", "load", str(tmp_path / "nothing"), check=False)
+    assert done.returncode
+    assert f"{tmp_path / 'nothing'} is not there, or closed to the user" in " ".join(done.stderr.split())
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Browsers and operators
 

@@ -71,6 +71,9 @@ def test_every_printed_address_opens(running: Stack) -> None:
     assert {"site", "external", "api", "tiles"} <= set(opened)
     with running.client() as client:
         assert {name: client.get(address).status_code for name, address in opened.items()} == dict.fromkeys(opened, 200)
+    password = Path(printed["database_password"]).read_text().strip()
+    with psycopg.connect(printed["database"], password=password) as connection:
+        assert connection.execute("SELECT count(*) > 0 FROM collection_ids()").fetchone() == (True,)
 
 
 def test_writes_need_the_key(running: Stack) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -90,6 +91,10 @@ def set_(
             _set_search(connection, identifier, public=True)
         for identifier in internal_search or ():
             _set_search(connection, identifier, public=False)
+        existing = audience.visibilities(connection)
+    for pattern in [*(internal or ()), *(public or ())]:
+        if not any(_matches(pattern, identifier) for identifier in existing):
+            console.print(f"No collection is called {pattern} yet.", markup=False, soft_wrap=True)
     show()
 
 
@@ -111,6 +116,10 @@ def canary() -> None:
 
 
 app.command(epilog=audience_verify.EPILOG)(audience_verify.verify)
+
+
+def _matches(pattern: str, identifier: str) -> bool:
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), identifier, re.DOTALL) is not None
 
 
 def _set_search(connection: psycopg.Connection, identifier: str, *, public: bool) -> None:

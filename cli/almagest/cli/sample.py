@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from almagest.cli.output import console, reporter
+from almagest.core.errors import ConfigurationError
 
 app = typer.Typer(
     help="Generate and load the sample catalogue.",
@@ -49,4 +52,12 @@ def load(
     from almagest.catalogue import loading
     from almagest.cli.stack import session
 
-    loading.load_sample(session.attach(), source, reporter())
+    # Before this becomes the stack's user, who may stand elsewhere and see less.
+    chosen = source if source in {"generate", "none"} else str(Path(source).expanduser().resolve())
+    settings = session.attach()
+    if chosen not in {"generate", "none"} and not os.access(chosen, os.R_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{chosen} is not there, or closed to the user {getpass.getuser()}: `make up SAMPLE={source}`, as root,"
+            " copies it to where the services can read it."
+        )
+    loading.load_sample(settings, chosen, reporter())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,6 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
     if choice == "none":
         return
     present = _collections(settings)
-    if present:
-        report("the catalogue is not empty: a sample that it holds is completed, no other is loaded")
     shown: set[str] = set()
 
     def progress(label: str, done: int, total: int) -> None:
@@ -77,17 +75,17 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
             report(f"{label}: {done:,} of {total:,}")
 
     if choice == "generate":
+        # Asked before it is rendered, which takes a minute.
+        if _holds_others(present, sample.generated_ids(), report):
+            return
         chosen = sample.generate(settings.store_path / "sample", progress=progress)
     else:
         folder = Path(choice)
         if not (folder / "stac").is_dir():
             raise ConfigurationError(f"SAMPLE={choice}: this folder has no `stac/`; is it the data folder?")
         chosen = sample.real(folder.resolve(), progress=progress)
-    others = present - {collection["id"] for collection in chosen.collections}
-    if others:
-        report(f"the catalogue holds {', '.join(sorted(others)[:3])} already: no sample is loaded")
-        report("`almagest ingest` adds documents to it, `make clean` deletes it")
-        return
+        if _holds_others(present, {collection["id"] for collection in chosen.collections}, report):
+            return
     # Before they are loaded: afterwards nobody could tell a load that broke off from a collection that was hidden.
     new = [item for item in chosen.items if item["collection"] not in present]
     keys = {key for item in new for key in item["assets"]} - chosen.internal_keys
@@ -101,6 +99,16 @@ def load_sample(settings: Settings, choice: str, report: Callable[[str], None] =
         report,
     )
     report(f"loaded {items:,} items in {collections} collections, {exposed.changed:,} assets for outsiders to read")
+
+
+def _holds_others(present: Set[str], own: Set[str], report: Callable[[str], None]) -> bool:
+    others = present - own
+    if others:
+        report(f"the catalogue holds {', '.join(sorted(others)[:3])} already: no sample is loaded")
+        report("`almagest ingest` adds documents to it, `make clean` deletes it")
+    elif present:
+        report("the catalogue holds this sample already: what is missing of it is added")
+    return bool(others)
 
 
 def _collections(settings: Settings) -> set[str]:

@@ -16,6 +16,8 @@ from almagest.core import secrets
 from almagest.core.settings import Settings
 
 _HEARTBEAT_S = 15.0
+#: Whom people look into the database as.
+_READER = "almagest_reader"
 
 
 class Progress:
@@ -65,7 +67,8 @@ def addresses(settings: Settings) -> dict[str, str]:
         "external": f"{settings.site.origin}/external/",
         "api": f"{settings.site.origin}/api/",
         "tiles": f"{settings.site.origin}/api/tiles/docs",
-        "database": f"postgresql://{database.host or '127.0.0.1'}:{database.port}/{database.name}",
+        "database": f"postgresql://{_READER}@{database.host or '127.0.0.1'}:{database.port}/{database.name}",
+        "database_password": str(settings.secrets / _READER),
         "write_key": str(settings.secrets / secrets.WRITE_KEY),
     }
 
@@ -99,6 +102,7 @@ def show_addresses(console: Console, settings: Settings) -> None:
         "api": "STAC API",
         "tiles": "Tiles",
         "database": "Database",
+        "database_password": "Password",
         "write_key": "Write key",
     }
     for name, address in addresses(settings).items():

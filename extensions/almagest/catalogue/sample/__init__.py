@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Progress", "Sample", "generate", "real"]
+__all__ = ["Progress", "Sample", "generate", "generated_ids", "real"]
 
 #: Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -49,6 +49,13 @@ def generate(directory: Path, *, progress: Progress | None = None) -> Sample:
 
     collections, items = _generate.generate(Path(directory).absolute(), _generate.Selection(), progress)
     return Sample(collections, items, internal_keys=frozenset({"quality"}))
+
+
+def generated_ids() -> frozenset[str]:
+    """The collections that :func:`generate` makes, without making them."""
+    from almagest.catalogue.sample import _catalog
+
+    return frozenset(sensor.collection for sensor in _catalog.SENSORS)
 
 
 def real(data: Path, *, thumbnails: Path | None = None, progress: Progress | None = None) -> Sample:
