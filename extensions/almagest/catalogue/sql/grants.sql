@@ -119,6 +119,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.public_property(jsonb, text),
     almagest.as_outsiders_read(text, jsonb, text),
     almagest.public_collections(jsonb),
+    almagest.public_page(jsonb, jsonb, boolean, int, boolean, almagest.audience_policy, text),
     almagest.public_search(jsonb, almagest.audience_policy),
     almagest.public_collection_search(jsonb, almagest.audience_policy),
     almagest.withdrawn_assets(text, text),

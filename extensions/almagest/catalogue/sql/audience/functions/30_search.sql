@@ -247,3 +247,42 @@ AS $$
 $$;
 COMMENT ON FUNCTION almagest.public_collections(jsonb) IS
     'What is left for outsiders of these collections, with the columns by which pgSTAC searches collections.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_page(
+    narrowed jsonb, anchor jsonb, backward boolean, page_size int, reads_content boolean,
+    policy almagest.audience_policy, suspicion text
+) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text, geometry text)
+LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
+AS $$
+DECLARE
+    period tstzrange;
+    statement text;
+    base_of_row text;
+    base_is_suspect boolean := false;
+BEGIN
+    FOR period IN SELECT p FROM almagest.search_periods(narrowed, anchor, backward) AS p LOOP
+        statement := almagest.search_query(narrowed, anchor, backward, page_size, period);
+        IF reads_content THEN
+            statement := almagest.as_outsiders_read(statement, narrowed, suspicion);
+        END IF;
+        FOR item, base, sort_values, collection, id, geometry IN EXECUTE statement LOOP
+            IF base IS NOT NULL THEN -- stands only where it differs from the row before
+                base_of_row := base;
+                base_is_suspect := base ~* suspicion;
+                IF base_is_suspect THEN
+                    base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
+                END IF;
+            END IF;
+            IF base_is_suspect OR item ~* suspicion THEN
+                item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
+            END IF;
+            RETURN NEXT;
+            page_size := page_size - 1;
+        END LOOP;
+        EXIT WHEN page_size <= 0;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION almagest.public_page(jsonb, jsonb, boolean, int, boolean, almagest.audience_policy, text) IS
+    'The page of a narrowed search, with what outsiders see of each item.';

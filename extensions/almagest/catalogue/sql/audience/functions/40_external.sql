@@ -22,41 +22,22 @@ DECLARE
     suspicion text := almagest.suspicion(policy);
     narrowed jsonb;
     is_empty boolean;
-    reads_content boolean := false;
-    period tstzrange;
-    base_of_row text;
-    base_is_suspect boolean := false;
 BEGIN
     SELECT s.narrowed, s.is_empty INTO narrowed, is_empty FROM almagest.public_search(search, policy) AS s;
     IF is_empty THEN
         RETURN;
     END IF;
-    reads_content := EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL);
-    FOR period IN SELECT p FROM almagest.search_periods(narrowed, anchor, backward) AS p LOOP
-        FOR item, base, sort_values, collection, id, geometry IN EXECUTE almagest.as_outsiders_read(
-            almagest.search_query(narrowed, anchor, backward, page_size, period), narrowed, suspicion)
-        LOOP
-            IF base IS NOT NULL THEN -- stands only where it differs from the row before
-                base_of_row := base;
-                base_is_suspect := base ~* suspicion;
-                IF base_is_suspect THEN
-                    base := almagest.public_document(base::jsonb, 'base', policy, suspicion)::text;
-                END IF;
-            END IF;
-            IF base_is_suspect OR item ~* suspicion THEN
-                item := almagest.public_item(item::jsonb, base_of_row::jsonb, collection, id, policy, suspicion)::text;
-            END IF;
-            RETURN NEXT;
-            page_size := page_size - 1;
-        END LOOP;
-        EXIT WHEN page_size <= 0;
-    END LOOP;
-EXCEPTION WHEN data_exception THEN
-    IF NOT reads_content THEN
-        RAISE;
+    IF NOT EXISTS (SELECT FROM almagest.read_paths(narrowed) AS keys WHERE keys IS NOT NULL) THEN
+        -- Apart, because a block that catches errors costs a quarter of what ten items do.
+        RETURN QUERY SELECT * FROM almagest.public_page(narrowed, anchor, backward, page_size, false, policy, suspicion);
+        RETURN;
     END IF;
-    -- The message would say what the value is, and it may be one that is hidden.
-    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';
+    BEGIN
+        RETURN QUERY SELECT * FROM almagest.public_page(narrowed, anchor, backward, page_size, true, policy, suspicion);
+    EXCEPTION WHEN data_exception THEN
+        -- The message would say what the value is, and it may be one that is hidden.
+        RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';
+    END;
 END;
 $$;
 COMMENT ON FUNCTION external.search_page(jsonb, jsonb, boolean, int) IS
