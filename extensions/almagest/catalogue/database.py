@@ -39,6 +39,11 @@ ROLES: dict[str, dict[str, str]] = {
         "jit": "off",
         "lock_timeout": "30s",
     },
+    "almagest_worker": {
+        "search_path": "almagest, public",
+        "jit": "off",
+        "lock_timeout": "30s",
+    },
     "almagest_ops": {
         "search_path": "almagest, public",
         "jit": "off",
@@ -56,23 +61,27 @@ def connect(
         DatabaseUnavailableError: nobody answers, or the role is refused; says where it was looked for.
     """
     try:
-        return psycopg.connect(
-            host=settings.db_host,
-            port=settings.database.port,
-            dbname=database or settings.database.name,
-            user=user,
-            password=secrets.read(settings.secrets, user),
-            connect_timeout=10,
-            application_name="almagest",
-            options=authorship(),
-            autocommit=autocommit,
-        )
+        return psycopg.connect(**parameters(settings, user, database), autocommit=autocommit)
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise DatabaseUnavailableError(
             f"No connection to the database at {settings.db_host}, port {settings.database.port}"
             f" (ALMAGEST_DB_HOST, ALMAGEST_DB_PORT), as {user}: {reason}"
         ) from None
+
+
+def parameters(settings: Settings, user: str, database: str | None = None) -> dict[str, Any]:
+    """What a connection as ``user`` is opened with."""
+    return {
+        "host": settings.db_host,
+        "port": settings.database.port,
+        "dbname": database or settings.database.name,
+        "user": user,
+        "password": secrets.read(settings.secrets, user),
+        "connect_timeout": 10,
+        "application_name": "almagest",
+        "options": authorship(),
+    }
 
 
 def authorship() -> str:

@@ -16,6 +16,7 @@ from almagest.core.errors import ConfigurationError
 
 _ROLES = (
     "almagest_external",
+    "almagest_worker",
     "almagest_ops",
     "almagest_reader",
     "almagest_writer",

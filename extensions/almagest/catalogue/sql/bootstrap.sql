@@ -6,8 +6,8 @@ DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY[
-        'almagest_admin', 'almagest_reader', 'almagest_writer', 'almagest_ops', 'almagest_external',
-        'almagest_external_definer'
+        'almagest_admin', 'almagest_reader', 'almagest_writer', 'almagest_worker', 'almagest_ops',
+        'almagest_external', 'almagest_external_definer'
     ] LOOP
         IF to_regrole(role_name) IS NULL THEN
             BEGIN
@@ -24,6 +24,8 @@ $$;
 GRANT pgstac_admin TO almagest_admin;
 GRANT pgstac_read TO almagest_reader;
 GRANT pgstac_ingest TO almagest_writer;
+-- What a worker publishes it writes as everybody does.
+GRANT almagest_writer TO almagest_worker;
 GRANT almagest_admin TO CURRENT_USER;
 -- Whoever calls a function of schema external reads as this role, which can do nothing else and cannot log in. The admin
 -- is a member, so that it may give functions to it.

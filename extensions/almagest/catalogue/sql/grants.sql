@@ -2,10 +2,10 @@
 -- Functions of ours are not executable by PUBLIC (bootstrap.sql), so what is not named here is refused.
 
 -- What is no longer named below is no longer allowed.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops, almagest_external, almagest_external_definer;
-REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_ops, almagest_external, almagest_external_definer;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_worker, almagest_ops, almagest_external, almagest_external_definer;
+REVOKE ALL ON ALL TABLES IN SCHEMA almagest FROM almagest_reader, almagest_writer, almagest_worker, almagest_ops, almagest_external, almagest_external_definer;
 
-GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_ops, almagest_external_definer;
+GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_worker, almagest_ops, almagest_external_definer;
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
@@ -196,6 +196,30 @@ GRANT EXECUTE ON FUNCTION
     almagest.active_keys(),
     almagest.fold_commits()
 TO almagest_ops;
+
+-- Jobs: the door takes them in and tells of them, workers do them.
+GRANT EXECUTE ON FUNCTION
+    almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea),
+    almagest.dismiss_job(uuid),
+    almagest.retry_job(uuid),
+    almagest.job_document(uuid),
+    almagest.job_children(uuid),
+    almagest.list_jobs(text, jsonb, timestamptz, uuid, int),
+    almagest.job_events(uuid, bigint, int),
+    almagest.job_counts()
+TO almagest_ops, almagest_worker;
+GRANT EXECUTE ON FUNCTION
+    almagest.claim_job(uuid, text, interval),
+    almagest.due_job(text[]),
+    almagest.keep_job(uuid, text, interval, smallint, text, text[]),
+    almagest.hold_job(uuid, text),
+    almagest.finish_job(uuid, text, jsonb),
+    almagest.fail_job(uuid, text, jsonb, interval),
+    almagest.suspend_job(uuid, text, jsonb, jsonb),
+    almagest.jobs_to_ring(interval, int),
+    almagest.bury_jobs(),
+    almagest.expire_jobs(interval)
+TO almagest_worker;
 
 -- Whoever writes through pgSTAC cannot get round what keeps versions.
 SELECT almagest.port_withhold();

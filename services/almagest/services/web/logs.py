@@ -1,47 +1,16 @@
-"""Logs as JSON lines on standard error, each with the id of its request."""
+"""Logs of a service: each line with the id of its request."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import Any
-
-import structlog
-
+from almagest.core import logs
 from almagest.services.web.request_id import request_id
 
 
 def configure(service: str) -> None:
     """Sends everything, the libraries' messages too, through one JSON formatter."""
+    logs.configure(service, _request)
 
-    def stamp(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event["service"] = service
-        if identifier := request_id():
-            event["request_id"] = identifier
-        return event
 
-    shared: list[structlog.typing.Processor] = [
-        stamp,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # nginx writes the access log; httpx would log addresses with their queries, titiler a line for each tile.
-    for name in ("uvicorn.access", "httpx", "rasterio", "botocore", "titiler", "rio-tiler"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _request() -> dict[str, str]:
+    identifier = request_id()
+    return {"request_id": identifier} if identifier else {}

@@ -1,0 +1,294 @@
+"""The table of jobs, from Python: one function each for what its SQL set can do.
+
+Connections are the caller's, and so are transactions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from almagest.core.errors import ConflictError, NotFoundError
+from almagest.core.jobs import Child, Process, Status
+
+Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, as it is stored."""
+
+    id: UUID
+    process: str
+    process_version: str
+    queue: str
+    principal: str
+    inputs: dict[str, Any]
+    request: dict[str, Any]
+    idempotency_key: str | None
+    request_sha256: bytes | None
+    status: Status
+    progress: int
+    message: str | None
+    outputs: dict[str, Any] | None
+    error: dict[str, Any] | None
+    is_dead: bool
+    attempt: int
+    max_attempts: int
+    run_after: datetime
+    rung_at: datetime | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    parent: UUID | None
+    pending_children: int
+    checkpoint: Any
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of the log of a job; ``kind`` is ``state`` or ``log``."""
+
+    id: int
+    at: datetime
+    kind: str
+    message: str
+
+
+def accept(
+    connection: Connection,
+    process: Process[Any],
+    inputs: Mapping[str, Any],
+    principal: str,
+    *,
+    request: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> tuple[UUID, bool]:
+    """Takes a job in, in the transaction of the caller; workers are to be told when it is committed.
+
+    Args:
+        connection: of a role that may.
+        process: what is to be done.
+        inputs: as they came; checked here.
+        principal: whose job it is.
+        request: outputs, response and subscriber, as they were asked for.
+        key: an Idempotency-Key: the same request with the same key is the same job.
+
+    Returns:
+        Its id, and whether it is new.
+
+    Raises:
+        InvalidDocumentError: the inputs are not what the process takes.
+        ConflictError: the key was used for another request.
+    """
+    checked = process.parse(inputs).model_dump(mode="json", exclude_unset=True)
+    request = request or {}
+    digest = _digest(process.id, checked, request) if key is not None else None
+    try:
+        row = connection.execute(
+            "SELECT id, is_new FROM almagest.accept_job(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                process.id,
+                process.version,
+                process.queue,
+                principal,
+                Jsonb(checked),
+                Jsonb(request),
+                process.max_attempts,
+                key,
+                digest,
+            ),
+        ).fetchone()
+    except psycopg.errors.UniqueViolation as error:
+        raise ConflictError(error.diag.message_primary) from None
+    assert row is not None
+    return row[0], row[1]
+
+
+def claim(connection: Connection, job: UUID, owner: str, lease: timedelta) -> Job | None:
+    """Takes a job up; None where it is not to be had."""
+    return _job(connection, "SELECT * FROM almagest.claim_job(%s, %s, %s)", job, owner, lease)
+
+
+def due(connection: Connection, queues: Sequence[str]) -> UUID | None:
+    """Some job of these queues that waits for a worker."""
+    row = connection.execute("SELECT almagest.due_job(%s)", (list(queues),)).fetchone()
+    return row[0] if row else None
+
+
+def keep(
+    connection: Connection,
+    job: UUID,
+    owner: str,
+    lease: timedelta,
+    progress: int | None = None,
+    message: str | None = None,
+    lines: Sequence[str] = (),
+) -> bool:
+    """Says that a job is being worked on; False where it is no longer this owner's."""
+    return _truth(
+        connection,
+        "SELECT almagest.keep_job(%s, %s, %s, %s::smallint, %s, %s)",
+        job,
+        owner,
+        lease,
+        progress,
+        message,
+        list(lines),
+    )
+
+
+def hold(connection: Connection, job: UUID, owner: str) -> bool:
+    """Whether a job is this owner's, and stays so until the transaction ends."""
+    return _truth(connection, "SELECT almagest.hold_job(%s, %s)", job, owner)
+
+
+def finish(connection: Connection, job: UUID, owner: str, outputs: Mapping[str, Any]) -> bool:
+    """Ends a job well, in the transaction that publishes its results; False where it is no longer this owner's."""
+    return _truth(connection, "SELECT almagest.finish_job(%s, %s, %s)", job, owner, Jsonb(outputs))
+
+
+def fail(
+    connection: Connection, job: UUID, owner: str, error: Mapping[str, Any], retry_after: timedelta | None = None
+) -> Status | None:
+    """A job failed; it is tried again where that may help. Answers its status, None where it is another's by now."""
+    row = connection.execute("SELECT almagest.fail_job(%s, %s, %s, %s)", (job, owner, Jsonb(error), retry_after))
+    found = row.fetchone()
+    return found[0] if found else None
+
+
+def suspend(
+    connection: Connection,
+    job: UUID,
+    owner: str,
+    children: Iterable[tuple[Process[Any], Mapping[str, Any]]],
+    checkpoint: Any = None,
+) -> list[UUID]:
+    """Gives others a part to do; the job goes on when all have ended. Nothing where it is no longer this owner's."""
+    wanted = [
+        {
+            "process": process.id,
+            "version": process.version,
+            "queue": process.queue,
+            "inputs": process.parse(inputs).model_dump(mode="json", exclude_unset=True),
+            "max_attempts": process.max_attempts,
+        }
+        for process, inputs in children
+    ]
+    rows = connection.execute(
+        "SELECT almagest.suspend_job(%s, %s, %s, %s)", (job, owner, Jsonb(checkpoint), Jsonb(wanted))
+    )
+    return [identifier for (identifier,) in rows]
+
+
+def to_ring(connection: Connection, age: timedelta, at_most: int = 1000) -> list[tuple[UUID, str]]:
+    """Jobs, with their queues, of which workers were not told lately."""
+    return connection.execute("SELECT id, queue FROM almagest.jobs_to_ring(%s, %s)", (age, at_most)).fetchall()
+
+
+def bury(connection: Connection) -> int:
+    """Ends what killed its workers too often, and what nobody waits for any more; answers how many."""
+    return int(_value(connection, "SELECT almagest.bury_jobs()"))
+
+
+def expire(connection: Connection, age: timedelta) -> int:
+    """Forgets jobs that ended so long ago; answers how many."""
+    return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))
+
+
+def dismiss(connection: Connection, job: UUID) -> Status:
+    """Ends a job, or removes one that has ended; answers what its status was.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    status: Status | None = _value(connection, "SELECT almagest.dismiss_job(%s)", job)
+    if status is None:
+        raise NotFoundError(f"There is no job {job}.")
+    return status
+
+
+def retry(connection: Connection, job: UUID) -> bool:
+    """Does a job anew that failed or was dismissed; False where it did not, or is a part of another."""
+    return _truth(connection, "SELECT almagest.retry_job(%s)", job)
+
+
+def find(connection: Connection, job: UUID) -> Job:
+    """A job.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = _job(connection, "SELECT * FROM almagest.job_document(%s)", job)
+    if found is None:
+        raise NotFoundError(f"There is no job {job}.")
+    return found
+
+
+def listed(
+    connection: Connection,
+    principal: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    before: Job | None = None,
+    limit: int = 100,
+) -> list[Job]:
+    """Jobs of somebody, or of all, the newest first; filters as ``almagest.list_jobs`` takes them."""
+    return _jobs(
+        connection,
+        "SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)",
+        principal,
+        Jsonb(filters or {}),
+        before and before.created_at,
+        before and before.id,
+        limit,
+    )
+
+
+def children(connection: Connection, job: UUID) -> list[Child]:
+    """What a job gave others to do, and what became of it."""
+    return [
+        Child(child.process, child.inputs, child.status, child.outputs, child.error)
+        for child in _jobs(connection, "SELECT * FROM almagest.job_children(%s)", job)
+    ]
+
+
+def events(connection: Connection, job: UUID, behind: int = 0, limit: int = 1000) -> Iterator[Event]:
+    """The log of a job, behind an event."""
+    with connection.cursor(row_factory=class_row(Event)) as cursor:
+        yield from cursor.execute("SELECT * FROM almagest.job_events(%s, %s, %s)", (job, behind, limit))
+
+
+def _digest(process: str, inputs: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
+    import orjson
+
+    return hashlib.sha256(orjson.dumps([process, inputs, request], option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _job(connection: Connection, statement: str, *values: object) -> Job | None:
+    return next(iter(_jobs(connection, statement, *values)), None)
+
+
+def _jobs(connection: Connection, statement: str, *values: object) -> list[Job]:
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        return cursor.execute(statement, values).fetchall()
+
+
+def _truth(connection: Connection, statement: str, *values: object) -> bool:
+    return bool(_value(connection, statement, *values))
+
+
+def _value(connection: Connection, statement: str, *values: object) -> Any:
+    row = connection.execute(statement, values).fetchone()
+    return row[0] if row else None

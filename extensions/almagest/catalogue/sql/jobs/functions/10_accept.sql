@@ -1,0 +1,106 @@
+-- Jobs come and go.
+
+CREATE OR REPLACE FUNCTION almagest.note_job(of_job uuid, what text, of_kind text DEFAULT 'state') RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$ INSERT INTO almagest.job_event (job, kind, message) VALUES (of_job, of_kind, what) $$;
+COMMENT ON FUNCTION almagest.note_job(uuid, text, text) IS 'Adds a line to the log of a job.';
+
+
+CREATE OR REPLACE FUNCTION almagest.accept_job(
+    of_process text, of_version text, of_queue text, of_principal text, with_inputs jsonb, with_request jsonb,
+    with_max_attempts int, with_key text DEFAULT NULL, with_sha256 bytea DEFAULT NULL
+) RETURNS TABLE (id uuid, is_new boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found almagest.job;
+BEGIN
+    INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, request, max_attempts,
+                                   idempotency_key, request_sha256)
+    VALUES (of_process, of_version, of_queue, of_principal, with_inputs, with_request, with_max_attempts,
+            with_key, with_sha256)
+    ON CONFLICT (principal, idempotency_key) DO NOTHING
+    RETURNING j.id, true INTO id, is_new;
+    IF is_new THEN
+        PERFORM almagest.note_job(id, 'accepted');
+    ELSE
+        SELECT j.* INTO found FROM almagest.job AS j
+        WHERE j.principal = of_principal AND j.idempotency_key = with_key;
+        IF found.request_sha256 IS DISTINCT FROM with_sha256 THEN
+            RAISE unique_violation USING
+                MESSAGE = 'This Idempotency-Key was used for another request.', CONSTRAINT = 'job_idempotency';
+        END IF;
+        id := found.id;
+        is_new := false;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea) IS
+    'Takes a job in. With a key that its owner has used before, the job of that time, if the request is the same, else 23505.';
+
+
+CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    was text;
+BEGIN
+    SELECT j.status INTO was FROM almagest.job AS j WHERE j.id = of_job FOR UPDATE;
+    IF was IN ('accepted', 'running') THEN
+        PERFORM almagest.end_job(of_job, 'dismissed');
+    ELSIF was IS NOT NULL THEN
+        DELETE FROM almagest.job AS j WHERE j.id = of_job;
+    END IF;
+    RETURN was;
+END;
+$$;
+COMMENT ON FUNCTION almagest.dismiss_job(uuid) IS
+    'Ends a job that has not ended: its worker is fenced off. Removes one that has. Answers what its status was, NULL where
+there is none.';
+
+
+CREATE OR REPLACE FUNCTION almagest.end_job(
+    of_job uuid, as_status text, with_outputs jsonb DEFAULT NULL, with_error jsonb DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_parent uuid;
+BEGIN
+    UPDATE almagest.job AS j
+    SET status = as_status, outputs = with_outputs, error = with_error, lease_owner = NULL, lease_until = NULL,
+        pending_children = 0, checkpoint = NULL,
+        progress = CASE WHEN as_status = 'successful' THEN 100 ELSE j.progress END,
+        finished_at = almagest.clock(), updated_at = almagest.clock()
+    WHERE j.id = of_job AND j.status IN ('accepted', 'running')
+    RETURNING j.parent INTO of_parent;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM almagest.note_job(of_job, as_status);
+    -- A child is locked before its parent, here and everywhere.
+    UPDATE almagest.job AS j SET pending_children = j.pending_children - 1, rung_at = NULL
+    WHERE j.id = of_parent AND j.pending_children > 0;
+END;
+$$;
+COMMENT ON FUNCTION almagest.end_job(uuid, text, jsonb, jsonb) IS
+    'Gives a job that has not ended its last status, and takes it off the count of its parent.';
+
+
+CREATE OR REPLACE FUNCTION almagest.retry_job(of_job uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE almagest.job AS j
+    SET status = 'accepted', is_dead = false, error = NULL, attempt = 0, progress = 0, message = NULL, rung_at = NULL,
+        run_after = almagest.clock(), finished_at = NULL, expires_at = NULL, updated_at = almagest.clock()
+    -- Whose parent has been told of its end must not end again.
+    WHERE j.id = of_job AND j.status IN ('failed', 'dismissed') AND j.parent IS NULL;
+    IF FOUND THEN
+        PERFORM almagest.note_job(of_job, 'accepted again');
+    END IF;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION almagest.retry_job(uuid) IS 'Does a job anew that failed or was dismissed. False where there is none.';

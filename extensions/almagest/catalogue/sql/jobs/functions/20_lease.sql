@@ -1,0 +1,155 @@
+-- A worker takes a job up, keeps it, and gives it back: each call but the first names the lease, and is of no effect once
+-- somebody else has the job.
+
+CREATE OR REPLACE FUNCTION almagest.is_due(job almagest.job) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT job.status IN ('accepted', 'running') AND job.pending_children = 0 AND job.run_after <= almagest.clock()
+       AND (job.lease_until IS NULL OR job.lease_until < almagest.clock()) AND job.attempt < job.max_attempts
+$$;
+COMMENT ON FUNCTION almagest.is_due(almagest.job) IS 'Whether a job waits for a worker: it is new, or its worker is gone.';
+
+
+CREATE OR REPLACE FUNCTION almagest.claim_job(of_job uuid, as_owner text, for_time interval) RETURNS SETOF almagest.job
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    claimed almagest.job;
+BEGIN
+    UPDATE almagest.job AS j
+    SET status = 'running', attempt = j.attempt + 1, lease_owner = as_owner, lease_until = almagest.clock() + for_time,
+        started_at = coalesce(j.started_at, almagest.clock()), updated_at = almagest.clock()
+    WHERE j.id = of_job AND almagest.is_due(j)
+    RETURNING j.* INTO claimed;
+    IF FOUND THEN
+        PERFORM almagest.note_job(of_job, format('attempt %s of %s by %s', claimed.attempt, claimed.max_attempts, as_owner));
+        RETURN NEXT claimed;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.claim_job(uuid, text, interval) IS
+    'Takes a job up, or answers nothing: somebody has it, it has ended, or its time has not come.';
+
+
+CREATE OR REPLACE FUNCTION almagest.due_job(of_queues text[]) RETURNS uuid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT j.id FROM almagest.job AS j
+    WHERE j.queue = ANY (of_queues) AND j.status IN ('accepted', 'running') AND j.pending_children = 0 AND almagest.is_due(j)
+    ORDER BY j.run_after
+    LIMIT 1 FOR UPDATE SKIP LOCKED
+$$;
+COMMENT ON FUNCTION almagest.due_job(text[]) IS 'Some job of these queues that is due, the oldest first.';
+
+
+CREATE OR REPLACE FUNCTION almagest.keep_job(
+    of_job uuid, as_owner text, for_time interval, at_progress smallint DEFAULT NULL, with_message text DEFAULT NULL,
+    lines text[] DEFAULT '{}'
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE almagest.job AS j
+    SET lease_until = almagest.clock() + for_time, progress = coalesce(at_progress, j.progress),
+        message = coalesce(with_message, j.message), updated_at = almagest.clock()
+    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO almagest.job_event (job, kind, message) SELECT of_job, 'log', l.line FROM unnest(lines) AS l(line);
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION almagest.keep_job(uuid, text, interval, smallint, text, text[]) IS
+    'Says that a job is still being worked on, how far it is, and what it said. False: it is no longer whose owner asks.';
+
+
+CREATE OR REPLACE FUNCTION almagest.hold_job(of_job uuid, as_owner text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM almagest.job AS j
+    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner
+    FOR UPDATE;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION almagest.hold_job(uuid, text) IS
+    'The fence: whether the job is still whose owner asks, and nobody else can have it until the transaction ends.';
+
+
+CREATE OR REPLACE FUNCTION almagest.finish_job(of_job uuid, as_owner text, with_outputs jsonb) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT almagest.hold_job(of_job, as_owner) THEN
+        RETURN false;
+    END IF;
+    PERFORM almagest.end_job(of_job, 'successful', with_outputs);
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION almagest.finish_job(uuid, text, jsonb) IS
+    'Ends a job well; to be called in the transaction that publishes its results. False: it is no longer whose owner asks.';
+
+
+CREATE OR REPLACE FUNCTION almagest.fail_job(
+    of_job uuid, as_owner text, with_error jsonb, try_again_after interval DEFAULT NULL
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    held almagest.job;
+BEGIN
+    SELECT j.* INTO held FROM almagest.job AS j
+    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF try_again_after IS NOT NULL AND held.attempt < held.max_attempts THEN
+        UPDATE almagest.job AS j
+        SET status = 'accepted', error = with_error, run_after = almagest.clock() + try_again_after, rung_at = NULL,
+            lease_owner = NULL, lease_until = NULL, updated_at = almagest.clock()
+        WHERE j.id = of_job;
+        PERFORM almagest.note_job(of_job, format('failed, to be tried again in %s s: %s',
+            round(extract(epoch FROM try_again_after)), with_error->>'detail'));
+        RETURN 'accepted';
+    END IF;
+    UPDATE almagest.job AS j SET is_dead = try_again_after IS NOT NULL WHERE j.id = of_job;
+    PERFORM almagest.end_job(of_job, 'failed', NULL, with_error);
+    RETURN 'failed';
+END;
+$$;
+COMMENT ON FUNCTION almagest.fail_job(uuid, text, jsonb, interval) IS
+    'A job failed: it waits to be tried again, where that may help and it has tries left, or ends. Answers its status, NULL
+where it is no longer whose owner asks.';
+
+
+CREATE OR REPLACE FUNCTION almagest.suspend_job(
+    of_job uuid, as_owner text, with_checkpoint jsonb, children jsonb
+) RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_principal text;
+BEGIN
+    IF NOT almagest.hold_job(of_job, as_owner) THEN
+        RETURN;
+    END IF;
+    UPDATE almagest.job AS j
+    SET lease_owner = NULL, lease_until = NULL, rung_at = NULL, attempt = 0, checkpoint = with_checkpoint,
+        pending_children = jsonb_array_length(children), updated_at = almagest.clock()
+    WHERE j.id = of_job
+    RETURNING j.principal INTO of_principal;
+    PERFORM almagest.note_job(of_job, format('waits for %s jobs', jsonb_array_length(children)));
+    RETURN QUERY
+    INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, max_attempts, parent)
+    SELECT c->>'process', c->>'version', c->>'queue', of_principal, c->'inputs', (c->>'max_attempts')::int, of_job
+    FROM jsonb_array_elements(children) AS c
+    RETURNING j.id;
+END;
+$$;
+COMMENT ON FUNCTION almagest.suspend_job(uuid, text, jsonb, jsonb) IS
+    'A job gives others to be done ({process, version, queue, inputs, max_attempts}), and goes on when all have ended. Answers
+their ids; nothing where it is no longer whose owner asks.';

@@ -1,0 +1,87 @@
+"""One attempt at a job: what the process sees of us, and what others see of it meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from almagest.catalogue import jobs
+from almagest.core.jobs import Child, DismissedError
+
+#: A line of a log is cut off here.
+_LINE = 10_000
+
+
+class Attempt:
+    """The context of a process, and what is to be told of it.
+
+    The process says things from its own thread; :meth:`keep` tells them from that of the keeper.
+    """
+
+    def __init__(self, job: jobs.Job, owner: str, workdir: Path, children: Sequence[Child]) -> None:
+        self.job = str(job.id)
+        self.workdir = workdir
+        self.children = children
+        self.checkpoint: Any = job.checkpoint
+        self.row = job
+        self.owner = owner
+        self._lock = threading.Lock()
+        self._percent: int | None = None
+        self._message: str | None = None
+        self._lines: list[str] = []
+        self._is_lost = threading.Event()
+
+    def progress(self, percent: float, message: str | None = None) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.check()
+        with self._lock:
+            self._percent = min(100, max(0, round(percent)))
+            self._message = message if message is None else message[:_LINE]
+
+    def log(self, line: str) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        with self._lock:
+            self._lines.append(line[:_LINE].replace("\0", "�"))
+
+    def check(self) -> None:
+        """Raises where the job is no longer this attempt's.
+
+        Raises:
+            DismissedError: so it is.
+        """
+        if self._is_lost.is_set():
+            raise DismissedError(f"Job {self.job} was dismissed, or somebody else has it.")
+
+    def lose(self) -> None:
+        """Somebody else has the job, or nobody wants it any more."""
+        self._is_lost.set()
+
+    def keep(self, connection: jobs.Connection, lease: timedelta) -> bool:
+        """Tells what there is to tell, and makes the lease last longer; False, once and for all, where it is lost."""
+        with self._lock:
+            percent, message, lines = self._percent, self._message, self._lines
+            self._percent, self._message, self._lines = None, None, []
+        try:
+            is_ours = jobs.keep(connection, self.row.id, self.owner, lease, percent, message, lines)
+        except BaseException:
+            self._remember(percent, message, lines)
+            raise
+        if not is_ours:
+            self.lose()
+        return is_ours
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell."""
+        with self._lock:
+            return bool(self._lines) or self._percent is not None
+
+    def _remember(self, percent: int | None, message: str | None, lines: list[str]) -> None:
+        """What could not be told is told the next time, unless there is newer."""
+        with self._lock:
+            self._lines = lines + self._lines
+            if self._percent is None:
+                self._percent, self._message = percent, message

@@ -1,0 +1,141 @@
+"""Does jobs: takes one up, runs its process, and ends it, each step fenced by the lease."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import socket
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from almagest.catalogue import jobs
+from almagest.core.errors import AlmagestError, NotFoundError
+from almagest.core.jobs import DismissedError, Fanout, Process
+from almagest.pipelines.attempt import Attempt
+from almagest.pipelines.keeper import Keeper
+
+log = structlog.get_logger(__name__)
+
+#: Before the second try, and the longest pause before any [s].
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
+
+
+class Runner:
+    """Does one job at a time in each thread that calls it."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool[psycopg.Connection],
+        keeper: Keeper,
+        find: Callable[[str], Process[Any]],
+        lease: timedelta,
+        workroot: Path,
+    ) -> None:
+        """Args:
+        pool: connections of the workers' role.
+        keeper: keeps leases meanwhile.
+        find: a process by its id.
+        lease: how long a job is ours after each sign of life.
+        workroot: folder that the folders of attempts are made in.
+        """
+        self._pool = pool
+        self._keeper = keeper
+        self._find = find
+        self._lease = lease
+        self._workroot = workroot
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._number = itertools.count(1)
+
+    def run(self, job: UUID) -> bool:
+        """Does a job, if it is to be had. Whatever happens to it, nothing is raised but what happens to us.
+
+        Raises:
+            psycopg.Error: the database is away; the lease runs out, and the job is taken up again.
+        """
+        owner = f"{self._name}:{next(self._number)}"
+        with self._pool.connection() as connection:
+            claimed = jobs.claim(connection, job, owner, self._lease)
+            if claimed is None:
+                return False
+            children = jobs.children(connection, job)
+        self._attempt(claimed, owner, children)
+        return True
+
+    def run_due(self, queues: Sequence[str]) -> bool:
+        """Does some job that waits, whether or not anybody has rung."""
+        with self._pool.connection() as connection:
+            job = jobs.due(connection, queues)
+        return job is not None and self.run(job)
+
+    def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Any]) -> None:
+        told = log.bind(job=str(job.id), process=job.process, attempt=job.attempt)
+        workdir = Path(tempfile.mkdtemp(prefix=f"{job.id}-{job.attempt}-", dir=self._workroot))
+        attempt = Attempt(job, owner, workdir, children)
+        try:
+            with self._keeper.keeping(attempt):
+                process = self._find(job.process)
+                result = process.run(process.parse(job.inputs), attempt)
+                attempt.check()
+                self._end(attempt, process, result)
+            told.info("job done", waits=isinstance(result, Fanout))
+        except DismissedError:
+            told.info("job lost")
+        except (psycopg.OperationalError, PoolTimeout):
+            told.warning("job not ended: the database is away")
+        except Exception as error:
+            told.warning("job failed", reason=str(error), exc_info=not isinstance(error, AlmagestError))
+            self._fail(attempt, error)
+        finally:
+            shutil.rmtree(workdir, ignore_errors=True)
+
+    def _end(self, attempt: Attempt, process: Process[Any], result: Mapping[str, Any] | Fanout) -> None:
+        with self._pool.connection() as connection, connection.transaction():
+            if attempt.has_news:
+                attempt.keep(connection, self._lease)
+            if isinstance(result, Fanout):
+                children = [(self._find(child.process), child.inputs) for child in result.children]
+                is_ours = bool(jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint))
+            else:
+                unknown = set(result) - set(process.outputs)
+                if unknown:
+                    raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
+                is_ours = jobs.finish(connection, attempt.row.id, attempt.owner, result)
+            if not is_ours:
+                raise DismissedError()
+
+    def _fail(self, attempt: Attempt, error: Exception) -> None:
+        # What the process or its inputs say will be the same the next time.
+        is_final = isinstance(error, AlmagestError) and (error.status < 500 or isinstance(error, NotFoundError))
+        pause = None if is_final else timedelta(seconds=_pause_s(attempt.row.attempt))
+        with self._pool.connection() as connection, connection.transaction():
+            if attempt.has_news and not attempt.keep(connection, self._lease):
+                return
+            jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause)
+
+
+def _pause_s(attempt: int) -> float:
+    longest: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 3 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1)  # noqa: S311 (so that what failed together is not tried together)
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    if isinstance(error, AlmagestError):
+        return {"title": error.title, "status": error.status, "detail": str(error), **error.more}
+    return {
+        "title": type(error).__name__,
+        "status": 500,
+        "detail": str(error)[:1000],
+        # For operators alone: it shows paths and values.
+        "traceback": "".join(traceback.format_exception(error))[-20_000:],
+    }

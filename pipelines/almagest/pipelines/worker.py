@@ -1,0 +1,130 @@
+"""A worker: ``python -m almagest.pipelines.worker --queues default,cpu``.
+
+Celery's consumer hears the doorbell, in a thread for each job that is done at the same time; the reconciler sees to
+what nobody rang for. Whatever dies, the table knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import structlog
+from celery import signals
+from psycopg_pool import ConnectionPool
+
+from almagest.catalogue import database
+from almagest.core import logs
+from almagest.core.errors import AlmagestError
+from almagest.core.groups import QUEUES
+from almagest.core.settings import Settings
+from almagest.pipelines import registry
+from almagest.pipelines.doorbell import RING, Doorbell
+from almagest.pipelines.keeper import Keeper
+from almagest.pipelines.reconciler import Reconciler
+from almagest.pipelines.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+ROLE = "almagest_worker"
+
+
+def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> None:
+    """Does jobs until told to stop.
+
+    Args:
+        settings: of the stack.
+        queues: kinds of machines that this one is.
+        slots: jobs that are done at the same time.
+        name: of this worker among others; its folder is called so.
+    """
+    work = settings.work
+    lease = timedelta(seconds=work.lease_s)
+    free = threading.BoundedSemaphore(slots)
+    workroot = settings.site.home / "work" / name
+    with ExitStack() as stack:
+        pool = stack.enter_context(_pool(settings, slots))
+        workroot.mkdir(parents=True, exist_ok=True)
+        for left in workroot.iterdir():  # by a predecessor that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        keeper = Keeper(pool, lease)
+        runner = Runner(pool, keeper, registry.find, lease, workroot)
+        doorbell = Doorbell(settings)
+        reconciler = Reconciler(
+            pool,
+            runner,
+            doorbell.ring,
+            queues,
+            free,
+            interval_s=work.poll_s,
+            retention=timedelta(days=work.retention_days),
+        )
+
+        @doorbell.app.task(name=RING)  # type: ignore[untyped-decorator]
+        def answer(job: str) -> None:
+            with free:
+                try:
+                    runner.run(UUID(job))
+                except psycopg.Error as error:
+                    log.warning("the database is away", job=job, reason=str(error))
+
+        # Logging is ours: Celery finds it done.
+        signals.setup_logging.connect(_leave_logging, weak=False)
+        reconciler.start()
+        stack.callback(reconciler.stop)
+        consumer = doorbell.app.Worker(
+            pool="threads",
+            concurrency=slots,
+            queues=list(queues),
+            hostname=f"{name}@almagest",
+            quiet=True,
+            without_mingle=True,
+            without_gossip=True,
+        )
+        # Whatever runs is taken up by others when its lease runs out: nobody waits for it here.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        consumer.start()
+
+
+def _leave_logging(**_: object) -> None:
+    pass
+
+
+def _pool(settings: Settings, slots: int) -> ConnectionPool[psycopg.Connection]:
+    return ConnectionPool(
+        kwargs=database.parameters(settings, ROLE),
+        min_size=1,
+        # One for each job, the keeper and the reconciler.
+        max_size=slots + 2,
+        timeout=10,
+        open=True,
+    )
+
+
+def main() -> None:
+    """The command line of a worker."""
+    parser = argparse.ArgumentParser(prog="python -m almagest.pipelines.worker")
+    parser.add_argument("--name", default="worker", help="of this worker among those of its home")
+    parser.add_argument("--queues", default="", help=f"kinds of jobs, of {','.join(QUEUES)}")
+    parser.add_argument("--slots", type=int, default=0, help="jobs at the same time")
+    arguments = parser.parse_args()
+    logs.configure("worker")
+    try:
+        settings = Settings.load()
+        queues = tuple(filter(None, arguments.queues.split(","))) or settings.work.queues
+        serve(settings, queues, arguments.slots or settings.work.slots, arguments.name)
+    except AlmagestError as error:
+        sys.exit(f"worker: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Real workers, a real Redis between, and what becomes of jobs when one of them goes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from almagest.catalogue import database, jobs
+from almagest.core.settings import Settings
+from almagest.pipelines import echo
+from almagest.pipelines.doorbell import Doorbell
+from support.works import Processes, processes
+
+
+class Office:
+    """Where jobs are handed in and asked about."""
+
+    def __init__(self, settings: Settings, works: Processes, connection: psycopg.Connection[Any]) -> None:
+        self.works = works
+        self.connection = connection
+        self.doorbell = Doorbell(settings)
+
+    def submit(self, *, rings: bool = True, **inputs: Any) -> UUID:
+        job, _ = jobs.accept(self.connection, echo.PROCESS, {"message": "x", **inputs}, "ann")
+        if rings:
+            self.doorbell.ring(job, "default")
+        return job
+
+    def job(self, identifier: UUID) -> jobs.Job:
+        return jobs.find(self.connection, identifier)
+
+    def wait(self, *ids: UUID, within_s: float = 40) -> list[jobs.Job]:
+        until = time.monotonic() + within_s
+        while any(self.job(job).status in {"accepted", "running"} for job in ids):
+            assert time.monotonic() < until, [self.job(job) for job in ids]
+            time.sleep(0.05)
+        return [self.job(job) for job in ids]
+
+
+@pytest.fixture
+def office(settings: Settings, tmp_path: Path) -> Iterator[Office]:
+    from dataclasses import replace
+
+    own = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}), database=settings.database)
+    with processes(own) as works, database.connect(own, "almagest_worker") as connection:
+        yield Office(own, works, connection)
+
+
+def eventually(is_so: Callable[[], bool], within_s: float = 20) -> None:
+    until = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_bell_is_answered_at_once(office: Office) -> None:
+    office.works.variables["ALMAGEST_WORK_POLL_S"] = "60"
+    office.works.start_worker("w1")
+    office.wait(office.submit())
+    began = time.monotonic()
+    (done,) = office.wait(office.submit(message="Hello"))
+    assert time.monotonic() - began < 5
+    assert done.outputs == {"echo": "Hello"}
+
+
+def test_work_goes_on_without_redis(office: Office) -> None:
+    office.works.start_worker("w1")
+    office.wait(office.submit())
+    office.works.kill_redis()
+    ids = [office.submit() for _ in range(5)]
+    assert {job.status for job in office.wait(*ids)} == {"successful"}
+    office.works.start_redis()
+    ids = [office.submit() for _ in range(5)]
+    assert {job.status for job in office.wait(*ids)} == {"successful"}
+
+
+def test_duplicate_bells_are_harmless(office: Office) -> None:
+    ids = [office.submit(rings=False) for _ in range(10)]
+    for _ in range(3):
+        for job in ids:
+            office.doorbell.ring(job, "default")
+    office.works.start_worker("w1")
+    office.works.start_worker("w2")
+    assert {(job.status, job.attempt) for job in office.wait(*ids)} == {("successful", 1)}
+
+
+def test_a_killed_workers_job_is_taken_up_by_another(office: Office) -> None:
+    office.works.start_worker("w1")
+    job = office.submit(pause_s=4)
+    eventually(lambda: office.job(job).status == "running")
+    office.works.kill("w1")
+    office.works.start_worker("w2")
+    (done,) = office.wait(job)
+    assert (done.status, done.attempt) == ("successful", 2)
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing(office: Office) -> None:
+    office.works.start_worker("w1")
+    job = office.submit(pause_s=3)
+    eventually(lambda: office.job(job).status == "running")
+    first = office.job(job).lease_owner
+    office.works.kill("w1", signal.SIGSTOP)
+    office.works.start_worker("w2")
+    eventually(lambda: office.job(job).lease_owner not in {None, first})
+    office.works.kill("w1", signal.SIGCONT)
+    (done,) = office.wait(job)
+    assert (done.status, done.attempt) == ("successful", 2)
+    eventually(lambda: "job lost" in office.works.log("w1"))
+    lines = [event.message for event in jobs.events(office.connection, job)]
+    assert lines.count("said 1 characters") == 1
+    assert lines.count("successful") == 1

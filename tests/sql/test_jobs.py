@@ -1,0 +1,342 @@
+"""The table of jobs: what is accepted is done once, whoever dies, comes late or comes twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from pydantic import BaseModel
+
+from almagest.catalogue import database, jobs
+from almagest.core.errors import ConflictError, InvalidDocumentError, NotFoundError
+from almagest.core.jobs import Output, Process
+from almagest.core.settings import Settings
+
+LEASE = timedelta(minutes=1)
+
+
+class Inputs(BaseModel):
+    """Anything."""
+
+    number: int = 0
+
+
+PROCESS = Process(
+    id="test",
+    version="1",
+    title="Test",
+    description="Does nothing.",
+    inputs=Inputs,
+    outputs={"number": Output("A number", {"type": "integer"})},
+    run=lambda inputs, context: {"number": inputs.number},
+    max_attempts=3,
+)
+Connect = Callable[[str], psycopg.Connection[Any]]
+
+
+@pytest.fixture
+def connect(settings: Settings) -> Iterator[Connect]:
+    opened: list[psycopg.Connection[Any]] = []
+
+    def open_as(role: str) -> psycopg.Connection[Any]:
+        opened.append(database.connect(settings, role))
+        return opened[-1]
+
+    yield open_as
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def worker(connect: Connect) -> psycopg.Connection[Any]:
+    return connect("almagest_worker")
+
+
+@pytest.fixture
+def later(settings: Settings) -> Callable[[float], None]:
+    """Puts the clock forward [s]."""
+
+    def move(seconds: float) -> None:
+        with database.connect(settings, settings.database.admin_user) as admin:
+            admin.execute(
+                "CREATE OR REPLACE FUNCTION almagest.clock() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS"
+                f" $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} seconds' $$"
+            )
+
+    return move
+
+
+def accept(connection: psycopg.Connection[Any], number: int = 0, **more: Any) -> UUID:
+    return jobs.accept(connection, PROCESS, {"number": number}, "ann", **more)[0]
+
+
+def test_a_job_goes_from_accepted_to_successful(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker, 7)
+    assert jobs.find(worker, job).status == "accepted"
+    claimed = jobs.claim(worker, job, "w1", LEASE)
+    assert claimed is not None
+    assert (claimed.status, claimed.attempt, claimed.inputs) == ("running", 1, {"number": 7})
+    assert jobs.keep(worker, job, "w1", LEASE, 40, "nearly", ["one", "two"])
+    assert jobs.finish(worker, job, "w1", {"number": 7})
+    done = jobs.find(worker, job)
+    assert (done.status, done.progress, done.outputs, done.message) == ("successful", 100, {"number": 7}, "nearly")
+    assert done.started_at is not None
+    assert done.finished_at is not None
+    lines = [(event.kind, event.message) for event in jobs.events(worker, job)]
+    assert lines == [
+        ("state", "accepted"),
+        ("state", "attempt 1 of 3 by w1"),
+        ("log", "one"),
+        ("log", "two"),
+        ("state", "successful"),
+    ]
+
+
+def test_inputs_are_checked_before_anything_is_stored(worker: psycopg.Connection[Any]) -> None:
+    with pytest.raises(InvalidDocumentError, match=r"/inputs/number: .*integer"):
+        jobs.accept(worker, PROCESS, {"number": "x"}, "ann")
+    assert jobs.listed(worker) == []
+
+
+def test_of_two_who_hear_the_bell_one_gets_the_job(worker: psycopg.Connection[Any], connect: Connect) -> None:
+    ids = [accept(worker) for _ in range(20)]
+    start = threading.Barrier(4)
+    got: list[UUID] = []
+
+    def race(connection: psycopg.Connection[Any], name: str) -> None:
+        for job in ids:
+            start.wait()
+            if jobs.claim(connection, job, name, LEASE) is not None:
+                got.append(job)
+
+    threads = [threading.Thread(target=race, args=(connect("almagest_worker"), f"w{number}")) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == ids
+
+
+def test_who_lost_his_lease_changes_nothing(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "slow", LEASE)
+    assert jobs.claim(worker, job, "eager", LEASE) is None, "while the lease lasts"
+    later(61)
+    assert jobs.claim(worker, job, "eager", LEASE) is not None
+    assert not jobs.keep(worker, job, "slow", LEASE, 99, "mine", ["still here"])
+    assert not jobs.hold(worker, job, "slow")
+    assert not jobs.finish(worker, job, "slow", {"number": 1})
+    assert jobs.fail(worker, job, "slow", {"detail": "no"}) is None
+    assert jobs.suspend(worker, job, "slow", [(PROCESS, {})]) == []
+    assert jobs.find(worker, job).status == "running"
+    assert jobs.finish(worker, job, "eager", {"number": 2})
+    assert jobs.find(worker, job).outputs == {"number": 2}
+    assert "still here" not in [event.message for event in jobs.events(worker, job)]
+
+
+def test_a_kept_lease_lasts(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE)
+    later(50)
+    assert jobs.keep(worker, job, "w", LEASE)
+    later(100)
+    assert jobs.claim(worker, job, "other", LEASE) is None
+    assert jobs.due(worker, ["default"]) is None
+
+
+def test_what_failed_is_tried_again_later_and_then_buried(
+    worker: psycopg.Connection[Any], later: Callable[[float], None]
+) -> None:
+    job = accept(worker)
+    again = timedelta(seconds=10)
+    for attempt in (1, 2):
+        assert jobs.claim(worker, job, f"w{attempt}", LEASE) is not None
+        assert jobs.fail(worker, job, f"w{attempt}", {"detail": "no luck"}, again) == "accepted"
+        assert jobs.claim(worker, job, "early", LEASE) is None
+        later(11 * attempt)
+    assert jobs.claim(worker, job, "w3", LEASE) is not None
+    assert jobs.fail(worker, job, "w3", {"detail": "never", "traceback": "Traceback…"}, again) == "failed"
+    dead = jobs.find(worker, job)
+    assert (dead.status, dead.is_dead, dead.error) == ("failed", True, {"detail": "never", "traceback": "Traceback…"})
+    assert [found.id for found in jobs.listed(worker, filters={"dead": True})] == [job]
+    assert jobs.retry(worker, job)
+    assert jobs.claim(worker, job, "w4", LEASE) is not None
+    assert not jobs.retry(worker, job), "it runs"
+
+
+def test_what_cannot_work_is_not_tried_again(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE)
+    assert jobs.fail(worker, job, "w", {"detail": "bad inputs"}) == "failed"
+    found = jobs.find(worker, job)
+    assert (found.status, found.is_dead, found.attempt) == ("failed", False, 1)
+
+
+def test_what_kills_its_workers_is_buried(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
+    job = accept(worker)
+    for attempt in range(3):
+        later(61 * attempt)
+        assert jobs.claim(worker, job, f"w{attempt}", LEASE) is not None
+        assert jobs.bury(worker) == 0
+    later(61 * 3)
+    assert jobs.claim(worker, job, "w4", LEASE) is None
+    assert jobs.bury(worker) == 1
+    dead = jobs.find(worker, job)
+    assert (dead.status, dead.is_dead) == ("failed", True)
+    assert dead.error is not None
+    assert "died or was cut off 3 times" in dead.error["detail"]
+
+
+def test_a_bell_that_nobody_heard_rings_again(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
+    age = timedelta(seconds=5)
+    first, second = accept(worker), accept(worker)
+    assert sorted(jobs.to_ring(worker, age)) == sorted([(first, "default"), (second, "default")])
+    assert jobs.to_ring(worker, age) == []
+    jobs.claim(worker, first, "w", LEASE)
+    later(6)
+    assert jobs.to_ring(worker, age) == [(second, "default")]
+    later(70)
+    assert sorted(jobs.to_ring(worker, age)) == sorted([(first, "default"), (second, "default")])
+
+
+def test_a_job_goes_to_its_kind_of_machine(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker)
+    assert jobs.due(worker, ["gpu"]) is None
+    assert jobs.due(worker, ["gpu", "default"]) == job
+
+
+def test_a_key_makes_the_same_request_the_same_job(worker: psycopg.Connection[Any]) -> None:
+    job, is_new = jobs.accept(worker, PROCESS, {"number": 1}, "ann", key="k")
+    assert is_new
+    assert jobs.accept(worker, PROCESS, {"number": 1}, "ann", key="k") == (job, False)
+    with pytest.raises(ConflictError, match="another request"):
+        jobs.accept(worker, PROCESS, {"number": 2}, "ann", key="k")
+    with pytest.raises(ConflictError):
+        jobs.accept(worker, PROCESS, {"number": 1}, "ann", request={"response": "raw"}, key="k")
+    assert jobs.accept(worker, PROCESS, {"number": 1}, "bob", key="k")[0] != job
+    assert accept(worker, 1) != job
+
+
+def test_one_key_sent_at_once_is_one_job(connect: Connect) -> None:
+    found: list[tuple[UUID, bool]] = []
+    start = threading.Barrier(8)
+
+    def send(connection: psycopg.Connection[Any]) -> None:
+        start.wait()
+        found.append(jobs.accept(connection, PROCESS, {}, "ann", key="once"))
+
+    threads = [threading.Thread(target=send, args=(connect("almagest_ops"),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({job for job, _ in found}) == 1
+    assert [is_new for _, is_new in found].count(True) == 1
+
+
+def test_a_dismissed_job_is_fenced_off_and_then_removed(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE)
+    assert jobs.dismiss(worker, job) == "running"
+    assert jobs.find(worker, job).status == "dismissed"
+    assert not jobs.keep(worker, job, "w", LEASE)
+    assert not jobs.finish(worker, job, "w", {})
+    assert jobs.dismiss(worker, job) == "dismissed"
+    with pytest.raises(NotFoundError):
+        jobs.find(worker, job)
+    with pytest.raises(NotFoundError):
+        jobs.dismiss(worker, uuid4())
+
+
+def test_a_parent_goes_on_when_its_last_child_has_ended(worker: psycopg.Connection[Any]) -> None:
+    parent = accept(worker)
+    jobs.claim(worker, parent, "p", LEASE)
+    ids = jobs.suspend(worker, parent, "p", [(PROCESS, {"number": n}) for n in range(3)], {"seen": 3})
+    assert len(ids) == 3
+    assert jobs.find(worker, parent).status == "running"
+    assert {found.principal for found in jobs.listed(worker)} == {"ann"}
+    for number, child in enumerate(ids):
+        assert jobs.claim(worker, parent, "early", LEASE) is None
+        jobs.claim(worker, child, f"c{number}", LEASE)
+        if number == 1:
+            jobs.fail(worker, child, f"c{number}", {"detail": "broken"})
+        else:
+            jobs.finish(worker, child, f"c{number}", {"number": number})
+    again = jobs.claim(worker, parent, "p2", LEASE)
+    assert again is not None
+    assert (again.checkpoint, again.attempt) == ({"seen": 3}, 1)
+    assert [(child.status, child.outputs) for child in jobs.children(worker, parent)] == [
+        ("successful", {"number": 0}), ("failed", None), ("successful", {"number": 2}),
+    ]  # fmt: skip
+    assert not jobs.retry(worker, ids[1]), "its parent was told of its end"
+
+
+def test_children_that_end_at_once_wake_their_parent_once(worker: psycopg.Connection[Any], connect: Connect) -> None:
+    parent = accept(worker)
+    jobs.claim(worker, parent, "p", LEASE)
+    ids = jobs.suspend(worker, parent, "p", [(PROCESS, {})] * 8)
+    start = threading.Barrier(8)
+
+    def end(connection: psycopg.Connection[Any], child: UUID) -> None:
+        jobs.claim(connection, child, str(child), LEASE)
+        start.wait()
+        jobs.finish(connection, child, str(child), {})
+
+    threads = [threading.Thread(target=end, args=(connect("almagest_worker"), child)) for child in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert jobs.find(worker, parent).pending_children == 0
+    assert jobs.due(worker, ["default"]) == parent
+
+
+def test_the_children_of_a_dismissed_job_are_dismissed(worker: psycopg.Connection[Any]) -> None:
+    parent = accept(worker)
+    jobs.claim(worker, parent, "p", LEASE)
+    first, second = jobs.suspend(worker, parent, "p", [(PROCESS, {})] * 2)
+    jobs.claim(worker, first, "c", LEASE)
+    jobs.dismiss(worker, parent)
+    assert jobs.bury(worker) == 2
+    assert {jobs.find(worker, child).status for child in (first, second)} == {"dismissed"}
+    assert not jobs.finish(worker, first, "c", {})
+
+
+def test_old_jobs_are_forgotten_but_for_the_dead(
+    worker: psycopg.Connection[Any], later: Callable[[float], None]
+) -> None:
+    done, failed, fresh = accept(worker), accept(worker), accept(worker)
+    jobs.claim(worker, done, "w", LEASE)
+    jobs.finish(worker, done, "w", {})
+    for attempt in range(3):
+        later(attempt * 10)
+        jobs.claim(worker, failed, f"w{attempt}", LEASE)
+        jobs.fail(worker, failed, f"w{attempt}", {"detail": "x"}, timedelta(seconds=1))
+    later(3600)
+    assert jobs.expire(worker, timedelta(minutes=50)) == 1
+    assert {found.id for found in jobs.listed(worker)} == {failed, fresh}
+
+
+def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
+    mine = [accept(worker, number) for number in range(5)]
+    jobs.accept(worker, PROCESS, {}, "bob")
+    page = jobs.listed(worker, "ann", limit=3)
+    rest = jobs.listed(worker, "ann", before=page[-1], limit=3)
+    assert [found.id for found in (*page, *rest)] == mine[::-1]
+    jobs.claim(worker, mine[0], "w", LEASE)
+    assert [found.id for found in jobs.listed(worker, "ann", {"status": ["running"]})] == [mine[0]]
+    assert jobs.listed(worker, "ann", {"process": ["other"]}) == []
+
+
+@pytest.mark.parametrize("role", ["almagest_reader", "almagest_writer", "almagest_external", "almagest_ops"])
+def test_only_workers_do_jobs(connect: Connect, worker: psycopg.Connection[Any], role: str) -> None:
+    job = accept(worker)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        jobs.claim(connect(role), job, "w", LEASE)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connect(role).execute("SELECT * FROM almagest.job")
