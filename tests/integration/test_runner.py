@@ -239,6 +239,7 @@ def test_jobs_that_nobody_rang_for_are_done(works: Works) -> None:
         slots,
         interval_s=0.1,
         retention=timedelta(days=1),
+        alive=works.folder / "alive",
     )
     reconciler.start()
     eventually(lambda: all(works.job(job).status == "successful" for job in ids))

@@ -14,6 +14,7 @@ from almagest.cli import (
     history,
     ingest,
     init,
+    jobs,
     keys,
     query,
     results,
@@ -68,5 +69,6 @@ app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(db.app, name="db")
 app.add_typer(history.app, name="history")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sample.app, name="sample")

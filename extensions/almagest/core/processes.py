@@ -68,6 +68,11 @@ def services(settings: Settings) -> tuple[Service, ...]:
     )
 
 
+def sign_of_life(settings: Settings, worker: str) -> Path:
+    """The file that a worker touches as long as it looks for jobs."""
+    return settings.run / f"{worker}.alive"
+
+
 def _places(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -38,6 +39,7 @@ class Reconciler:
         *,
         interval_s: float,
         retention: timedelta,
+        alive: Path,
     ) -> None:
         """Args:
         pool: connections of the workers' role.
@@ -47,6 +49,7 @@ class Reconciler:
         slots: how many more jobs it may do at this moment.
         interval_s: time between two looks [s].
         retention: how long ended jobs are kept.
+        alive: a file that is touched with each look that went well.
         """
         self._pool = pool
         self._runner = runner
@@ -55,6 +58,7 @@ class Reconciler:
         self._slots = slots
         self._interval_s = interval_s
         self._retention = retention
+        self._alive = alive
         self._stopped = threading.Event()
         self._hands = ThreadPoolExecutor(thread_name_prefix="unrung")
         self._expired_at = -_EXPIRY_S
@@ -62,6 +66,7 @@ class Reconciler:
 
     def start(self) -> None:
         """Begins."""
+        self._alive.unlink(missing_ok=True)  # a predecessor's
         self._thread.start()
 
     def stop(self) -> None:
@@ -70,11 +75,14 @@ class Reconciler:
         self._hands.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval_s):
+        while True:
             try:
                 self.look()
+                self._alive.touch()
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("jobs not looked after", reason=str(error))
+            if self._stopped.wait(self._interval_s):
+                return
 
     def look(self) -> None:
         """Looks once.

@@ -26,6 +26,7 @@ from almagest.catalogue import database
 from almagest.core import logs
 from almagest.core.errors import AlmagestError
 from almagest.core.groups import QUEUES
+from almagest.core.processes import sign_of_life
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
 from almagest.pipelines.doorbell import RING, Doorbell
@@ -67,6 +68,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             free,
             interval_s=work.poll_s,
             retention=timedelta(days=work.retention_days),
+            alive=sign_of_life(settings, name),
         )
 
         @doorbell.app.task(name=RING)  # type: ignore[untyped-decorator]

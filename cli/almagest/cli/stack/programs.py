@@ -62,7 +62,7 @@ DATA, SERVICES, DOOR = 1, 2, 3
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Everything that `almagest up` runs."""
-    return (*_data(settings), *_services(settings), _door(settings))
+    return (*_data(settings), *_services(settings), *_workers(settings), _door(settings))
 
 
 def _data(settings: Settings) -> tuple[Program, ...]:
@@ -113,6 +113,22 @@ def _service(settings: Settings, service: processes.Service, socket: Path) -> Pr
         stop_signal="TERM",
         death_signal="TERM",
         probe=lambda: health.service(socket),
+    )
+
+
+def _workers(settings: Settings) -> tuple[Program, ...]:
+    return tuple(_worker(settings, f"worker-{number}") for number in range(settings.work.workers))
+
+
+def _worker(settings: Settings, name: str) -> Program:
+    return Program(
+        name=name,
+        command=(sys.executable, "-P", "-m", "almagest.pipelines.worker", "--name", name),
+        directory=settings.run,
+        stage=SERVICES,
+        stop_signal="TERM",
+        death_signal="KILL",  # its jobs are taken up by others
+        probe=lambda: health.worker(processes.sign_of_life(settings, name)),
     )
 
 

@@ -29,6 +29,7 @@ OWNED: dict[str, int] = {
     "secrets": 0o700,
     "state": 0o700,
     "store": 0o755,
+    "work": 0o700,
 }
 
 
