@@ -1,0 +1,83 @@
+"""Processes as OGC API - Processes describes them (Part 1, 1.0, and the names that 2.0 gives the same things)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from almagest.core.jobs import Process
+
+#: What is claimed, and tested.
+CONFORMANCE = tuple(
+    f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
+    for name in ("core", "ogc-process-description", "json", "job-list", "dismiss")
+)
+_RELS = "http://www.opengis.net/def/rel/ogc/1.0"
+
+
+def landing(base: str) -> dict[str, Any]:
+    """What there is, and where.
+
+    Args:
+        base: address of the API, without a slash at its end.
+    """
+    return {
+        "title": "Almagest operations",
+        "description": "Processes that make items of the catalogue, and the jobs that run them (OGC API - Processes).",
+        "links": [
+            _link("self", f"{base}/", "This document"),
+            _link("conformance", f"{base}/conformance", "What it conforms to"),
+            _link(f"{_RELS}/conformance", f"{base}/conformance", "What it conforms to"),
+            _link(f"{_RELS}/processes", f"{base}/processes", "Processes"),
+            _link(f"{_RELS}/job-list", f"{base}/jobs", "Jobs"),
+        ],
+    }
+
+
+def summary(process: Process[Any], base: str) -> dict[str, Any]:
+    """A process in a list."""
+    here = f"{base}/processes/{process.id}"
+    return {
+        "id": process.id,
+        "version": process.version,
+        "title": process.title,
+        "description": process.description,
+        "keywords": list(process.keywords),
+        "jobControlOptions": [*(["sync-execute"] if process.is_quick else []), "async-execute", "dismiss"],
+        "outputTransmission": ["value"],
+        "links": [
+            _link("self", here, process.title),
+            _link(f"{_RELS}/execute", f"{here}/execution", "Where it is executed"),
+        ],
+    }
+
+
+def description(process: Process[Any], base: str) -> dict[str, Any]:
+    """All that is to be known of a process."""
+    return {**summary(process, base), "inputs": dict(_inputs(process)), "outputs": dict(_outputs(process))}
+
+
+def _inputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    schema = process.inputs.model_json_schema()
+    required = set(schema.get("required", ()))
+    definitions = schema.get("$defs")
+    for name, found in schema["properties"].items():
+        own = {key: value for key, value in found.items() if key not in {"title", "description"}}
+        if definitions:
+            own["$defs"] = definitions
+        yield name, {
+            "title": found.get("title", name),
+            "description": found.get("description", ""),
+            "schema": own,
+            "minOccurs": int(name in required),
+            "maxOccurs": 1,
+        }
+
+
+def _outputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, output in process.outputs.items():
+        yield name, {"title": output.title, "description": output.description, "schema": dict(output.schema)}
+
+
+def _link(rel: str, href: str, title: str) -> dict[str, str]:
+    return {"rel": rel, "type": "application/json", "title": title, "href": href}

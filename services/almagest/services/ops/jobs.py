@@ -1,0 +1,320 @@
+"""Processes and jobs over HTTP: OGC API - Processes, Part 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from almagest.catalogue.jobs import Job
+from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
+from almagest.core.jobs import Process
+from almagest.pipelines import registry
+from almagest.services.ops import descriptions
+from almagest.services.ops.office import Office
+from almagest.services.web.gate import scopes
+from almagest.services.web.inventory import Scope
+from almagest.services.web.problem import problem
+
+#: Types of problems that the standard names.
+_EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
+#: Who waits for a quick process waits no longer [s].
+_PATIENCE_S = 30.0
+_PAGE, _LARGEST_PAGE = 100, 1000
+_MEMBERS = {"inputs", "outputs", "response", "subscriber", "mode"}
+
+
+class NoSuchProcessError(NotFoundError):
+    """There is no such process."""
+
+    slug = "no-such-process"
+    type = f"{_EXCEPTIONS}/no-such-process"
+
+
+class NoSuchJobError(NotFoundError):
+    """There is no such job."""
+
+    slug = "no-such-job"
+    type = f"{_EXCEPTIONS}/no-such-job"
+
+
+class ResultNotReadyError(NotFoundError):
+    """The job has not ended: ask for its status, and for its results when that is `successful`."""
+
+    slug = "result-not-ready"
+    type = f"{_EXCEPTIONS}/result-not-ready"
+
+
+class Desk:
+    """Answers requests about processes and jobs."""
+
+    def __init__(self, office: Office, base: str) -> None:
+        """Args:
+        office: has the jobs.
+        base: public address of the API, without a slash at its end.
+        """
+        self._office = office
+        self._base = base
+
+    def install(self, app: FastAPI) -> None:
+        """Adds the routes."""
+        app.add_route("/", self.landing)
+        app.add_route("/conformance", self.conformance)
+        app.add_route("/processes", self.processes)
+        app.add_route("/processes/{process_id}", self.process)
+        app.add_route("/processes/{process_id}/execution", self.execute, methods=["POST"])
+        app.add_route("/jobs", self.jobs)
+        app.add_route("/jobs/{job_id}", self.job)
+        app.add_route("/jobs/{job_id}", self.dismiss, methods=["DELETE"])
+        app.add_route("/jobs/{job_id}/results", self.results)
+        app.add_route("/jobs/{job_id}/log", self.log)
+
+    async def landing(self, _: Request) -> Response:
+        """What there is."""
+        return _json(descriptions.landing(self._base))
+
+    async def conformance(self, _: Request) -> Response:
+        """What it conforms to."""
+        return _json({"conformsTo": list(descriptions.CONFORMANCE)})
+
+    async def processes(self, request: Request) -> Response:
+        """All processes; there are few, so that ``limit`` only ever cuts."""
+        found = list(registry.processes().values())[: _limit(request)]
+        links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/processes"}]
+        return _json({"processes": [descriptions.summary(process, self._base) for process in found], "links": links})
+
+    async def process(self, request: Request) -> Response:
+        """One process."""
+        return _json(descriptions.description(_process(request), self._base))
+
+    async def execute(self, request: Request) -> Response:
+        """Takes a job in, and waits for it where it is quick and the client does not mind."""
+        process = _process(request)
+        inputs, wanted = _execution(await request.body(), process)
+        prefers_later = _prefers_later(request)
+        job, _ = await self._office.accept(
+            process, inputs, _principal(request), wanted, request.headers.get("idempotency-key")
+        )
+        if process.is_quick and not prefers_later:
+            job = await self._office.wait(job.id, _PATIENCE_S)
+            if job.finished_at is not None:
+                return _results(job)
+        applied = {"Preference-Applied": "respond-async"} if prefers_later else {}
+        return _json(self._status(job), 201, {"Location": f"{self._base}/jobs/{job.id}", **applied})
+
+    async def jobs(self, request: Request) -> Response:
+        """One's own jobs, or all of them for an admin, the newest first."""
+        limit = _limit(request)
+        token = request.query_params.get("token")
+        before = await self._find(request, token) if token else None
+        found = await self._office.listed(_owner(request), _filters(request), before, limit + 1)
+        links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/jobs"}]
+        if len(found) > limit:
+            query = request.url.include_query_params(token=str(found[limit - 1].id)).query
+            links.append({"rel": "next", "type": "application/json", "href": f"{self._base}/jobs?{query}"})
+        return _json({"jobs": [self._status(job) for job in found[:limit]], "links": links})
+
+    async def job(self, request: Request) -> Response:
+        """How a job is."""
+        return _json(self._status(await self._find(request)))
+
+    async def dismiss(self, request: Request) -> Response:
+        """Ends a job, or removes one that has ended."""
+        job = await self._find(request)
+        await self._office.dismiss(job.id)
+        if job.finished_at is not None:
+            return _json({**self._status(job), "message": "The job is removed."})
+        return _json(self._status(await self._office.find(job.id)))
+
+    async def results(self, request: Request) -> Response:
+        """What a job gave."""
+        job = await self._find(request)
+        if job.finished_at is None:
+            raise ResultNotReadyError()
+        return _results(job, as_document=True)
+
+    async def log(self, request: Request) -> Response:
+        """What became of a job, and what it said; behind an event, for who follows it."""
+        job = await self._find(request)
+        behind = request.query_params.get("after", "0")
+        if not re.fullmatch(r"[0-9]{1,18}", behind):
+            raise BadRequestError("after: the id of an event, a whole number.")
+        events = await self._office.events(job.id, int(behind))
+        return _json(
+            {"events": [{"id": e.id, "at": e.at.isoformat(), "kind": e.kind, "message": e.message} for e in events]}
+        )
+
+    async def _find(self, request: Request, identifier: str | None = None) -> Job:
+        identifier = identifier or request.path_params["job_id"]
+        try:
+            job = await self._office.find(UUID(identifier))
+        except (ValueError, NotFoundError):
+            raise NoSuchJobError(f"There is no job {identifier[:100]!r}.") from None
+        owner = _owner(request)
+        if owner is not None and job.principal != owner:  # as if it were not there
+            raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
+        return job
+
+    def _status(self, job: Job) -> dict[str, Any]:
+        """A statusInfo, with the names of both versions of the standard."""
+        here = f"{self._base}/jobs/{job.id}"
+        links = [_link("self", here, "This document"), _link("monitor", here, "How it is"), _link("log", f"{here}/log", "Log")]
+        if job.status == "successful":
+            rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
+            links.append(_link(rel, f"{here}/results", "What it gave"))
+        moments = {"created": job.created_at, "started": job.started_at, "finished": job.finished_at, "updated": job.updated_at}
+        told = {name: _moment(moment) for name, moment in moments.items() if moment is not None}
+        error = {"exception": _exception(job)} if job.status == "failed" else {}
+        return {
+            "jobID": str(job.id),
+            "id": str(job.id),
+            "type": "process",
+            "processingEntityType": "ogc-api-processes",
+            "processID": job.process,
+            "status": job.status,
+            "message": job.message or (job.error or {}).get("detail", ""),
+            "progress": job.progress,
+            **told,
+            **error,
+            "links": links,
+        }
+
+
+def _results(job: Job, *, as_document: bool = False) -> Response:
+    if job.status != "successful":
+        told = _exception(job)
+        return problem(int(told["status"]), "process-failed", str(told["detail"]), title=str(told["title"]))
+    outputs = job.outputs or {}
+    wanted = job.request.get("outputs") or outputs
+    shown = {name: value for name, value in outputs.items() if name in wanted}
+    if as_document or job.request.get("response") == "document" or len(shown) > 1:
+        return _json(shown)
+    if not shown:
+        return Response(status_code=204)
+    return _json(next(iter(shown.values())))
+
+
+def _exception(job: Job) -> dict[str, Any]:
+    """Why a job failed, without what only operators should see."""
+    error = job.error or {}
+    status = error.get("status") if job.status == "failed" else 410
+    detail = error.get("detail") or f"The job was {job.status}."
+    is_bug = "traceback" in error
+    return {
+        "type": f"{_EXCEPTIONS}/process-failed" if job.status == "failed" else "about:blank",
+        "title": "Internal" if is_bug else error.get("title", "Process failed"),
+        "status": status or 500,
+        "detail": "The process broke. Quote the job's id to whoever looks after it." if is_bug else detail,
+    }
+
+
+def _process(request: Request) -> Process[Any]:
+    identifier = request.path_params["process_id"]
+    try:
+        return registry.find(identifier)
+    except NotFoundError as error:
+        raise NoSuchProcessError(str(error)) from None
+
+
+def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs, and what else is asked for, of the body of a request."""
+    try:
+        document = orjson.loads(body)
+    except ValueError as error:
+        raise BadRequestError(f"The body is not JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise BadRequestError("The body is a JSON object with `inputs`.")
+    inputs = document.get("inputs") or {}
+    outputs = document.get("outputs") or {}
+    response = document.get("response", "raw")
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict):
+        raise BadRequestError("`inputs` and `outputs` are JSON objects.")
+    if unknown := set(document) - _MEMBERS:
+        raise BadRequestError(f"The body has no member {sorted(unknown)[0]!r}: there are {', '.join(sorted(_MEMBERS))}.")
+    if unknown := set(outputs) - set(process.outputs):
+        raise BadRequestError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
+    if response not in {"raw", "document"}:
+        raise BadRequestError("`response` is `raw` or `document`.")
+    if "subscriber" in document:
+        raise BadRequestError("Nobody is called back yet: ask for the job's status instead of naming a `subscriber`.")
+    given = {name: _inline(value) for name, value in inputs.items()}
+    return given, {"outputs": sorted(outputs), "response": response}
+
+
+def _inline(value: Any) -> Any:
+    """A value may stand within an object that says more about it."""
+    is_qualified = isinstance(value, dict) and "value" in value and set(value) <= {"value", "mediaType", "encoding", "schema"}
+    return value["value"] if is_qualified else value
+
+
+def _prefers_later(request: Request) -> bool:
+    given = ",".join(request.headers.getlist("prefer"))
+    return "respond-async" in {preference.partition(";")[0].strip().lower() for preference in given.split(",")}
+
+
+def _principal(request: Request) -> str:
+    return f"key:{request.headers['x-key-id']}"
+
+
+def _owner(request: Request) -> str | None:
+    """Whose jobs a caller may see; None: all."""
+    return None if Scope.ADMIN in scopes(request.scope) else _principal(request)
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", str(_PAGE))
+    if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) < 1:
+        raise BadRequestError("limit: a whole number, at least 1.")
+    return min(int(given), _LARGEST_PAGE)
+
+
+def _filters(request: Request) -> dict[str, Any]:
+    query = request.query_params
+    filters: dict[str, Any] = {}
+    for name, key in (("processID", "process"), ("status", "status")):
+        if values := [value for part in query.getlist(name) for value in part.split(",") if value]:
+            filters[key] = values
+    for name, key in (("minDuration", "min_s"), ("maxDuration", "max_s")):
+        if name in query:
+            if not re.fullmatch(r"[0-9]{1,9}", query[name]):
+                raise BadRequestError(f"{name}: whole seconds.")
+            filters[key] = int(query[name])
+    if "datetime" in query:
+        filters |= _interval(query["datetime"])
+    return filters
+
+
+def _interval(text: str) -> dict[str, str]:
+    begin, slash, end = text.partition("/")
+    found = {"from": begin, "to": end if slash else begin}
+    try:
+        return {
+            name: datetime.fromisoformat(value).isoformat() for name, value in found.items() if value not in {"", ".."}
+        }
+    except ValueError:
+        raise BadRequestError(
+            "datetime: write a time as `2025-06-20T00:00:00Z`, or two of them with a slash between; one may be `..`."
+        ) from None
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _link(rel: str, href: str, title: str) -> dict[str, str]:
+    return {"rel": rel, "type": "application/json", "title": title, "href": href}
+
+
+def _json(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=dict(headers))
+
+
+__all__ = ["AlmagestError", "Desk"]
