@@ -61,6 +61,10 @@ test: lint ## Check everything that does not take long; enough by itself on a fr
 soak: development ## Check what takes long
 	@$(BIN)/python -m pytest tests -m soak
 
+.PHONY: chaos
+chaos: development ## Kill workers, Redis and PostgreSQL under 200 jobs, and count what became of them
+	@$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m soak -q -s
+
 .PHONY: bench
 bench: development peers ## Measure how fast it is beside its peers; results in tests/bench/results
 	@$(BIN)/python tests/bench/reads.py --rustac $(PEERS)/bin/rustac

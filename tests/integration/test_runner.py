@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,9 @@ import pytest
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from almagest.catalogue import database, jobs
+from almagest.catalogue import audience, database, jobs
+from almagest.catalogue.storing import Store
+from almagest.catalogue.versions import version_of
 from almagest.core.errors import NotFoundError
 from almagest.core.jobs import Child, Context, DismissedError, Fanout, Output, Process, ProcessFailedError
 from almagest.core.settings import Settings
@@ -24,6 +27,7 @@ from almagest.pipelines import echo
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.reconciler import Reconciler
 from almagest.pipelines.runner import Runner
+from support import rasters
 
 LEASE = timedelta(seconds=2)
 
@@ -42,11 +46,12 @@ def process(run: Callable[[Number, Context], Any], **more: Any) -> Process[Numbe
 class Works:
     """A runner, with processes that a test makes."""
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection], folder: Path) -> None:
+    def __init__(self, settings: Settings, pool: ConnectionPool[psycopg.Connection], folder: Path) -> None:
+        self.settings = settings
         self.pool = pool
         self.known: dict[str, Process[Any]] = {"echo": echo.PROCESS}
         self.keeper = Keeper(pool, LEASE)
-        self.runner = Runner(pool, self.keeper, self.find, LEASE, folder)
+        self.runner = Runner(pool, self.keeper, self.find, settings, folder)
         self.folder = folder
 
     def find(self, identifier: str) -> Process[Any]:
@@ -79,8 +84,16 @@ class Works:
 
 @pytest.fixture
 def works(settings: Settings, tmp_path: Path) -> Iterator[Works]:
-    with ConnectionPool(kwargs=database.parameters(settings, "almagest_worker"), min_size=1, max_size=6) as pool:
-        made = Works(pool, tmp_path)
+    own = replace(
+        settings,
+        site=settings.site.model_copy(update={"home": tmp_path}),
+        work=settings.work.model_copy(update={"lease_s": LEASE.total_seconds()}),
+    )
+    (tmp_path / "work").mkdir()
+    with ConnectionPool(
+        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
+    ) as pool:
+        made = Works(own, pool, tmp_path / "work")
         yield made
         made.keeper.stop()
 
@@ -239,10 +252,148 @@ def test_jobs_that_nobody_rang_for_are_done(works: Works) -> None:
         slots,
         interval_s=0.1,
         retention=timedelta(days=1),
-        alive=works.folder / "alive",
+        alive=works.settings.site.home / "alive",
     )
     reconciler.start()
     eventually(lambda: all(works.job(job).status == "successful" for job in ids))
     reconciler.stop()
     assert set(rung) == set(ids)
     assert {works.job(job).attempt for job in ids} == {1}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Publishing
+
+
+def scene(identifier: str, collection: str = "scenes", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": identifier,
+        "collection": collection,
+        "geometry": {"type": "Point", "coordinates": [1, 2]},
+        "bbox": [1, 2, 1, 2],
+        "properties": {"datetime": "2025-06-20T00:00:00Z"},
+        "links": [],
+        "assets": {},
+        **more,
+    }
+
+
+@pytest.fixture
+def collections(works: Works) -> Iterator[psycopg.Connection[Any]]:
+    """A public and an internal collection with a scene each, and one for results."""
+    with database.connect(works.settings, "postgres") as admin:
+        admin.execute("SET search_path = almagest, public")
+        store = Store(admin)
+        for name in ("scenes", "drafts", "products"):
+            with admin.transaction():
+                store.collections([rasters.collection(name)])
+            batch = store.prepare([scene("a", name)])
+            with admin.transaction():
+                store.put(batch)
+        audience.set_collections(admin, "drafts", "internal")
+        yield admin
+
+
+def document(admin: psycopg.Connection[Any], collection: str, identifier: str) -> dict[str, Any] | None:
+    row = admin.execute("SELECT almagest.item_document(%s, %s)", (collection, identifier)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_results_are_published_with_the_end_of_their_job(works: Works, collections: psycopg.Connection[Any]) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        read = context.source("scenes", "a")
+        (context.workdir / "out.csv").write_text("a,b\n1,2\n")
+        context.publish([scene("made", "products", assets={"table": {"href": "out.csv", "title": read["id"]}})])
+        assert document(collections, "products", "made") is None, "not yet"
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert works.job(job).status == "successful", works.job(job).error
+    made = document(collections, "products", "made")
+    assert made is not None
+    table = made["assets"]["table"]
+    path = Path(table["href"].removeprefix("file://"))
+    assert path.is_relative_to(works.settings.store_path)
+    assert path.read_text() == "a,b\n1,2\n"
+    assert (table["type"], table["file:size"], table["title"]) == ("text/csv", 8, "a")
+    assert made["properties"]["almagest:job"] == str(job)
+    assert made["properties"]["processing:software"] == {"almagest/made": "1"}
+    (pin,) = [link for link in made["links"] if link["rel"] == "derived_from"]
+    assert pin["href"].endswith("/api/collections/scenes/items/a")
+    (state,) = collections.execute("SELECT * FROM almagest.item_states('scenes', 'a')").fetchall()
+    assert pin["almagest:version"] == version_of(state[0])
+    (of,) = collections.execute("SELECT job, actor FROM almagest.item_states('products', 'made')").fetchall()
+    assert of == (str(job), "ann")
+
+
+def test_nothing_is_published_of_a_job_that_is_lost(works: Works, collections: psycopg.Connection[Any]) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        context.publish([scene("made", "products")])
+        with works.pool.connection() as connection:
+            jobs.dismiss(connection, UUID(context.job))
+        return {"number": 1}
+
+    works.runner.run(works.accept(run))
+    assert document(collections, "products", "made") is None
+
+
+def test_nothing_is_published_of_a_job_that_fails_at_its_end(
+    works: Works, collections: psycopg.Connection[Any]
+) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        context.publish([scene("made", "products")])
+        return {"unannounced": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert works.job(job).status == "accepted"
+    assert document(collections, "products", "made") is None
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_what_is_made_of_what_is_internal_stays_so(
+    works: Works, collections: psycopg.Connection[Any], public: bool
+) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        context.source("drafts", "a")
+        context.publish([scene("made", "products")], public=public)
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert works.job(job).status == ("successful" if public else "failed")
+    assert (document(collections, "products", "made") is not None) is public
+    if not public:
+        assert "would become public in 'products'" in (works.job(job).error or {})["detail"]
+
+
+def test_a_result_becomes_a_dated_asset(works: Works, collections: psycopg.Connection[Any]) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        (context.workdir / "c.nc").write_bytes(b"CDF\x01 and more")
+        context.register("scenes", "a", "c.nc", prefix="comparison", day=date(2025, 6, 20), asset={"title": "T"})
+        return {"number": 1}
+
+    for _ in range(2):
+        works.runner.run(works.accept(run))
+    made = document(collections, "scenes", "a")
+    assert made is not None
+    assert sorted(made["assets"]) == ["comparison:2025-06-20", "comparison:latest"], "the same bytes are one"
+    assert made["assets"]["comparison:latest"]["title"] == "T"
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "not-there.csv"])
+def test_files_come_from_the_working_folder_alone(
+    works: Works, collections: psycopg.Connection[Any], name: str
+) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        context.publish([scene("made", "products", assets={"x": {"href": name}})])
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert works.job(job).status == "failed"
+    assert document(collections, "products", "made") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,11 @@ import psycopg
 import pytest
 
 from almagest.catalogue import database, jobs
+from almagest.core.jobs import Process
 from almagest.core.settings import Settings
 from almagest.pipelines import echo
 from almagest.pipelines.doorbell import Doorbell
+from support import plugin_processes as made
 from support.works import Processes, processes
 
 
@@ -28,7 +31,10 @@ class Office:
         self.doorbell = Doorbell(settings)
 
     def submit(self, *, rings: bool = True, **inputs: Any) -> UUID:
-        job, _ = jobs.accept(self.connection, echo.PROCESS, {"message": "x", **inputs}, "ann")
+        return self.accept(echo.PROCESS, rings=rings, **{"message": "x", **inputs})
+
+    def accept(self, process: Process[Any], *, rings: bool = True, **inputs: Any) -> UUID:
+        job, _ = jobs.accept(self.connection, process, inputs, "ann")
         if rings:
             self.doorbell.ring(job, "default")
         return job
@@ -46,8 +52,6 @@ class Office:
 
 @pytest.fixture
 def office(settings: Settings, tmp_path: Path) -> Iterator[Office]:
-    from dataclasses import replace
-
     own = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}), database=settings.database)
     with processes(own) as works, database.connect(own, "almagest_worker") as connection:
         yield Office(own, works, connection)
@@ -116,3 +120,56 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(office: Office) -> No
     lines = [event.message for event in jobs.events(office.connection, job)]
     assert lines.count("said 1 characters") == 1
     assert lines.count("successful") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Processes of somebody else's package, in children
+
+
+def test_a_process_that_hangs_is_ended(office: Office) -> None:
+    office.works.start_worker("w1")
+    (hung,) = office.wait(office.accept(made.HANG, name="x"))
+    assert (hung.status, hung.error and hung.error["detail"]) == ("failed", "It took longer than 2 s.")
+
+
+def test_a_process_that_hangs_ends_when_it_is_dismissed_or_its_worker_killed(office: Office) -> None:
+    office.works.start_worker("w1")
+    job = office.accept(replace(made.HANG, time_limit_s=None), name="x")
+    eventually(lambda: office.job(job).status == "running")
+    jobs.dismiss(office.connection, job)
+    eventually(lambda: children(office.works.workers["w1"].pid) == [])
+
+
+def test_memory_has_a_limit(office: Office) -> None:
+    office.works.start_worker("w1")
+    (hungry,) = office.wait(office.accept(made.HUNGRY, name="x"))
+    assert (hungry.status, hungry.error and hungry.error["detail"]) == (
+        "failed",
+        "It needed more than 1024 MiB of memory.",
+    )
+
+
+def test_a_process_that_crashes_takes_nothing_along(office: Office) -> None:
+    office.works.start_worker("w1")
+    bystander = office.submit(pause_s=3)
+    (crashed,) = office.wait(office.accept(made.CRASH, name="x"))
+    assert (crashed.status, crashed.error and crashed.error["detail"]) == (
+        "failed",
+        "It ended without a result (SIGSEGV).",
+    )
+    assert "about to crash" in [event.message for event in jobs.events(office.connection, crashed.id)]
+    (done,) = office.wait(bystander)
+    assert (done.status, done.attempt) == ("successful", 1)
+
+
+def test_poison_ends_dead_with_its_traceback(office: Office) -> None:
+    office.works.start_worker("w1")
+    job = office.accept(made.POISON, name="x")
+    (dead,) = office.wait(job)
+    assert (dead.status, dead.is_dead, dead.attempt) == ("failed", True, 2)
+    assert dead.error is not None
+    assert "RuntimeError: poison x" in dead.error["traceback"]
+
+
+def children(pid: int) -> list[str]:
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]

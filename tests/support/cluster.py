@@ -175,6 +175,12 @@ def serve(root: Path, **other: str) -> Cluster:
     return Cluster(root, int((root / "port").read_text()))
 
 
+def crash(root: Path) -> None:
+    """Ends a cluster as a power cut would, and starts it again as it was."""
+    log = ["-l", root / "postgres.log"]
+    _run(root, server_programs() / "pg_ctl", "-D", root / "data", "-m", "immediate", "-w", *log, "restart")
+
+
 def stop(root: Path) -> None:
     """Ends the cluster, if one was started, and removes everything."""
     data = root / "data"

@@ -15,6 +15,7 @@ import redis as client
 
 from almagest.cli.stack import redis
 from almagest.core.settings import Settings
+from support import plugin
 
 _HOUSE = Path(__file__).parents[2]
 
@@ -33,12 +34,19 @@ class Processes:
             "ALMAGEST_WORK_POLL_S": "0.5",
             **variables,
         }
+        plugin.write(settings.site.home / "plugin")
         self.redis: subprocess.Popen[bytes] | None = None
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.folder = settings.site.home
         for name in ("redis", "logs", "run", "work"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         settings.run.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process, with the package of processes."""
+        path = os.pathsep.join(filter(None, [str(self.folder / "plugin"), os.environ.get("PYTHONPATH")]))
+        return {**os.environ, **self.variables, "PYTHONPATH": path}
 
     def start_redis(self) -> None:
         redis.write_configuration(self.settings)
@@ -80,9 +88,7 @@ class Processes:
 
     def _start(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                command, env={**os.environ, **self.variables}, stdout=log, stderr=subprocess.STDOUT, cwd=_HOUSE
-            )
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, cwd=_HOUSE)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ FOREIGN = {"minio"}
 #: Settings of the one machine, of commands, or said by the number of containers.
 NOT_HERE = {
     *("ALMAGEST_USER", "ALMAGEST_STORE", "ALMAGEST_PUBLIC_PORT", "ALMAGEST_PUBLIC_BIND"),
-    *("ALMAGEST_WORKERS", "ALMAGEST_TILE_WORKERS", "ALMAGEST_OPS_WORKERS"),
+    *("ALMAGEST_WORKERS", "ALMAGEST_TILE_WORKERS", "ALMAGEST_OPS_WORKERS", "ALMAGEST_WORK_WORKERS"),
+    "ALMAGEST_WORK_REDIS_PORT",
     *("ALMAGEST_API_URL", "ALMAGEST_KEY", "ALMAGEST_KEY_FILE"),
 }
 
@@ -101,7 +102,7 @@ def test_every_setting_can_be_set() -> None:
     told = environment("api-internal")
     assert {name for name, _, _ in table()} - set(told) == NOT_HERE
     passed = {name for name, value in told.items() if environment("api-internal", **{name: "x"})[name] == "x" != value}
-    fixed = {"HOME", "SECRETS", "BROWSER", "BIND", "PORT", "SERVICES"}
+    fixed = {"HOME", "SECRETS", "BROWSER", "BIND", "PORT", "SERVICES", "WORK_REDIS_HOST"}
     assert set(told) - passed == {f"ALMAGEST_{name}" for name in fixed}
 
 

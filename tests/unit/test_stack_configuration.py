@@ -29,7 +29,7 @@ def supervised(settings: Settings) -> configparser.ConfigParser:
 def test_what_runs(settings: Settings) -> None:
     names = [name.removeprefix("program:") for name in supervised(settings).sections() if name.startswith("program:")]
     inside, outside = ["stac-0", "stac-1", "tiles-0"], ["external-stac-0", "external-stac-1", "external-tiles-0"]
-    assert names == ["postgres", "redis", "ops-0", "ops-1", *inside, *outside, "nginx"]
+    assert names == ["postgres", "redis", "ops-0", "ops-1", *inside, *outside, "worker-0", "nginx"]
 
 
 def test_a_foreign_database_is_not_run(home: Path) -> None:

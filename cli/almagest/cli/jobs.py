@@ -72,8 +72,10 @@ def submit(
 
 @app.command("list", epilog="Example: almagest jobs list --status running --limit 20")
 def list_(
-    status: Annotated[list[str] | None, typer.Option(help="Only these. Repeatable.")] = None,
-    process: Annotated[list[str] | None, typer.Option(help="Only of these processes. Repeatable.")] = None,
+    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Only these. Repeatable.")] = None,
+    process: Annotated[
+        list[str] | None, typer.Option(metavar="PROCESS", help="Only of these processes. Repeatable.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")] = 50,
     as_json: _AsJson = False,
 ) -> None:

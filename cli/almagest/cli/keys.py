@@ -40,7 +40,8 @@ def create(
     scope: Annotated[
         list[str],
         typer.Option(
-            metavar="SCOPE", help="What it may: catalogue:read, catalogue:write, ops:read or admin (all). Repeatable."
+            metavar="SCOPE",
+            help="What it may: catalogue:read, catalogue:write, ops:read, jobs:run or admin (all). Repeatable.",
         ),
     ],
     expires: Annotated[

@@ -18,6 +18,8 @@ class AlmagestError(Exception):
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
+    #: The type, where a standard has named it.
+    standard_type: ClassVar[str] = ""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.default_message())

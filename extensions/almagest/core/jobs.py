@@ -8,8 +8,9 @@ it needs that is heavy it imports when it runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -113,6 +114,49 @@ class Context(Protocol):
 
     def log(self, line: str) -> None:
         """Adds a line to the log of the job."""
+
+    def source(self, collection: str, identifier: str) -> dict[str, Any]:
+        """An item of the catalogue, as it is now. What is published says that it is made of this version.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+
+    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
+        """Publishes items when, and only when, the job ends well.
+
+        Args:
+            items: STAC items. An asset whose href is relative is a file in ``workdir``: it is put into the store, and
+                its type, size and checksum are filled in. What made the item, and of what, is filled in as well.
+            public: whether the items may go into a collection that outsiders see, though a source is internal.
+
+        Raises:
+            InvalidDocumentError: one is not valid STAC.
+            NotFoundError: a file is not there.
+        """
+
+    def register(
+        self,
+        collection: str,
+        item: str,
+        file: str,
+        *,
+        prefix: str,
+        day: date,
+        asset: Mapping[str, Any] | None = None,
+        public: bool = False,
+    ) -> None:
+        """Gives an item that is there an asset under a dated key when, and only when, the job ends well.
+
+        Args:
+            collection: of the item.
+            item: its id.
+            file: name of a file in ``workdir``.
+            prefix: of the key: ``comparison`` makes ``comparison:2025-06-20`` and ``comparison:latest``.
+            day: of the key.
+            asset: what is to be said of it beyond what the file tells: title, roles.
+            public: as for :meth:`publish`.
+        """
 
 
 Run = Callable[[InputsT, Context], "Mapping[str, Any] | Fanout"]

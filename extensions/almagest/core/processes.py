@@ -6,11 +6,14 @@ The supervisor starts them and nginx asks them; both read it here.
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from almagest.core.settings import Settings
+
+_LATELY_S = 60.0
 
 Audience = Literal["internal", "external"]
 
@@ -71,6 +74,17 @@ def services(settings: Settings) -> tuple[Service, ...]:
 def sign_of_life(settings: Settings, worker: str) -> Path:
     """The file that a worker touches as long as it looks for jobs."""
     return settings.run / f"{worker}.alive"
+
+
+def why_unwell(sign: Path) -> str | None:
+    """Why a worker with this sign of life is not well, None where it is: that it runs says little."""
+    try:
+        age = time.time() - sign.stat().st_mtime
+    except FileNotFoundError:
+        return "looks for no jobs yet"
+    except OSError as error:
+        return error.strerror
+    return None if age < _LATELY_S else f"has looked for no jobs for {age:.0f} s"
 
 
 def _places(host: str, port: int) -> list[str]:

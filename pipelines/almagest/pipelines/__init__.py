@@ -1,1 +1,1 @@
-"""Pipelines: one folder each, a frozen ``Process`` value at its head. They arrive with the jobs (see README.md)."""
+"""Processes, and the workers that run them as jobs. `README.md` at the root of this portion tells how to add one."""

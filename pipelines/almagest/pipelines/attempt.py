@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg_pool import ConnectionPool
+
 from almagest.catalogue import jobs
 from almagest.core.jobs import Child, DismissedError
+from almagest.pipelines.publishing import Publication, within
 
 #: A line of a log is cut off here.
 _LINE = 10_000
@@ -21,13 +25,23 @@ class Attempt:
     The process says things from its own thread; :meth:`keep` tells them from that of the keeper.
     """
 
-    def __init__(self, job: jobs.Job, owner: str, workdir: Path, children: Sequence[Child]) -> None:
+    def __init__(
+        self,
+        job: jobs.Job,
+        owner: str,
+        workdir: Path,
+        children: Sequence[Child],
+        publication: Publication,
+        pool: ConnectionPool[psycopg.Connection],
+    ) -> None:
         self.job = str(job.id)
         self.workdir = workdir
         self.children = children
         self.checkpoint: Any = job.checkpoint
         self.row = job
         self.owner = owner
+        self.publication = publication
+        self._pool = pool
         self._lock = threading.Lock()
         self._percent: int | None = None
         self._message: str | None = None
@@ -45,6 +59,30 @@ class Attempt:
         """See :class:`almagest.core.jobs.Context`."""
         with self._lock:
             self._lines.append(line[:_LINE].replace("\0", "�"))
+
+    def source(self, collection: str, identifier: str) -> dict[str, Any]:
+        """See :class:`almagest.core.jobs.Context`."""
+        with self._pool.connection() as connection:
+            return self.publication.source(connection, collection, identifier)
+
+    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.items((dict(item) for item in items), self.workdir, public=public)
+
+    def register(
+        self,
+        collection: str,
+        item: str,
+        file: str,
+        *,
+        prefix: str,
+        day: date,
+        asset: Mapping[str, Any] | None = None,
+        public: bool = False,
+    ) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        made = {**self.publication.store(within(self.workdir, file)), **(asset or {})}
+        self.publication.asset(collection, item, prefix, made, day, public=public)
 
     def check(self) -> None:
         """Raises where the job is no longer this attempt's.

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from almagest.core import secrets
 from almagest.core.settings import Settings
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 #: The one kind of message.
 RING = "almagest.ring"
+#: Bells that nobody has heard yet. More would wake nobody, and only fill Redis.
+_ENOUGH = 100
 
 
 class Doorbell:
@@ -31,10 +34,20 @@ class Doorbell:
         """Tells the workers of a queue of a job; False where nobody can be told, which does no harm."""
         try:
             self.app.send_task(RING, (str(job),), queue=queue, retry=False, ignore_result=True)
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, RedisError) as error:
             log.warning("the doorbell is broken", job=str(job), reason=str(error))
             return False
         return True
+
+    def remind(self, job: UUID, queue: str) -> bool:
+        """Rings once more for a job, unless its workers have not come to hear what was rung before."""
+        try:
+            with self.app.connection_for_write() as connection:
+                waiting = connection.default_channel.client.llen(queue)
+        except (OperationalError, OSError, RedisError) as error:
+            log.warning("the doorbell is broken", job=str(job), reason=str(error))
+            return False
+        return waiting < _ENOUGH and self.ring(job, queue)
 
 
 def celery(settings: Settings) -> Celery:

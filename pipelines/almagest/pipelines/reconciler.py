@@ -98,9 +98,10 @@ class Reconciler:
                 jobs.expire(connection, self._retention)
         if buried or unheard:
             log.info("jobs looked after", buried=buried, unheard=len(unheard))
+        deaf: set[str] = set()
         for job, queue in unheard:
-            if not self._ring(job, queue):
-                break  # nor will the others be heard
+            if queue not in deaf and not self._ring(job, queue):
+                deaf.add(queue)
         if unheard:
             self._help_out()
 

@@ -20,10 +20,14 @@ import structlog
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from almagest.catalogue import jobs
+from almagest.catalogue.storing import Store
 from almagest.core.errors import AlmagestError, NotFoundError
 from almagest.core.jobs import DismissedError, Fanout, Process
+from almagest.core.settings import Settings
+from almagest.pipelines import apart
 from almagest.pipelines.attempt import Attempt
 from almagest.pipelines.keeper import Keeper
+from almagest.pipelines.publishing import Publication
 
 log = structlog.get_logger(__name__)
 
@@ -39,20 +43,21 @@ class Runner:
         pool: ConnectionPool[psycopg.Connection],
         keeper: Keeper,
         find: Callable[[str], Process[Any]],
-        lease: timedelta,
+        settings: Settings,
         workroot: Path,
     ) -> None:
         """Args:
         pool: connections of the workers' role.
         keeper: keeps leases meanwhile.
         find: a process by its id.
-        lease: how long a job is ours after each sign of life.
+        settings: of the stack.
         workroot: folder that the folders of attempts are made in.
         """
         self._pool = pool
         self._keeper = keeper
         self._find = find
-        self._lease = lease
+        self._settings = settings
+        self._lease = timedelta(seconds=settings.work.lease_s)
         self._workroot = workroot
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._number = itertools.count(1)
@@ -81,11 +86,14 @@ class Runner:
     def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Any]) -> None:
         told = log.bind(job=str(job.id), process=job.process, attempt=job.attempt)
         workdir = Path(tempfile.mkdtemp(prefix=f"{job.id}-{job.attempt}-", dir=self._workroot))
-        attempt = Attempt(job, owner, workdir, children)
+        attempt = Attempt(job, owner, workdir, children, Publication(self._settings, job), self._pool)
         try:
             with self._keeper.keeping(attempt):
                 process = self._find(job.process)
-                result = process.run(process.parse(job.inputs), attempt)
+                if process.is_apart:
+                    result = apart.run(process, attempt)
+                else:
+                    result = process.run(process.parse(job.inputs), attempt)
                 attempt.check()
                 self._end(attempt, process, result)
             told.info("job done", waits=isinstance(result, Fanout))
@@ -100,19 +108,25 @@ class Runner:
             shutil.rmtree(workdir, ignore_errors=True)
 
     def _end(self, attempt: Attempt, process: Process[Any], result: Mapping[str, Any] | Fanout) -> None:
-        with self._pool.connection() as connection, connection.transaction():
-            if attempt.has_news:
-                attempt.keep(connection, self._lease)
-            if isinstance(result, Fanout):
-                children = [(self._find(child.process), child.inputs) for child in result.children]
-                is_ours = bool(jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint))
-            else:
-                unknown = set(result) - set(process.outputs)
-                if unknown:
-                    raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
-                is_ours = jobs.finish(connection, attempt.row.id, attempt.owner, result)
-            if not is_ours:
-                raise DismissedError()
+        with self._pool.connection() as connection:
+            store = Store(connection)
+            batch = attempt.publication.prepare(store)
+            with connection.transaction():
+                # The fence: from here on nobody else can have the job, and what is published is published with its end.
+                if not jobs.hold(connection, attempt.row.id, attempt.owner):
+                    raise DismissedError()
+                if attempt.has_news:
+                    attempt.keep(connection, self._lease)
+                if isinstance(result, Fanout):
+                    if not attempt.publication.is_empty:
+                        raise TypeError(f"Process {process.id} publishes before its children have ended.")
+                    children = [(self._find(child.process), child.inputs) for child in result.children]
+                    jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint)
+                else:
+                    if unknown := set(result) - set(process.outputs):
+                        raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
+                    attempt.publication.commit(connection, store, batch)
+                    jobs.finish(connection, attempt.row.id, attempt.owner, result)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
         # What the process or its inputs say will be the same the next time.

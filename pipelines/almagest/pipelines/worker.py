@@ -26,7 +26,7 @@ from almagest.catalogue import database
 from almagest.core import logs
 from almagest.core.errors import AlmagestError
 from almagest.core.groups import QUEUES
-from almagest.core.processes import sign_of_life
+from almagest.core.processes import sign_of_life, why_unwell
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
 from almagest.pipelines.doorbell import RING, Doorbell
@@ -58,12 +58,12 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
-        runner = Runner(pool, keeper, registry.find, lease, workroot)
+        runner = Runner(pool, keeper, registry.find, settings, workroot)
         doorbell = Doorbell(settings)
         reconciler = Reconciler(
             pool,
             runner,
-            doorbell.ring,
+            doorbell.remind,
             queues,
             free,
             interval_s=work.poll_s,
@@ -103,7 +103,10 @@ def _leave_logging(**_: object) -> None:
 
 def _pool(settings: Settings, slots: int) -> ConnectionPool[psycopg.Connection]:
     return ConnectionPool(
-        kwargs=database.parameters(settings, ROLE),
+        # Transactions are begun where there is need of one.
+        kwargs={**database.parameters(settings, ROLE), "autocommit": True},
+        # Of a database that was started anew, no connection works any more.
+        check=ConnectionPool.check_connection,
         min_size=1,
         # One for each job, the keeper and the reconciler.
         max_size=slots + 2,
@@ -118,10 +121,13 @@ def main() -> None:
     parser.add_argument("--name", default="worker", help="of this worker among those of its home")
     parser.add_argument("--queues", default="", help=f"kinds of jobs, of {','.join(QUEUES)}")
     parser.add_argument("--slots", type=int, default=0, help="jobs at the same time")
+    parser.add_argument("--check", action="store_true", help="say whether the worker of this name is well, and end")
     arguments = parser.parse_args()
     logs.configure("worker")
     try:
         settings = Settings.load()
+        if arguments.check:
+            sys.exit(why_unwell(sign_of_life(settings, arguments.name)))
         queues = tuple(filter(None, arguments.queues.split(","))) or settings.work.queues
         serve(settings, queues, arguments.slots or settings.work.slots, arguments.name)
     except AlmagestError as error:

@@ -6,11 +6,9 @@ import http.client
 import json
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 _TIMEOUT_S = 4.0
-_LATELY_S = 60.0
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -54,15 +52,6 @@ def redis(path: Path) -> str | None:
 def service(path: Path) -> str | None:
     """Whether a service and all it depends on are ready."""
     return _ask(UnixConnection(path), "/readyz", {200})
-
-
-def worker(sign: Path) -> str | None:
-    """Whether a worker has looked for jobs lately: that it runs says little."""
-    try:
-        age = time.time() - sign.stat().st_mtime
-    except OSError as error:
-        return "looks for no jobs yet" if isinstance(error, FileNotFoundError) else _reason(error)
-    return None if age < _LATELY_S else f"has looked for no jobs for {age:.0f} s"
 
 
 def site(bind: str, port: int) -> str | None:

@@ -128,7 +128,7 @@ def _worker(settings: Settings, name: str) -> Program:
         stage=SERVICES,
         stop_signal="TERM",
         death_signal="KILL",  # its jobs are taken up by others
-        probe=lambda: health.worker(processes.sign_of_life(settings, name)),
+        probe=lambda: processes.why_unwell(processes.sign_of_life(settings, name)),
     )
 
 

@@ -218,8 +218,13 @@ GRANT EXECUTE ON FUNCTION
     almagest.suspend_job(uuid, text, jsonb, jsonb),
     almagest.jobs_to_ring(interval, int),
     almagest.bury_jobs(),
-    almagest.expire_jobs(interval)
+    almagest.expire_jobs(interval),
+    -- Nothing that is made of what is internal becomes public by itself.
+    almagest.is_internal(text),
+    almagest.internal_collections(text[]),
+    almagest.judged_collections(text[])
 TO almagest_worker;
+GRANT SELECT ON almagest.audience_policy, almagest.collection_rule TO almagest_worker;
 
 -- Whoever writes through pgSTAC cannot get round what keeps versions.
 SELECT almagest.port_withhold();

@@ -18,6 +18,8 @@ from almagest.services.ops import metrics
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
 from almagest.services.ops.housekeeping import keep_house
+from almagest.services.ops.jobs import Desk
+from almagest.services.ops.office import Office
 from almagest.services.ops.routes import ROUTES
 from almagest.services.ops.survey import counts, survey
 from almagest.services.web import inventory, problem
@@ -35,12 +37,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load()
     database = Database(settings)
     authorizer = Authorizer(database)
+    office = Office(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         housekeeping = asyncio.create_task(keep_house(database))
         yield
         housekeeping.cancel()
+        await office.close()
         await database.close()
 
     app = FastAPI(
@@ -77,10 +81,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     async def numbers(_: Request) -> Response:
         try:
-            active = await database.active_keys()
+            stored = await database.stored()
         except DatabaseUnavailableError:
-            active = None
-        text = metrics.render(await survey(settings), await counts(settings), active)
+            stored = None
+        text = metrics.render(await survey(settings), await counts(settings), stored)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     app.add_route("/authorize", authorize)
@@ -88,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
+    Desk(office, f"{settings.site.origin}{PREFIX}").install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)

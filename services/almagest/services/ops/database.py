@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from almagest.catalogue.keys import Key
 from almagest.core.errors import DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.services.ops.metrics import Stored
 from almagest.services.web.pool import WritePool
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ _PATIENCE_S = 5.0
 
 
 class Database:
-    """Two questions, and one thing to do."""
+    """A few questions, and one thing to do."""
 
     def __init__(self, settings: Settings) -> None:
         self._pool = WritePool(settings, "almagest_ops", timeout_s=_PATIENCE_S)
@@ -40,6 +41,20 @@ class Database:
         row = await _soon(self._fetch("SELECT active_keys()"))
         return int(row[0])
 
+    async def stored(self) -> Stored:
+        """The numbers that it tells of itself.
+
+        Raises:
+            DatabaseUnavailableError: nobody can tell.
+        """
+        keys = await self.active_keys()
+        rows = await _soon(self._fetch_all("SELECT * FROM job_counts()"))
+        return Stored(
+            keys,
+            {(row["process"], row["status"]): row["number"] for row in rows},
+            max((row["oldest_waiting_s"] or 0.0 for row in rows), default=0.0),
+        )
+
     async def fold_commits(self) -> int:
         """Keeps the counting of commits short; answers how many were folded.
 
@@ -56,6 +71,10 @@ class Database:
     async def _fetch(self, statement: str, *values: object) -> Any:
         async with self._pool.connection() as connection:
             return await connection.fetchrow(statement, *values)
+
+    async def _fetch_all(self, statement: str) -> Any:
+        async with self._pool.connection() as connection:
+            return await connection.fetch(statement)
 
 
 async def _soon(work: Coroutine[Any, Any, T]) -> T:

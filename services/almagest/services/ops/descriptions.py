@@ -65,13 +65,16 @@ def _inputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         own = {key: value for key, value in found.items() if key not in {"title", "description"}}
         if definitions:
             own["$defs"] = definitions
-        yield name, {
-            "title": found.get("title", name),
-            "description": found.get("description", ""),
-            "schema": own,
-            "minOccurs": int(name in required),
-            "maxOccurs": 1,
-        }
+        yield (
+            name,
+            {
+                "title": found.get("title", name),
+                "description": found.get("description", ""),
+                "schema": own,
+                "minOccurs": int(name in required),
+                "maxOccurs": 1,
+            },
+        )
 
 
 def _outputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue.jobs import Job
-from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
+from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.jobs import Process
 from almagest.pipelines import registry
 from almagest.services.ops import descriptions
@@ -28,28 +28,28 @@ _EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 #: Who waits for a quick process waits no longer [s].
 _PATIENCE_S = 30.0
 _PAGE, _LARGEST_PAGE = 100, 1000
-_MEMBERS = {"inputs", "outputs", "response", "subscriber", "mode"}
+_MEMBERS = {"inputs", "outputs", "response", "subscriber"}
 
 
 class NoSuchProcessError(NotFoundError):
     """There is no such process."""
 
     slug = "no-such-process"
-    type = f"{_EXCEPTIONS}/no-such-process"
+    standard_type = f"{_EXCEPTIONS}/no-such-process"
 
 
 class NoSuchJobError(NotFoundError):
     """There is no such job."""
 
     slug = "no-such-job"
-    type = f"{_EXCEPTIONS}/no-such-job"
+    standard_type = f"{_EXCEPTIONS}/no-such-job"
 
 
 class ResultNotReadyError(NotFoundError):
     """The job has not ended: ask for its status, and for its results when that is `successful`."""
 
     slug = "result-not-ready"
-    type = f"{_EXCEPTIONS}/result-not-ready"
+    standard_type = f"{_EXCEPTIONS}/result-not-ready"
 
 
 class Desk:
@@ -165,11 +165,20 @@ class Desk:
     def _status(self, job: Job) -> dict[str, Any]:
         """A statusInfo, with the names of both versions of the standard."""
         here = f"{self._base}/jobs/{job.id}"
-        links = [_link("self", here, "This document"), _link("monitor", here, "How it is"), _link("log", f"{here}/log", "Log")]
+        links = [
+            _link("self", here, "This document"),
+            _link("monitor", here, "How it is"),
+            _link("log", f"{here}/log", "Log"),
+        ]
         if job.status == "successful":
             rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
             links.append(_link(rel, f"{here}/results", "What it gave"))
-        moments = {"created": job.created_at, "started": job.started_at, "finished": job.finished_at, "updated": job.updated_at}
+        moments = {
+            "created": job.created_at,
+            "started": job.started_at,
+            "finished": job.finished_at,
+            "updated": job.updated_at,
+        }
         told = {name: _moment(moment) for name, moment in moments.items() if moment is not None}
         error = {"exception": _exception(job)} if job.status == "failed" else {}
         return {
@@ -237,7 +246,9 @@ def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         raise BadRequestError("`inputs` and `outputs` are JSON objects.")
     if unknown := set(document) - _MEMBERS:
-        raise BadRequestError(f"The body has no member {sorted(unknown)[0]!r}: there are {', '.join(sorted(_MEMBERS))}.")
+        raise BadRequestError(
+            f"The body has no member {sorted(unknown)[0]!r}: there are {', '.join(sorted(_MEMBERS))}."
+        )
     if unknown := set(outputs) - set(process.outputs):
         raise BadRequestError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
     if response not in {"raw", "document"}:
@@ -250,7 +261,9 @@ def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict
 
 def _inline(value: Any) -> Any:
     """A value may stand within an object that says more about it."""
-    is_qualified = isinstance(value, dict) and "value" in value and set(value) <= {"value", "mediaType", "encoding", "schema"}
+    is_qualified = (
+        isinstance(value, dict) and "value" in value and set(value) <= {"value", "mediaType", "encoding", "schema"}
+    )
     return value["value"] if is_qualified else value
 
 
@@ -315,6 +328,3 @@ def _link(rel: str, href: str, title: str) -> dict[str, str]:
 def _json(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=dict(headers))
-
-
-__all__ = ["AlmagestError", "Desk"]

@@ -7,6 +7,7 @@ the name of its process: a process that starts anew then looks like that, and no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,16 +19,31 @@ from almagest.services.ops.survey import Found
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def render(processes: Iterable[Found], counts: Mapping[str, Mapping[str, int]], active_keys: int | None) -> bytes:
+@dataclass(frozen=True)
+class Stored:
+    """What the database tells.
+
+    Attributes:
+        active_keys: keys that open something.
+        jobs: by process and status.
+        oldest_waiting_s: how long the oldest job waits that nobody has taken up [s].
+    """
+
+    active_keys: int
+    jobs: Mapping[tuple[str, str], int]
+    oldest_waiting_s: float
+
+
+def render(processes: Iterable[Found], counts: Mapping[str, Mapping[str, int]], stored: Stored | None) -> bytes:
     """The text.
 
     Args:
         processes: how each is.
         counts: by process and outcome.
-        active_keys: None where the database does not answer.
+        stored: None where the database does not answer.
     """
     registry = CollectorRegistry()
-    registry.register(_Gathered([*_families(processes, counts, active_keys)]))
+    registry.register(_Gathered([*_families(processes, counts, stored)]))
     return generate_latest(registry)
 
 
@@ -40,7 +56,7 @@ class _Gathered(Collector):
 
 
 def _families(
-    processes: Iterable[Found], counts: Mapping[str, Mapping[str, int]], active_keys: int | None
+    processes: Iterable[Found], counts: Mapping[str, Mapping[str, int]], stored: Stored | None
 ) -> Iterator[Metric]:
     up = GaugeMetricFamily("almagest_up", "Whether a process is ready.", labels=("service", "process"))
     for found in processes:
@@ -53,8 +69,16 @@ def _families(
         for outcome, number in outcomes.items():
             asked.add_metric((process, outcome), number)
     yield asked
+    yield GaugeMetricFamily("almagest_database_up", "Whether the database answers.", value=float(stored is not None))
+    if stored is None:
+        return
+    yield GaugeMetricFamily("almagest_keys_active", "Keys that open something.", value=stored.active_keys)
+    jobs = GaugeMetricFamily("almagest_jobs", "Jobs that are kept.", labels=("process", "status"))
+    for labels, number in stored.jobs.items():
+        jobs.add_metric(labels, number)
+    yield jobs
     yield GaugeMetricFamily(
-        "almagest_database_up", "Whether the database answers.", value=float(active_keys is not None)
+        "almagest_jobs_oldest_waiting_seconds",
+        "How long the oldest job waits that nobody has taken up.",
+        value=stored.oldest_waiting_s,
     )
-    if active_keys is not None:
-        yield GaugeMetricFamily("almagest_keys_active", "Keys that open something.", value=active_keys)

@@ -78,9 +78,11 @@ class Office:
     async def wait(self, job: UUID, at_most_s: float) -> jobs.Job:
         """A job when it has ended, or how it is by then."""
         until = time.monotonic() + at_most_s
-        while (found := await self.find(job)).status not in ENDED and time.monotonic() < until:
+        while True:
+            found = await self.find(job)
+            if found.status in ENDED or time.monotonic() > until:
+                return found
             await asyncio.sleep(_LOOK_S)
-        return found
 
     async def close(self) -> None:
         """Closes what is open."""

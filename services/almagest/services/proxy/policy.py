@@ -122,6 +122,7 @@ PASSED_HEADERS: tuple[str, ...] = (
     "If-None-Match",
     "If-Range",
     "If-Unmodified-Since",
+    "Idempotency-Key",
     "Prefer",
     "Range",
     "User-Agent",

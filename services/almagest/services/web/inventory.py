@@ -32,6 +32,8 @@ class Scope(StrEnum):
     READ = "catalogue:read"
     WRITE = "catalogue:write"
     OPS = "ops:read"
+    #: To run processes, and see one's own jobs.
+    RUN = "jobs:run"
     #: Implies all others.
     ADMIN = "admin"
     #: For our own processes: nginx never lets a client through.

@@ -49,12 +49,16 @@ def problem(
     detail: str,
     *,
     title: str | None = None,
+    standard: str = "",
     headers: dict[str, str] | None = None,
     **more: object,
 ) -> Response:
-    """A problem document. ``instance`` is the request's id, by which the log finds it again."""
+    """A problem document. ``instance`` is the request's id, by which the log finds it again.
+
+    ``standard`` is its type, where a standard has named it.
+    """
     body = {
-        "type": f"{PROBLEM_TYPES}{slug}",
+        "type": standard or f"{PROBLEM_TYPES}{slug}",
         "title": title or slug.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
@@ -111,7 +115,15 @@ async def _almagest(_: Request, error: Exception) -> Response:
     if error.slug == "internal" or type(error).status == 500:
         return internal_problem()
     headers = {"Retry-After": "2"} if error.status == 503 else None
-    return problem(error.status, error.slug, str(error), title=error.title, headers=headers, **error.more)
+    return problem(
+        error.status,
+        error.slug,
+        str(error),
+        title=error.title,
+        headers=headers,
+        standard=error.standard_type,
+        **error.more,
+    )
 
 
 async def _http(_: Request, error: Exception) -> Response:

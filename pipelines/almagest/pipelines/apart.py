@@ -1,0 +1,233 @@
+"""A process in a child of the worker: it can be ended at any moment, even deep in C code, and has a limit of memory.
+
+Both ends talk in lines of JSON over a socket. What the child may ask for is what :class:`~almagest.core.jobs.Context`
+lists; it never touches the database itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from almagest.core.errors import AlmagestError
+from almagest.core.jobs import Child, DismissedError, Fanout, Process, ProcessFailedError
+
+if TYPE_CHECKING:
+    from almagest.pipelines.attempt import Attempt
+
+_LOOK_S = 0.2
+_GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildError(AlmagestError):
+    """The process broke, or was ended."""
+
+    slug = "child"
+
+
+def run(process: Process[Any], attempt: Attempt) -> Mapping[str, Any] | Fanout:
+    """Runs a process in a child.
+
+    Raises:
+        DismissedError: the job is no longer this attempt's.
+        ProcessFailedError: the process says that it cannot do what it was asked for.
+        ChildError: it broke, took too long or too much memory, or died.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            child = subprocess.Popen(  # noqa: S603 (ourselves)
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd=attempt.workdir,
+            )
+        try:
+            return _Parent(process, attempt, child, ours).serve()
+        finally:
+            _end(child)
+
+
+class _Parent:
+    def __init__(
+        self, process: Process[Any], attempt: Attempt, child: subprocess.Popen[bytes], line: socket.socket
+    ) -> None:
+        self._process = process
+        self._attempt = attempt
+        self._child = child
+        self._line = line
+        self._rest = b""
+
+    def serve(self) -> Mapping[str, Any] | Fanout:
+        """Answers the child until it has a result."""
+        limit = self._process.time_limit_s
+        until = time.monotonic() + limit if limit else None
+        self._line.settimeout(_LOOK_S)
+        self._send(
+            {
+                "process": self._process.id,
+                "inputs": self._attempt.row.inputs,
+                "job": self._attempt.job,
+                "workdir": str(self._attempt.workdir),
+                "children": [asdict(child) for child in self._attempt.children],
+                "checkpoint": self._attempt.checkpoint,
+                "memory_limit_mb": self._process.memory_limit_mb,
+            }
+        )
+        while True:
+            self._attempt.check()
+            if until is not None and time.monotonic() > until:
+                raise ChildError(f"It took longer than {limit:g} s.")
+            message = self._receive()
+            if message is None:
+                continue
+            if "call" in message:
+                self._answer(message)
+            elif "fanout" in message:
+                given = message["fanout"]
+                return Fanout([Child(**child) for child in given["children"]], given["checkpoint"])
+            elif "failed" in message:
+                raise ProcessFailedError(message["failed"])
+            elif "broke" in message:
+                raise ChildError(message["broke"])
+            else:
+                return dict(message["result"])
+
+    def _answer(self, message: Mapping[str, Any]) -> None:
+        given = dict(message["with"])
+        if "day" in given:
+            given["day"] = date.fromisoformat(given["day"])
+        try:
+            answer = {"result": getattr(self._attempt, message["call"])(*message["of"], **given)}
+        except AlmagestError as error:
+            answer = {"refused": str(error)}
+        self._send(answer)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what it died of is found out by receiving
+            self._line.settimeout(None)
+            self._line.sendall(json.dumps(message).encode() + b"\n")
+            self._line.settimeout(_LOOK_S)
+
+    def _receive(self) -> dict[str, Any] | None:
+        while b"\n" not in self._rest:
+            try:
+                received = self._line.recv(1 << 20)
+            except TimeoutError:
+                return None
+            except ConnectionResetError:
+                received = b""
+            if not received:
+                raise ChildError(f"It ended without a result ({_how(self._child.wait())}).")
+            self._rest += received
+        line, _, self._rest = self._rest.partition(b"\n")
+        return dict(json.loads(line))
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_S)
+            break
+    with contextlib.suppress(ProcessLookupError):  # and whatever it has started
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+class _Context:
+    """The context as the child sees it: each call goes to the parent."""
+
+    def __init__(self, given: Mapping[str, Any], line: socket.socket) -> None:
+        self.job: str = given["job"]
+        self.workdir = Path(given["workdir"])
+        self.children: Sequence[Child] = [Child(**child) for child in given["children"]]
+        self.checkpoint: Any = given["checkpoint"]
+        self._file = line.makefile("rwb")
+
+    def progress(self, percent: float, message: str | None = None) -> None:
+        self._call("progress", percent, message)
+
+    def log(self, line: str) -> None:
+        self._call("log", line)
+
+    def source(self, collection: str, identifier: str) -> dict[str, Any]:
+        return dict(self._call("source", collection, identifier))
+
+    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
+        self._call("publish", [dict(item) for item in items], public=public)
+
+    def register(self, collection: str, item: str, file: str, **more: Any) -> None:
+        self._call("register", collection, item, file, **{**more, "day": more["day"].isoformat()})
+
+    def _call(self, name: str, *of: Any, **given: Any) -> Any:
+        self.send({"call": name, "of": of, "with": given})
+        line = self._file.readline()
+        if not line:  # the worker is gone, and with it whoever would want a result
+            raise DismissedError()
+        answer = json.loads(line)
+        if "refused" in answer:
+            raise ProcessFailedError(answer["refused"])
+        return answer["result"]
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(message).encode() + b"\n")
+        self._file.flush()
+
+
+def main() -> None:
+    """The child: ``python -m almagest.pipelines.apart FD``."""
+    import ctypes
+    import traceback
+
+    from almagest.pipelines import registry
+
+    # Should the worker be killed, nobody waits for this any more, whatever it is doing.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with socket.socket(fileno=int(sys.argv[1])) as line:
+        first = b""
+        while not first.endswith(b"\n"):
+            if not (byte := line.recv(1)):
+                return
+            first += byte
+        given = json.loads(first)
+        if limit := given["memory_limit_mb"]:
+            resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
+        context = _Context(given, line)
+        try:
+            process = registry.find(given["process"])
+            result = process.run(process.parse(given["inputs"]), context)
+        except DismissedError:
+            return
+        except MemoryError:
+            context.send({"broke": f"It needed more than {limit} MiB of memory."})
+        except AlmagestError as error:
+            context.send({"failed" if error.status < 500 else "broke": str(error)})
+        except Exception:
+            context.send({"broke": traceback.format_exc()[-10_000:]})
+        else:
+            if isinstance(result, Fanout):
+                context.send({"fanout": asdict(result)})
+            else:
+                context.send({"result": dict(result)})
+
+
+if __name__ == "__main__":
+    main()
