@@ -74,7 +74,8 @@ def summarized(measured: dict[str, list[float]], items: int) -> dict[str, Any]:
     pairs = {"ingest_vs_pypgstac": "insert", "ingest_again_vs_pypgstac": "again"}
     return {
         "ratios": {
-            name: round(middle[f"pypgstac_{what}_s"] / middle[f"almagest_{what}_s"], 3) for name, what in pairs.items()
+            name: measuring.ratio(measured[f"pypgstac_{what}_s"], measured[f"almagest_{what}_s"])
+            for name, what in pairs.items()
         },
         "ingest": {"items": items, "rounds": len(measured["almagest_insert_s"]), **middle},
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def cluster() -> Iterator[tuple[clusters.Cluster, Path]]:
             yield clusters.start(root / "cluster"), root
         finally:
             clusters.stop(root / "cluster")
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of the rounds: what slows a round down slows both."""
+    return round(statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True)), 3)
 
 
 def prepare(cluster: clusters.Cluster, ours: str, stock: str) -> None:

@@ -165,7 +165,11 @@ def summarized(measured: dict[str, list[load.Load]], given: argparse.Namespace) 
         for name, loads in measured.items()
     }
     return {
-        "ratios": {"mosaic_vs_titiler": round(rates["almagest"] / rates["titiler"], 3)},
+        "ratios": {
+            "mosaic_vs_titiler": measuring.ratio(
+                *([done.rate for done in measured[name]] for name in ("almagest", "titiler"))
+            )
+        },
         "mosaics": {
             "items": given.items,
             "rounds": given.rounds,

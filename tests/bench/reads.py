@@ -250,9 +250,9 @@ def summarized(
             "wal_bytes": round(statistics.median(done.wal for done in loads)),
         }
     ratios = {
-        name: round(table[ours[0]][ours[1]]["per_s"] / table[theirs[0]][theirs[1]]["per_s"], 3)
+        name: measuring.ratio([done.rate for done in measured[ours]], [done.rate for done in measured[theirs]])
         for name, (ours, theirs) in RATIOS.items()
-        if ours[1] in table.get(ours[0], {}) and theirs[1] in table.get(theirs[0], {})
+        if ours in measured and theirs in measured
     }
     about = {"items": given.items, "rounds": given.rounds, "clients": clients}
     return {**({} if suffix else {"ratios": ratios}), f"reads{suffix}": {**about, "ratios": ratios, **table}}

@@ -86,7 +86,8 @@ def summarized(measured: dict[str, list[float]], items: int) -> dict[str, Any]:
     middle = {name: round(statistics.median(values), 3) for name, values in measured.items()}
     return {
         "ratios": {
-            f"trigger_{what}": round(middle[f"with_{what}_s"] / middle[f"without_{what}_s"], 3) for what in METHODS
+            f"trigger_{what}": measuring.ratio(measured[f"with_{what}_s"], measured[f"without_{what}_s"])
+            for what in METHODS
         },
         "versions": {"items": items, "rounds": len(measured["with_insert_s"]), **middle},
     }
