@@ -87,7 +87,7 @@ def submit(settings: Settings, number: int, chance: random.Random) -> list[UUID]
     """Three quarters of the jobs by themselves, the others as children of a few."""
     doorbell = Doorbell(settings)
     single, parents = number * 3 // 4, max(1, number // 40)
-    children = (number - single) // parents
+    children = (number - single - parents) // parents
     wanted: list[tuple[Any, dict[str, Any]]] = [
         (made.EFFECT, {"name": f"e{n}", "pause_s": chance.uniform(0, 400 / number)}) for n in range(single)
     ]
