@@ -256,3 +256,12 @@ def test_without_a_database_it_says_so(ops: httpx.Client, own: Settings) -> None
             assert (away.status_code, away.headers["retry-after"]) == (503, "2")
         finally:
             admin.execute(f'ALTER DATABASE "{own.database.name}" ALLOW_CONNECTIONS true')
+
+
+def test_who_may_not_write_may_not_have_it_written(ops: httpx.Client) -> None:
+    body = {"inputs": {"collection": "c", "item": "i", "href": "file:///x.nc"}}
+    refused = ops.post("/processes/register-analysis/execution", json=body)
+    assert refused.status_code == 403
+    assert "`catalogue:write`" in refused.json()["detail"]
+    writer = caller("ann", "jobs:run catalogue:write")
+    assert ops.post("/processes/register-analysis/execution", json=body, headers=writer).status_code == 201

@@ -12,13 +12,16 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import xarray
 
 from almagest.catalogue import database, jobs
+from almagest.catalogue.storing import Store
 from almagest.core.jobs import Process
 from almagest.core.settings import Settings
-from almagest.pipelines import echo
+from almagest.pipelines import echo, register_analysis
 from almagest.pipelines.doorbell import Doorbell
 from support import plugin_processes as made
+from support import rasters
 from support.works import Processes, processes
 
 
@@ -26,6 +29,7 @@ class Office:
     """Where jobs are handed in and asked about."""
 
     def __init__(self, settings: Settings, works: Processes, connection: psycopg.Connection[Any]) -> None:
+        self.settings = settings
         self.works = works
         self.connection = connection
         self.doorbell = Doorbell(settings)
@@ -173,3 +177,72 @@ def test_poison_ends_dead_with_its_traceback(office: Office) -> None:
 
 def children(pid: int) -> list[str]:
     return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Registering an analysis
+
+
+@pytest.fixture
+def scene(office: Office) -> Iterator[psycopg.Connection[Any]]:
+    """A collection with an item, and a store."""
+    office.settings.store_path.mkdir()
+    with database.connect(office.settings, "postgres") as admin:
+        admin.execute("SET search_path = almagest, public")
+        store = Store(admin)
+        with admin.transaction():
+            store.collections([rasters.collection("scenes")])
+        batch = store.prepare([rasters.item("a", "scenes", (0, 0, 1, 1), {})])
+        with admin.transaction():
+            store.put(batch)
+        yield admin
+
+
+def assets(admin: psycopg.Connection[Any]) -> dict[str, Any]:
+    row = admin.execute("SELECT almagest.item_document('scenes', 'a')->'assets'").fetchone()
+    assert row is not None
+    return dict(row[0])
+
+
+def test_a_comparison_becomes_an_asset(office: Office, scene: psycopg.Connection[Any]) -> None:
+    path = office.settings.store_path / "a.nc"
+    values = xarray.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("y", "x"))
+    xarray.Dataset({"difference": values}, attrs={"title": "A against B"}).to_netcdf(path)
+    office.works.start_worker("w1")
+    wanted = {"collection": "scenes", "item": "a", "href": path.as_uri(), "day": "2025-06-20"}
+    (done,) = office.wait(office.accept(register_analysis.PROCESS, **wanted))
+    assert done.status == "successful", done.error
+    assert done.outputs == {"variables": {"difference": ["y", "x"]}, "sizes": {"y": 2, "x": 2}}
+    assert done.published == [{"collection": "scenes", "item": "a", "assets": ["comparison:2025-06-20"]}]
+    found = assets(scene)
+    assert sorted(found) == ["comparison:2025-06-20", "comparison:latest"]
+    latest = found["comparison:latest"]
+    assert (latest["title"], latest["href"], latest["type"]) == ("A against B", path.as_uri(), "application/x-netcdf")
+    assert latest["file:size"] == path.stat().st_size
+    (again,) = office.wait(office.accept(register_analysis.PROCESS, **wanted))
+    assert again.published == done.published
+    assert assets(scene) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cut.nc", "cannot be read"),
+        ("text.nc", "cannot be read"),
+        ("missing.nc", "no file below"),
+        ("/etc/passwd", "no file below"),
+    ],
+)
+def test_what_cannot_be_read_is_not_registered(
+    office: Office, scene: psycopg.Connection[Any], name: str, told: str
+) -> None:
+    store = office.settings.store_path
+    (store / "text.nc").write_text("not NetCDF")
+    xarray.Dataset({"v": xarray.DataArray(list(range(100_000)), dims="x")}).to_netcdf(store / "whole.nc")
+    (store / "cut.nc").write_bytes((store / "whole.nc").read_bytes()[:50_000])
+    office.works.start_worker("w1")
+    job = office.accept(register_analysis.PROCESS, collection="scenes", item="a", href=(store / name).as_uri())
+    (failed,) = office.wait(job)
+    assert (failed.status, failed.attempt) == ("failed", 1)
+    assert told in (failed.error or {})["detail"]
+    assert assets(scene) == {}

@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
-from almagest.catalogue.registering.files import Content, read_file
-from almagest.core.errors import StorageFullError
+from almagest.catalogue.assets import Store
+from almagest.catalogue.bucket import open_bucket
+from almagest.catalogue.registering.files import Content, read, read_file
+from almagest.core.errors import NotFoundError, StorageFullError
+from almagest.core.hrefs import HrefPolicy
 from almagest.core.settings import Settings
 
 _FOLDER = "results"
@@ -50,6 +55,53 @@ def keep(settings: Settings, path: Path) -> tuple[str, Content]:
     return target.as_uri(), content
 
 
+def look(settings: Settings, href: str) -> Content:
+    """What a file of the store holds.
+
+    Raises:
+        NotFoundError: there is no such file in the store.
+    """
+    path = _place(settings, href)
+    if isinstance(path, Path):
+        return read_file(path)
+    with _asked(href):
+        found = open_bucket(settings).get(path)
+        return read(iter(found), found.meta["last_modified"])
+
+
+def fetch(settings: Settings, href: str, folder: Path) -> Path:
+    """Where a file of the store can be read: where it lies, or as a copy in ``folder``.
+
+    Raises:
+        NotFoundError: there is no such file in the store.
+    """
+    path = _place(settings, href)
+    if isinstance(path, Path):
+        return path
+    copy = folder / PurePosixPath(path).name
+    with _asked(href), copy.open("wb") as file:
+        for chunk in open_bucket(settings).get(path):
+            file.write(chunk)
+    return copy
+
+
+def _place(settings: Settings, href: str) -> Path | str:
+    """The path of a stored file, or its key in the bucket."""
+    if reason := Store(settings).why_not(href):
+        raise NotFoundError(f"{reason}.")
+    if href.startswith("s3://"):
+        return href.removeprefix(f"s3://{settings.s3.bucket}/")
+    return Path(HrefPolicy.of(settings).stored(href))
+
+
+@contextmanager
+def _asked(href: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:  # what obstore raises, too
+        raise NotFoundError(f"There is no {href}.") from None
+
+
 def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     descriptor, name = tempfile.mkstemp(prefix=".", dir=target.parent)
@@ -77,8 +129,6 @@ def _sync(folder: Path) -> None:
 
 
 def _upload(settings: Settings, path: Path, place: str) -> str:
-    from almagest.catalogue.bucket import open_bucket
-
     # Complete or not there at all: that is what S3 promises.
     open_bucket(settings).put(place, path)
     return f"s3://{settings.s3.bucket}/{place}"

@@ -39,6 +39,7 @@ class Job:
     progress: int
     message: str | None
     outputs: dict[str, Any] | None
+    published: list[dict[str, Any]] | None
     error: dict[str, Any] | None
     is_dead: bool
     attempt: int
@@ -155,9 +156,19 @@ def hold(connection: Connection, job: UUID, owner: str) -> bool:
     return _truth(connection, "SELECT almagest.hold_job(%s, %s)", job, owner)
 
 
-def finish(connection: Connection, job: UUID, owner: str, outputs: Mapping[str, Any]) -> bool:
-    """Ends a job well, in the transaction that publishes its results; False where it is no longer this owner's."""
-    return _truth(connection, "SELECT almagest.finish_job(%s, %s, %s)", job, owner, Jsonb(outputs))
+def finish(
+    connection: Connection,
+    job: UUID,
+    owner: str,
+    outputs: Mapping[str, Any],
+    published: Sequence[Mapping[str, Any]] = (),
+) -> bool:
+    """Ends a job well, in the transaction that publishes its results; False where it is no longer this owner's.
+
+    ``published`` says what of the catalogue it wrote: collection, item, and keys of assets that it added.
+    """
+    told = Jsonb(published) if published else None
+    return _truth(connection, "SELECT almagest.finish_job(%s, %s, %s, %s)", job, owner, Jsonb(outputs), told)
 
 
 def fail(

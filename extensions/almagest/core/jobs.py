@@ -122,6 +122,13 @@ class Context(Protocol):
             NotFoundError: there is none.
         """
 
+    def fetch(self, href: str) -> Path:
+        """Where a file of the store can be read.
+
+        Raises:
+            NotFoundError: there is no such file in the store.
+        """
+
     def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
         """Publishes items when, and only when, the job ends well.
 
@@ -151,7 +158,7 @@ class Context(Protocol):
         Args:
             collection: of the item.
             item: its id.
-            file: name of a file in ``workdir``.
+            file: name of a file in ``workdir``, or href of one that lies in the store.
             prefix: of the key: ``comparison`` makes ``comparison:2025-06-20`` and ``comparison:latest``.
             day: of the key.
             asset: what is to be said of it beyond what the file tells: title, roles.
@@ -175,6 +182,7 @@ class Process(Generic[InputsT]):
         outputs: what it gives, by name.
         run: does it.
         is_quick: may be waited for by whoever asks; others are asked for and looked after later.
+        scope: what a caller must be allowed to do besides running processes, where his inputs decide what is written.
         queue: the kind of machine that it needs, of :data:`almagest.core.groups.QUEUES`.
         quota: the class that it counts against in quotas; None: it is free.
         max_attempts: how often it is taken up before it is given up.
@@ -192,6 +200,7 @@ class Process(Generic[InputsT]):
     outputs: Mapping[str, Output]
     run: Run[InputsT]
     is_quick: bool = False
+    scope: str | None = None
     queue: str = "default"
     quota: str | None = None
     max_attempts: int = 3

@@ -111,7 +111,8 @@ class _Parent:
         if "day" in given:
             given["day"] = date.fromisoformat(given["day"])
         try:
-            answer = {"result": getattr(self._attempt, message["call"])(*message["of"], **given)}
+            result = getattr(self._attempt, message["call"])(*message["of"], **given)
+            answer = {"result": str(result) if isinstance(result, Path) else result}
         except AlmagestError as error:
             answer = {"refused": str(error)}
         self._send(answer)
@@ -173,6 +174,9 @@ class _Context:
 
     def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
         self._call("publish", [dict(item) for item in items], public=public)
+
+    def fetch(self, href: str) -> Path:
+        return Path(self._call("fetch", href))
 
     def register(self, collection: str, item: str, file: str, **more: Any) -> None:
         self._call("register", collection, item, file, **{**more, "day": more["day"].isoformat()})

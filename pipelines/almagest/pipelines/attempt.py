@@ -81,8 +81,13 @@ class Attempt:
         public: bool = False,
     ) -> None:
         """See :class:`almagest.core.jobs.Context`."""
-        made = {**self.publication.store(within(self.workdir, file)), **(asset or {})}
-        self.publication.asset(collection, item, prefix, made, day, public=public)
+        is_stored = "://" in file
+        made = self.publication.stored(file) if is_stored else self.publication.store(within(self.workdir, file))
+        self.publication.asset(collection, item, prefix, {**made, **(asset or {})}, day, public=public)
+
+    def fetch(self, href: str) -> Path:
+        """See :class:`almagest.core.jobs.Context`."""
+        return self.publication.fetch(href, self.workdir)
 
     def check(self) -> None:
         """Raises where the job is no longer this attempt's.

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from almagest.catalogue import files
 from almagest.catalogue.acceptance import Rules, accept_item
@@ -67,10 +68,26 @@ class Publication:
             self._sources.append(Source(collection, identifier, version_of(row[1])))
         return dict(row[0])
 
-    def store(self, path: Path, **more: Any) -> Document:
+    def store(self, path: Path) -> Document:
         """Puts a file into the store; answers its asset."""
         href, content = files.keep(self._settings, path)
-        return asset_of(content, href, **{"software": self._software, **more})
+        return asset_of(content, href, software=self._software)
+
+    def stored(self, href: str) -> Document:
+        """The asset of a file that lies in the store already.
+
+        Raises:
+            NotFoundError: there is no such file in the store.
+        """
+        return asset_of(files.look(self._settings, href), href)
+
+    def fetch(self, href: str, workdir: Path) -> Path:
+        """Where a file of the store can be read: where it lies, or in the working folder.
+
+        Raises:
+            NotFoundError: there is no such file in the store.
+        """
+        return files.fetch(self._settings, href, workdir)
 
     def items(self, documents: Iterable[Document], workdir: Path, *, public: bool) -> None:
         """Items, of which hrefs of assets that are relative name files in the working folder."""
@@ -101,8 +118,8 @@ class Publication:
         """Makes room for the items; before the transaction that ends the job."""
         return store.prepare(self._items)
 
-    def commit(self, connection: psycopg.Connection[Any], store: Store, batch: Batch) -> dict[str, list[str]]:
-        """Publishes, in the transaction that ends the job. Answers the keys that assets got, by item.
+    def commit(self, connection: psycopg.Connection[Any], store: Store, batch: Batch) -> list[Document]:
+        """Publishes, in the transaction that ends the job. Answers which items it wrote, and keys that assets got.
 
         Raises:
             ConflictError: something made of what is internal would become public.
@@ -111,14 +128,12 @@ class Publication:
         connection.execute("SELECT almagest.write_as(%s, NULL, NULL, %s)", (self._job.principal, str(self._job.id)))
         if batch.rows:
             store.put(batch)
-        keys: dict[str, list[str]] = {}
+        written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}
         for collection, item, prefix, asset, day in self._assets:
-            row = connection.execute(
-                _REGISTER, (collection, item, prefix, psycopg.types.json.Jsonb(asset), day)
-            ).fetchone()
+            row = connection.execute(_REGISTER, (collection, item, prefix, Jsonb(asset), day)).fetchone()
             assert row is not None
-            keys.setdefault(f"{collection}/{item}", []).append(row[0])
-        return keys
+            written.setdefault((collection, item), []).append(row[0])
+        return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
         targets = {item["collection"] for item in self._items} | {asset[0] for asset in self._assets}

@@ -125,8 +125,8 @@ class Runner:
                 else:
                     if unknown := set(result) - set(process.outputs):
                         raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
-                    attempt.publication.commit(connection, store, batch)
-                    jobs.finish(connection, attempt.row.id, attempt.owner, result)
+                    published = attempt.publication.commit(connection, store, batch)
+                    jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
         # What the process or its inputs say will be the same the next time.

@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
-    Desk(office, f"{settings.site.origin}{PREFIX}").install(app)
+    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import orjson
@@ -28,6 +29,8 @@ _EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 #: Who waits for a quick process waits no longer [s].
 _PATIENCE_S = 30.0
 _PAGE, _LARGEST_PAGE = 100, 1000
+#: Items that a job has written and that its status links to.
+_LINKED = 100
 _MEMBERS = {"inputs", "outputs", "response", "subscriber"}
 
 
@@ -55,13 +58,15 @@ class ResultNotReadyError(NotFoundError):
 class Desk:
     """Answers requests about processes and jobs."""
 
-    def __init__(self, office: Office, base: str) -> None:
+    def __init__(self, office: Office, base: str, catalogue: str) -> None:
         """Args:
         office: has the jobs.
-        base: public address of the API, without a slash at its end.
+        base: public address of this API, without a slash at its end.
+        catalogue: that of the catalogue's API.
         """
         self._office = office
         self._base = base
+        self._catalogue = catalogue
 
     def install(self, app: FastAPI) -> None:
         """Adds the routes."""
@@ -97,6 +102,8 @@ class Desk:
     async def execute(self, request: Request) -> Response:
         """Takes a job in, and waits for it where it is quick and the client does not mind."""
         process = _process(request)
+        if process.scope and not scopes(request.scope) & {process.scope, Scope.ADMIN}:
+            return problem(403, "forbidden", f"The key lacks the scope `{process.scope}`, which {process.id} needs.")
         inputs, wanted = _execution(await request.body(), process)
         prefers_later = _prefers_later(request)
         job, _ = await self._office.accept(
@@ -173,6 +180,9 @@ class Desk:
         if job.status == "successful":
             rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
             links.append(_link(rel, f"{here}/results", "What it gave"))
+        for wrote in (job.published or ())[:_LINKED]:
+            item = f"{quote(wrote['collection'], safe='')}/items/{quote(wrote['item'], safe='')}"
+            links.append(_link("item", f"{self._catalogue}/collections/{item}", wrote["item"]))
         moments = {
             "created": job.created_at,
             "started": job.started_at,

@@ -61,7 +61,8 @@ there is none.';
 
 
 CREATE OR REPLACE FUNCTION almagest.end_job(
-    of_job uuid, as_status text, with_outputs jsonb DEFAULT NULL, with_error jsonb DEFAULT NULL
+    of_job uuid, as_status text, with_outputs jsonb DEFAULT NULL, with_error jsonb DEFAULT NULL,
+    with_published jsonb DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,7 +70,7 @@ DECLARE
     of_parent uuid;
 BEGIN
     UPDATE almagest.job AS j
-    SET status = as_status, outputs = with_outputs, error = with_error, lease_owner = NULL, lease_until = NULL,
+    SET status = as_status, outputs = with_outputs, published = with_published, error = with_error, lease_owner = NULL, lease_until = NULL,
         pending_children = 0, checkpoint = NULL,
         progress = CASE WHEN as_status = 'successful' THEN 100 ELSE j.progress END,
         finished_at = almagest.clock(), updated_at = almagest.clock()
@@ -84,7 +85,7 @@ BEGIN
     WHERE j.id = of_parent AND j.pending_children > 0;
 END;
 $$;
-COMMENT ON FUNCTION almagest.end_job(uuid, text, jsonb, jsonb) IS
+COMMENT ON FUNCTION almagest.end_job(uuid, text, jsonb, jsonb, jsonb) IS
     'Gives a job that has not ended its last status, and takes it off the count of its parent.';
 
 

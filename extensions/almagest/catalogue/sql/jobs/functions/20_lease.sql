@@ -78,18 +78,20 @@ COMMENT ON FUNCTION almagest.hold_job(uuid, text) IS
     'The fence: whether the job is still whose owner asks, and nobody else can have it until the transaction ends.';
 
 
-CREATE OR REPLACE FUNCTION almagest.finish_job(of_job uuid, as_owner text, with_outputs jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION almagest.finish_job(
+    of_job uuid, as_owner text, with_outputs jsonb, with_published jsonb DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT almagest.hold_job(of_job, as_owner) THEN
         RETURN false;
     END IF;
-    PERFORM almagest.end_job(of_job, 'successful', with_outputs);
+    PERFORM almagest.end_job(of_job, 'successful', with_outputs, NULL, with_published);
     RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION almagest.finish_job(uuid, text, jsonb) IS
+COMMENT ON FUNCTION almagest.finish_job(uuid, text, jsonb, jsonb) IS
     'Ends a job well; to be called in the transaction that publishes its results. False: it is no longer whose owner asks.';
 
 

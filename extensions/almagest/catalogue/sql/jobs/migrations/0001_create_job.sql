@@ -16,6 +16,7 @@ CREATE TABLE almagest.job (
     progress smallint NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
     message text,
     outputs jsonb,
+    published jsonb,
     error jsonb,
     is_dead boolean NOT NULL DEFAULT false,
 
@@ -51,6 +52,7 @@ COMMENT ON TABLE almagest.job IS 'What is to be done, is being done and was done
 COMMENT ON COLUMN almagest.job.principal IS 'Whose it is, as the door names callers.';
 COMMENT ON COLUMN almagest.job.request IS 'Outputs, response and subscriber, as they were asked for.';
 COMMENT ON COLUMN almagest.job.status IS 'As OGC API - Processes names it. A job that waits for its children is running, without a lease.';
+COMMENT ON COLUMN almagest.job.published IS 'What of the catalogue it wrote: a list of {collection, item, assets}.';
 COMMENT ON COLUMN almagest.job.is_dead IS 'It failed again and again, and somebody should look at it.';
 COMMENT ON COLUMN almagest.job.attempt IS 'How often it was taken up since it last got on: since it was accepted, or its children ended.';
 COMMENT ON COLUMN almagest.job.run_after IS 'Not to be taken up before: it failed, and is to be tried again.';
