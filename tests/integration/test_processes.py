@@ -203,6 +203,7 @@ def test_the_same_key_is_the_same_job(ops: httpx.Client) -> None:
     other = execute(ops, once, message="other")
     assert other.status_code == 409
     assert "another request" in other.json()["detail"]
+    assert execute(ops, {**once, "Idempotency-Key": "k" * 300}).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -214,6 +215,8 @@ def test_the_same_key_is_the_same_job(ops: httpx.Client) -> None:
         (b'{"inputs": {"message": "x"}, "response": "cooked"}', "`raw` or `document`"),
         (b'{"inputs": {"message": "x"}, "outputs": {"ehco": {}}}', "no output 'ehco'"),
         (b'{"inputs": {"message": "x"}, "modus": 1}', "no member 'modus'"),
+        (b'{"inputs": {"message": "a\\u0000b"}}', "cannot be stored"),
+        (b'{"inputs": {"message": "\\ud800"}}', "not JSON"),
         (b'{"inputs": {"message": "x"}, "subscriber": {"successUri": "http://127.0.0.1"}}', "Nobody is called back"),
     ],
 )

@@ -121,7 +121,7 @@ def test_progress_is_seen_while_it_runs(works: Works) -> None:
     def run(_: Number, context: Context) -> Mapping[str, Any]:
         (context.workdir / "scratch").write_text("x")
         context.progress(41.7, "under way")
-        context.log("a line\0 with a nul")
+        context.log("a line\0 with a nul, and \ud800")
         go_on.wait(10)
         return {"number": 1}
 
@@ -129,7 +129,7 @@ def test_progress_is_seen_while_it_runs(works: Works) -> None:
     with works.running(job):
         eventually(lambda: works.job(job).progress == 42)
         assert works.job(job).message == "under way"
-        assert works.lines(job) == ["a line� with a nul"]
+        assert works.lines(job) == ["a line� with a nul, and ?"]
         go_on.set()
     assert works.job(job).status == "successful"
 
@@ -192,6 +192,7 @@ def test_a_result_that_comes_too_late_is_left_out(works: Works) -> None:
         (ProcessFailedError("no such scene"), "failed", "Process failed"),
         (ValueError("odd"), "accepted", "ValueError"),
         (MemoryError(), "accepted", "MemoryError"),
+        (ValueError("\0 and \ud800"), "accepted", "ValueError"),
     ],
 )
 def test_what_may_help_is_tried_again(works: Works, error: Exception, status: str, title: str) -> None:

@@ -16,8 +16,10 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from almagest.core.errors import ConflictError, NotFoundError
+from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
 from almagest.core.jobs import Child, Process, Status
+
+_LONGEST_KEY = 255
 
 Connection = psycopg.Connection[Any]
 
@@ -92,8 +94,11 @@ def accept(
 
     Raises:
         InvalidDocumentError: the inputs are not what the process takes.
+        BadRequestError: they, or the key, cannot be stored.
         ConflictError: the key was used for another request.
     """
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise BadRequestError(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
     checked = process.parse(inputs).model_dump(mode="json", exclude_unset=True)
     request = request or {}
     digest = _digest(process.id, checked, request) if key is not None else None
@@ -114,6 +119,8 @@ def accept(
         ).fetchone()
     except psycopg.errors.UniqueViolation as error:
         raise ConflictError(error.diag.message_primary) from None
+    except psycopg.DataError:
+        raise BadRequestError("The inputs hold a character that cannot be stored (U+0000).") from None
     assert row is not None
     return row[0], row[1]
 

@@ -15,8 +15,13 @@ from almagest.catalogue import jobs
 from almagest.core.jobs import Child, DismissedError
 from almagest.pipelines.publishing import Publication, within
 
-#: A line of a log is cut off here.
-_LINE = 10_000
+#: A line of a log is cut off here, and so is whatever else is told.
+_LINE = 20_000
+
+
+def storable(text: str) -> str:
+    """A text without what a database cannot hold: NULs and halves of characters."""
+    return text[:_LINE].encode(errors="replace").decode().replace("\0", "�")
 
 
 class Attempt:
@@ -53,12 +58,12 @@ class Attempt:
         self.check()
         with self._lock:
             self._percent = min(100, max(0, round(percent)))
-            self._message = message if message is None else message[:_LINE]
+            self._message = message if message is None else storable(message)
 
     def log(self, line: str) -> None:
         """See :class:`almagest.core.jobs.Context`."""
         with self._lock:
-            self._lines.append(line[:_LINE].replace("\0", "�"))
+            self._lines.append(storable(line))
 
     def source(self, collection: str, identifier: str) -> dict[str, Any]:
         """See :class:`almagest.core.jobs.Context`."""

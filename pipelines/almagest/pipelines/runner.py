@@ -25,7 +25,7 @@ from almagest.core.errors import AlmagestError, NotFoundError
 from almagest.core.jobs import DismissedError, Fanout, Process
 from almagest.core.settings import Settings
 from almagest.pipelines import apart
-from almagest.pipelines.attempt import Attempt
+from almagest.pipelines.attempt import Attempt, storable
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.publishing import Publication
 
@@ -145,11 +145,11 @@ def _pause_s(attempt: int) -> float:
 
 def _problem(error: Exception) -> dict[str, Any]:
     if isinstance(error, AlmagestError):
-        return {"title": error.title, "status": error.status, "detail": str(error), **error.more}
+        return {"title": error.title, "status": error.status, "detail": storable(str(error))}
     return {
         "title": type(error).__name__,
         "status": 500,
-        "detail": str(error)[:1000],
+        "detail": storable(str(error))[:1000],
         # For operators alone: it shows paths and values.
-        "traceback": "".join(traceback.format_exception(error))[-20_000:],
+        "traceback": storable("".join(traceback.format_exception(error))[-20_000:]),
     }

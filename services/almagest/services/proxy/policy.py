@@ -83,7 +83,8 @@ def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
     return (*methods, "HEAD") if "GET" in methods and "HEAD" not in methods else methods
 
 
-#: A search, or a shape for statistics: nobody means more by what only reads. The tiler takes few positions.
+#: A search, or a shape for statistics: nobody means more by what only reads, nor by the inputs of a process. The tiler
+#: takes few positions.
 _SEARCH_KB, _SHAPE_KB = 4096, 512
 
 #: What anybody may see. Longer prefixes come first.
@@ -95,7 +96,7 @@ EXTERNAL: tuple[Mount, ...] = (
 INTERNAL: tuple[Mount, ...] = (
     Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB),
     Mount("/api", "stac", stac.INTERNAL, serves_files=True),
-    Mount("/ops", "ops", ops.ROUTES),
+    Mount("/ops", "ops", ops.ROUTES, max_body_kb=_SEARCH_KB),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
 
