@@ -109,6 +109,20 @@ def test_a_killed_workers_job_is_taken_up_by_another(office: Office) -> None:
     assert (done.status, done.attempt) == ("successful", 2)
 
 
+def test_a_worker_that_is_stopped_gives_its_jobs_back(office: Office) -> None:
+    office.works.variables["ALMAGEST_WORK_LEASE_S"] = "600"
+    office.works.start_worker("w1")
+    job, apart = office.submit(pause_s=3), office.accept(replace(made.HANG, max_attempts=3), name="x")
+    eventually(lambda: {office.job(found).status for found in (job, apart)} == {"running"})
+    office.works.kill("w1", signal.SIGTERM)
+    assert office.works.workers.pop("w1").wait(20) == 0
+    assert office.job(apart).lease_owner is None
+    jobs.dismiss(office.connection, apart)
+    office.works.start_worker("w2")
+    (done,) = office.wait(job)
+    assert (done.status, done.attempt) == ("successful", 1)
+
+
 def test_a_worker_that_slept_past_its_lease_writes_nothing(office: Office) -> None:
     office.works.start_worker("w1")
     job = office.submit(pause_s=3)

@@ -163,6 +163,11 @@ def hold(connection: Connection, job: UUID, owner: str) -> bool:
     return _truth(connection, "SELECT almagest.hold_job(%s, %s)", job, owner)
 
 
+def release(connection: Connection, job: UUID, owner: str) -> bool:
+    """Gives a job back that somebody else may take up at once; False where it is no longer this owner's."""
+    return _truth(connection, "SELECT almagest.release_job(%s, %s)", job, owner)
+
+
 def finish(
     connection: Connection,
     job: UUID,

@@ -12,6 +12,7 @@ import psycopg
 import structlog
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from almagest.catalogue import jobs
 from almagest.pipelines.attempt import Attempt
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,19 @@ class Keeper:
         finally:
             with self._lock:
                 self._running.pop(attempt, None)
+
+    def release(self) -> None:
+        """Gives back whatever is being done here: the worker is about to stop.
+
+        Raises:
+            psycopg.Error: the database is away; leases run out by themselves.
+        """
+        with self._lock:
+            running = list(self._running)
+        for attempt in running:
+            attempt.lose()
+            with self._pool.connection(timeout=2) as connection:
+                jobs.release(connection, attempt.row.id, attempt.owner)
 
     def stop(self) -> None:
         """Keeps nothing any more."""

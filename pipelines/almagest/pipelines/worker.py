@@ -20,7 +20,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from celery import signals
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from almagest.catalogue import database
 from almagest.core import logs
@@ -92,9 +92,21 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             without_mingle=True,
             without_gossip=True,
         )
-        # Whatever runs is taken up by others when its lease runs out: nobody waits for it here.
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        # Celery's own handlers would wait for whatever runs.
+        consumer.install_platform_tweaks = lambda _: None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: threading.Thread(target=_leave, args=(reconciler, keeper)).start())
         consumer.start()
+
+
+def _leave(reconciler: Reconciler, keeper: Keeper) -> None:
+    """Gives back what is being done and ends: others begin it anew, and nobody waits for hours of work here."""
+    reconciler.stop()
+    try:
+        keeper.release()
+    except (psycopg.Error, PoolTimeout) as error:
+        log.warning("jobs not given back", reason=str(error))
+    os._exit(0)
 
 
 def _leave_logging(**_: object) -> None:

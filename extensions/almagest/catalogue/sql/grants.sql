@@ -213,6 +213,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.due_job(text[]),
     almagest.keep_job(uuid, text, interval, smallint, text, text[]),
     almagest.hold_job(uuid, text),
+    almagest.release_job(uuid, text),
     almagest.finish_job(uuid, text, jsonb, jsonb),
     almagest.fail_job(uuid, text, jsonb, interval),
     almagest.suspend_job(uuid, text, jsonb, jsonb),

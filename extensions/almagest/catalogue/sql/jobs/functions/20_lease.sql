@@ -78,6 +78,23 @@ COMMENT ON FUNCTION almagest.hold_job(uuid, text) IS
     'The fence: whether the job is still whose owner asks, and nobody else can have it until the transaction ends.';
 
 
+CREATE OR REPLACE FUNCTION almagest.release_job(of_job uuid, as_owner text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE almagest.job AS j
+    SET attempt = j.attempt - 1, lease_owner = NULL, lease_until = NULL, rung_at = NULL, updated_at = almagest.clock()
+    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner;
+    IF FOUND THEN
+        PERFORM almagest.note_job(of_job, format('given back by %s', as_owner));
+    END IF;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION almagest.release_job(uuid, text) IS
+    'A worker that is stopped gives a job back: it is due at once, and the attempt does not count.';
+
+
 CREATE OR REPLACE FUNCTION almagest.finish_job(
     of_job uuid, as_owner text, with_outputs jsonb, with_published jsonb DEFAULT NULL
 ) RETURNS boolean
