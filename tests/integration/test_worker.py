@@ -112,7 +112,7 @@ def test_a_killed_workers_job_is_taken_up_by_another(office: Office) -> None:
 def test_a_worker_that_is_stopped_gives_its_jobs_back(office: Office) -> None:
     office.works.variables["ALMAGEST_WORK_LEASE_S"] = "600"
     office.works.start_worker("w1")
-    job, apart = office.submit(pause_s=3), office.accept(replace(made.HANG, max_attempts=3), name="x")
+    job, apart = office.submit(pause_s=3), office.accept(made.STUCK, name="x")
     eventually(lambda: {office.job(found).status for found in (job, apart)} == {"running"})
     office.works.kill("w1", signal.SIGTERM)
     assert office.works.workers.pop("w1").wait(20) == 0
@@ -150,12 +150,22 @@ def test_a_process_that_hangs_is_ended(office: Office) -> None:
     assert (hung.status, hung.error and hung.error["detail"]) == ("failed", "It took longer than 2 s.")
 
 
-def test_a_process_that_hangs_ends_when_it_is_dismissed_or_its_worker_killed(office: Office) -> None:
+def test_a_process_that_hangs_ends_when_it_is_dismissed(office: Office) -> None:
     office.works.start_worker("w1")
-    job = office.accept(replace(made.HANG, time_limit_s=None), name="x")
-    eventually(lambda: office.job(job).status == "running")
+    job = office.accept(made.STUCK, name="x")
+    eventually(lambda: children(office.works.workers["w1"].pid) != [])
     jobs.dismiss(office.connection, job)
     eventually(lambda: children(office.works.workers["w1"].pid) == [])
+
+
+def test_a_process_that_hangs_ends_with_its_worker(office: Office) -> None:
+    office.works.start_worker("w1")
+    job = office.accept(made.STUCK, name="x")
+    began = office.works.folder / "work" / "w1" / f"{job}-1" / "began"
+    eventually(began.exists)
+    (child,) = children(office.works.workers["w1"].pid)
+    office.works.kill("w1")
+    eventually(lambda: not Path(f"/proc/{child}").exists() or state(child) == "Z")
 
 
 def test_memory_has_a_limit(office: Office) -> None:
@@ -186,7 +196,12 @@ def test_poison_ends_dead_with_its_traceback(office: Office) -> None:
     (dead,) = office.wait(job)
     assert (dead.status, dead.is_dead, dead.attempt) == ("failed", True, 2)
     assert dead.error is not None
-    assert "RuntimeError: poison x" in dead.error["traceback"]
+    assert dead.error["detail"] == "The process broke."
+    assert "RuntimeError: poison x" in dead.error["internal"]
+
+
+def state(pid: str) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
 
 
 def children(pid: int) -> list[str]:

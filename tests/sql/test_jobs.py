@@ -13,11 +13,12 @@ import pytest
 from pydantic import BaseModel
 
 from almagest.catalogue import database, jobs
-from almagest.core.errors import ConflictError, InvalidDocumentError, NotFoundError
+from almagest.core.errors import ConflictError, InvalidDocumentError, NotFoundError, TooManyRequestsError
 from almagest.core.jobs import Output, Process
 from almagest.core.settings import Settings
 
 LEASE = timedelta(minutes=1)
+KNOWN = ("test",)
 
 
 class Inputs(BaseModel):
@@ -78,7 +79,7 @@ def accept(connection: psycopg.Connection[Any], number: int = 0, **more: Any) ->
 def test_a_job_goes_from_accepted_to_successful(worker: psycopg.Connection[Any]) -> None:
     job = accept(worker, 7)
     assert jobs.find(worker, job).status == "accepted"
-    claimed = jobs.claim(worker, job, "w1", LEASE)
+    claimed = jobs.claim(worker, job, "w1", LEASE, KNOWN)
     assert claimed is not None
     assert (claimed.status, claimed.attempt, claimed.inputs) == ("running", 1, {"number": 7})
     assert jobs.keep(worker, job, "w1", LEASE, 40, "nearly", ["one", "two"])
@@ -90,7 +91,7 @@ def test_a_job_goes_from_accepted_to_successful(worker: psycopg.Connection[Any])
     lines = [(event.kind, event.message) for event in jobs.events(worker, job)]
     assert lines == [
         ("state", "accepted"),
-        ("state", "attempt 1 of 3 by w1"),
+        ("state", "attempt 1 of 3"),
         ("log", "one"),
         ("log", "two"),
         ("state", "successful"),
@@ -111,7 +112,7 @@ def test_of_two_who_hear_the_bell_one_gets_the_job(worker: psycopg.Connection[An
     def race(connection: psycopg.Connection[Any], name: str) -> None:
         for job in ids:
             start.wait()
-            if jobs.claim(connection, job, name, LEASE) is not None:
+            if jobs.claim(connection, job, name, LEASE, KNOWN) is not None:
                 got.append(job)
 
     threads = [threading.Thread(target=race, args=(connect("almagest_worker"), f"w{number}")) for number in range(4)]
@@ -124,10 +125,10 @@ def test_of_two_who_hear_the_bell_one_gets_the_job(worker: psycopg.Connection[An
 
 def test_who_lost_his_lease_changes_nothing(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
     job = accept(worker)
-    jobs.claim(worker, job, "slow", LEASE)
-    assert jobs.claim(worker, job, "eager", LEASE) is None, "while the lease lasts"
+    jobs.claim(worker, job, "slow", LEASE, KNOWN)
+    assert jobs.claim(worker, job, "eager", LEASE, KNOWN) is None, "while the lease lasts"
     later(61)
-    assert jobs.claim(worker, job, "eager", LEASE) is not None
+    assert jobs.claim(worker, job, "eager", LEASE, KNOWN) is not None
     assert not jobs.keep(worker, job, "slow", LEASE, 99, "mine", ["still here"])
     assert not jobs.hold(worker, job, "slow")
     assert not jobs.finish(worker, job, "slow", {"number": 1})
@@ -141,12 +142,12 @@ def test_who_lost_his_lease_changes_nothing(worker: psycopg.Connection[Any], lat
 
 def test_a_kept_lease_lasts(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
     job = accept(worker)
-    jobs.claim(worker, job, "w", LEASE)
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
     later(50)
     assert jobs.keep(worker, job, "w", LEASE)
     later(100)
-    assert jobs.claim(worker, job, "other", LEASE) is None
-    assert jobs.due(worker, ["default"]) is None
+    assert jobs.claim(worker, job, "other", LEASE, KNOWN) is None
+    assert jobs.claim_due(worker, ["default"], "x", LEASE, KNOWN) is None
 
 
 def test_what_failed_is_tried_again_later_and_then_buried(
@@ -155,23 +156,23 @@ def test_what_failed_is_tried_again_later_and_then_buried(
     job = accept(worker)
     again = timedelta(seconds=10)
     for attempt in (1, 2):
-        assert jobs.claim(worker, job, f"w{attempt}", LEASE) is not None
+        assert jobs.claim(worker, job, f"w{attempt}", LEASE, KNOWN) is not None
         assert jobs.fail(worker, job, f"w{attempt}", {"detail": "no luck"}, again) == "accepted"
-        assert jobs.claim(worker, job, "early", LEASE) is None
+        assert jobs.claim(worker, job, "early", LEASE, KNOWN) is None
         later(11 * attempt)
-    assert jobs.claim(worker, job, "w3", LEASE) is not None
-    assert jobs.fail(worker, job, "w3", {"detail": "never", "traceback": "Traceback…"}, again) == "failed"
+    assert jobs.claim(worker, job, "w3", LEASE, KNOWN) is not None
+    assert jobs.fail(worker, job, "w3", {"detail": "never", "internal": "Traceback…"}, again) == "failed"
     dead = jobs.find(worker, job)
-    assert (dead.status, dead.is_dead, dead.error) == ("failed", True, {"detail": "never", "traceback": "Traceback…"})
+    assert (dead.status, dead.is_dead, dead.error) == ("failed", True, {"detail": "never", "internal": "Traceback…"})
     assert [found.id for found in jobs.listed(worker, filters={"dead": True})] == [job]
     assert jobs.retry(worker, job)
-    assert jobs.claim(worker, job, "w4", LEASE) is not None
+    assert jobs.claim(worker, job, "w4", LEASE, KNOWN) is not None
     assert not jobs.retry(worker, job), "it runs"
 
 
 def test_what_cannot_work_is_not_tried_again(worker: psycopg.Connection[Any]) -> None:
     job = accept(worker)
-    jobs.claim(worker, job, "w", LEASE)
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
     assert jobs.fail(worker, job, "w", {"detail": "bad inputs"}) == "failed"
     found = jobs.find(worker, job)
     assert (found.status, found.is_dead, found.attempt) == ("failed", False, 1)
@@ -181,10 +182,10 @@ def test_what_kills_its_workers_is_buried(worker: psycopg.Connection[Any], later
     job = accept(worker)
     for attempt in range(3):
         later(61 * attempt)
-        assert jobs.claim(worker, job, f"w{attempt}", LEASE) is not None
+        assert jobs.claim(worker, job, f"w{attempt}", LEASE, KNOWN) is not None
         assert jobs.bury(worker) == 0
     later(61 * 3)
-    assert jobs.claim(worker, job, "w4", LEASE) is None
+    assert jobs.claim(worker, job, "w4", LEASE, KNOWN) is None
     assert jobs.bury(worker) == 1
     dead = jobs.find(worker, job)
     assert (dead.status, dead.is_dead) == ("failed", True)
@@ -197,7 +198,7 @@ def test_a_bell_that_nobody_heard_rings_again(worker: psycopg.Connection[Any], l
     first, second = accept(worker), accept(worker)
     assert sorted(jobs.to_ring(worker, age)) == sorted([(first, "default"), (second, "default")])
     assert jobs.to_ring(worker, age) == []
-    jobs.claim(worker, first, "w", LEASE)
+    jobs.claim(worker, first, "w", LEASE, KNOWN)
     later(6)
     assert jobs.to_ring(worker, age) == [(second, "default")]
     later(70)
@@ -206,8 +207,11 @@ def test_a_bell_that_nobody_heard_rings_again(worker: psycopg.Connection[Any], l
 
 def test_a_job_goes_to_its_kind_of_machine(worker: psycopg.Connection[Any]) -> None:
     job = accept(worker)
-    assert jobs.due(worker, ["gpu"]) is None
-    assert jobs.due(worker, ["gpu", "default"]) == job
+    assert jobs.claim_due(worker, ["gpu"], "x", LEASE, KNOWN) is None
+    assert jobs.claim_due(worker, ["gpu", "default"], "x", LEASE, ["other"]) is None
+    claimed = jobs.claim_due(worker, ["gpu", "default"], "x", LEASE, KNOWN)
+    assert claimed is not None
+    assert claimed.id == job
 
 
 def test_a_key_makes_the_same_request_the_same_job(worker: psycopg.Connection[Any]) -> None:
@@ -241,12 +245,13 @@ def test_one_key_sent_at_once_is_one_job(connect: Connect) -> None:
 
 def test_a_dismissed_job_is_fenced_off_and_then_removed(worker: psycopg.Connection[Any]) -> None:
     job = accept(worker)
-    jobs.claim(worker, job, "w", LEASE)
-    assert jobs.dismiss(worker, job) == "running"
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
+    assert jobs.dismiss(worker, job) == "dismissed"
     assert jobs.find(worker, job).status == "dismissed"
     assert not jobs.keep(worker, job, "w", LEASE)
     assert not jobs.finish(worker, job, "w", {})
-    assert jobs.dismiss(worker, job) == "dismissed"
+    assert jobs.dismiss(worker, job, may_remove=False) == "dismissed"
+    assert jobs.dismiss(worker, job) == "removed"
     with pytest.raises(NotFoundError):
         jobs.find(worker, job)
     with pytest.raises(NotFoundError):
@@ -255,19 +260,19 @@ def test_a_dismissed_job_is_fenced_off_and_then_removed(worker: psycopg.Connecti
 
 def test_a_parent_goes_on_when_its_last_child_has_ended(worker: psycopg.Connection[Any]) -> None:
     parent = accept(worker)
-    jobs.claim(worker, parent, "p", LEASE)
+    jobs.claim(worker, parent, "p", LEASE, KNOWN)
     ids = jobs.suspend(worker, parent, "p", [(PROCESS, {"number": n}) for n in range(3)], {"seen": 3})
     assert len(ids) == 3
     assert jobs.find(worker, parent).status == "running"
     assert {found.principal for found in jobs.listed(worker)} == {"ann"}
     for number, child in enumerate(ids):
-        assert jobs.claim(worker, parent, "early", LEASE) is None
-        jobs.claim(worker, child, f"c{number}", LEASE)
+        assert jobs.claim(worker, parent, "early", LEASE, KNOWN) is None
+        jobs.claim(worker, child, f"c{number}", LEASE, KNOWN)
         if number == 1:
             jobs.fail(worker, child, f"c{number}", {"detail": "broken"})
         else:
             jobs.finish(worker, child, f"c{number}", {"number": number})
-    again = jobs.claim(worker, parent, "p2", LEASE)
+    again = jobs.claim(worker, parent, "p2", LEASE, KNOWN)
     assert again is not None
     assert (again.checkpoint, again.attempt) == ({"seen": 3}, 1)
     assert [(child.status, child.outputs) for child in jobs.children(worker, parent)] == [
@@ -276,14 +281,57 @@ def test_a_parent_goes_on_when_its_last_child_has_ended(worker: psycopg.Connecti
     assert not jobs.retry(worker, ids[1]), "its parent was told of its end"
 
 
+def test_a_parent_that_is_retried_begins_anew(worker: psycopg.Connection[Any]) -> None:
+    parent = accept(worker)
+    jobs.claim(worker, parent, "p", LEASE, KNOWN)
+    (child,) = jobs.suspend(worker, parent, "p", [(PROCESS, {})])
+    jobs.claim(worker, child, "c", LEASE, KNOWN)
+    jobs.fail(worker, child, "c", {"detail": "broken"})
+    assert jobs.dismiss(worker, child) == "failed", "its parent has yet to see it"
+    jobs.claim(worker, parent, "p2", LEASE, KNOWN)
+    jobs.fail(worker, parent, "p2", {"detail": "a child is broken"})
+    assert jobs.retry(worker, parent)
+    assert jobs.children(worker, parent) == []
+
+
+def test_nobody_waits_for_nobody(worker: psycopg.Connection[Any]) -> None:
+    parent = accept(worker)
+    jobs.claim(worker, parent, "p", LEASE, KNOWN)
+    with pytest.raises(psycopg.DataError, match="at least one"):
+        jobs.suspend(worker, parent, "p", [])
+
+
+def test_somebody_who_ends_a_job_is_not_waited_for(worker: psycopg.Connection[Any], connect: Connect) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
+    other = connect("almagest_worker")
+    with other.transaction():
+        assert jobs.hold(other, job, "w")
+        assert jobs.keep(worker, job, "w", LEASE, 50, None, ["a line"]) is None
+        assert jobs.finish(other, job, "w", {})
+    assert jobs.keep(worker, job, "w", LEASE) is False
+
+
+def test_nobody_has_more_than_so_many_jobs_open(worker: psycopg.Connection[Any], settings: Settings) -> None:
+    with database.connect(settings, "postgres") as admin:
+        admin.execute(
+            "INSERT INTO almagest.job (process, process_version, queue, principal, inputs, max_attempts)"
+            " SELECT 'test', '1', 'default', 'ann', '{}', 1 FROM generate_series(1, 999)"
+        )
+    accept(worker)
+    with pytest.raises(TooManyRequestsError, match="1000 jobs of yours"):
+        accept(worker)
+    jobs.accept(worker, PROCESS, {}, "bob")
+
+
 def test_children_that_end_at_once_wake_their_parent_once(worker: psycopg.Connection[Any], connect: Connect) -> None:
     parent = accept(worker)
-    jobs.claim(worker, parent, "p", LEASE)
+    jobs.claim(worker, parent, "p", LEASE, KNOWN)
     ids = jobs.suspend(worker, parent, "p", [(PROCESS, {})] * 8)
     start = threading.Barrier(8)
 
     def end(connection: psycopg.Connection[Any], child: UUID) -> None:
-        jobs.claim(connection, child, str(child), LEASE)
+        jobs.claim(connection, child, str(child), LEASE, KNOWN)
         start.wait()
         jobs.finish(connection, child, str(child), {})
 
@@ -293,14 +341,16 @@ def test_children_that_end_at_once_wake_their_parent_once(worker: psycopg.Connec
     for thread in threads:
         thread.join()
     assert jobs.find(worker, parent).pending_children == 0
-    assert jobs.due(worker, ["default"]) == parent
+    claimed = jobs.claim_due(worker, ["default"], "x", LEASE, KNOWN)
+    assert claimed is not None
+    assert claimed.id == parent
 
 
 def test_the_children_of_a_dismissed_job_are_dismissed(worker: psycopg.Connection[Any]) -> None:
     parent = accept(worker)
-    jobs.claim(worker, parent, "p", LEASE)
+    jobs.claim(worker, parent, "p", LEASE, KNOWN)
     first, second = jobs.suspend(worker, parent, "p", [(PROCESS, {})] * 2)
-    jobs.claim(worker, first, "c", LEASE)
+    jobs.claim(worker, first, "c", LEASE, KNOWN)
     jobs.dismiss(worker, parent)
     assert jobs.bury(worker) == 2
     assert {jobs.find(worker, child).status for child in (first, second)} == {"dismissed"}
@@ -311,11 +361,11 @@ def test_old_jobs_are_forgotten_but_for_the_dead(
     worker: psycopg.Connection[Any], later: Callable[[float], None]
 ) -> None:
     done, failed, fresh = accept(worker), accept(worker), accept(worker)
-    jobs.claim(worker, done, "w", LEASE)
+    jobs.claim(worker, done, "w", LEASE, KNOWN)
     jobs.finish(worker, done, "w", {})
     for attempt in range(3):
         later(attempt * 10)
-        jobs.claim(worker, failed, f"w{attempt}", LEASE)
+        jobs.claim(worker, failed, f"w{attempt}", LEASE, KNOWN)
         jobs.fail(worker, failed, f"w{attempt}", {"detail": "x"}, timedelta(seconds=1))
     later(3600)
     assert jobs.expire(worker, timedelta(minutes=50)) == 1
@@ -326,9 +376,9 @@ def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
     mine = [accept(worker, number) for number in range(5)]
     jobs.accept(worker, PROCESS, {}, "bob")
     page = jobs.listed(worker, "ann", limit=3)
-    rest = jobs.listed(worker, "ann", before=page[-1], limit=3)
+    rest = jobs.listed(worker, "ann", before=(page[-1].created_at, page[-1].id), limit=3)
     assert [found.id for found in (*page, *rest)] == mine[::-1]
-    jobs.claim(worker, mine[0], "w", LEASE)
+    jobs.claim(worker, mine[0], "w", LEASE, KNOWN)
     assert [found.id for found in jobs.listed(worker, "ann", {"status": ["running"]})] == [mine[0]]
     assert jobs.listed(worker, "ann", {"process": ["other"]}) == []
 
@@ -337,6 +387,6 @@ def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
 def test_only_workers_do_jobs(connect: Connect, worker: psycopg.Connection[Any], role: str) -> None:
     job = accept(worker)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        jobs.claim(connect(role), job, "w", LEASE)
+        jobs.claim(connect(role), job, "w", LEASE, KNOWN)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         connect(role).execute("SELECT * FROM almagest.job")

@@ -108,11 +108,11 @@ def show(job: _Id, as_json: _AsJson = False) -> None:
         if value in (None, {}, False):
             continue
         if name == "error":
-            out.print(f"{name:<12} {value.get('title')}: {value.get('detail')}")
-            if trace := value.get("traceback"):
-                out.print(trace)
+            out.print(f"{name:<15} {value.get('title')}: {_plain(value.get('detail', ''))}")
+            if internal := value.get("internal"):
+                out.print(_plain(internal))
         else:
-            out.print(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
+            out.print(f"{name:<15} {_plain(value) if isinstance(value, str) else json.dumps(value)}")
 
 
 @app.command(epilog="Example: almagest jobs watch 2f0c…")
@@ -134,12 +134,15 @@ def logs(
         last = 0
         while True:
             has_ended = jobs.find(connection, job).status in ENDED
+            before = last
             for event in jobs.events(connection, job, last):
                 last = event.id
-                print(f"{event.at:%Y-%m-%d %H:%M:%S} {'|' if event.kind == 'log' else '*'} {event.message}", flush=True)
-            if has_ended or not follow:
-                return
-            time.sleep(_LOOK_S)
+                mark = "|" if event.kind == "log" else "*"
+                print(f"{event.at:%Y-%m-%d %H:%M:%S} {mark} {_plain(event.message)}", flush=True)
+            if last == before:
+                if has_ended or not follow:
+                    return
+                time.sleep(_LOOK_S)
 
 
 @app.command(epilog="Example: almagest jobs cancel 2f0c…")
@@ -148,8 +151,10 @@ def cancel(job: _Id) -> None:
     from almagest.catalogue import jobs
 
     with _connected() as (_, connection):
-        was = jobs.dismiss(connection, job)
-    console.print(f"Job {job} is {'dismissed' if was in {'accepted', 'running'} else 'removed'}.", markup=False)
+        became = jobs.dismiss(connection, job)
+    if became not in {"dismissed", "removed"}:
+        raise BadRequestError(f"Job {job} is a part of another that has not ended: cancel that.")
+    console.print(f"Job {job} is {became}.", markup=False)
 
 
 @app.command(epilog="Example: almagest jobs retry 2f0c…")
@@ -208,9 +213,14 @@ def _list(filters: dict[str, Any], limit: int, *, as_json: bool) -> None:
             str(job.progress),
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
             _took(job),
-            (job.error or {}).get("detail", job.message) or "",
+            _plain((job.error or {}).get("detail", job.message) or ""),
         )
     results().print(table)
+
+
+def _plain(text: str) -> str:
+    """A text that somebody else chose, without what would command the terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
 
 
 def _took(job: Job) -> str:

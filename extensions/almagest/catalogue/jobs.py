@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from almagest.core.errors import BadRequestError, ConflictError, NotFoundError
+from almagest.core.errors import BadRequestError, ConflictError, NotFoundError, TooManyRequestsError
 from almagest.core.jobs import Child, Process, Status
 
 _LONGEST_KEY = 255
@@ -57,7 +57,6 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
-    expires_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,7 @@ def accept(
         InvalidDocumentError: the inputs are not what the process takes.
         BadRequestError: they, or the key, cannot be stored.
         ConflictError: the key was used for another request.
+        TooManyRequestsError: too many jobs of his have not ended.
     """
     if key is not None and not 0 < len(key) <= _LONGEST_KEY:
         raise BadRequestError(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
@@ -119,21 +119,25 @@ def accept(
         ).fetchone()
     except psycopg.errors.UniqueViolation as error:
         raise ConflictError(error.diag.message_primary) from None
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise TooManyRequestsError(error.diag.message_primary) from None
     except psycopg.DataError:
         raise BadRequestError("The inputs hold a character that cannot be stored (U+0000).") from None
     assert row is not None
     return row[0], row[1]
 
 
-def claim(connection: Connection, job: UUID, owner: str, lease: timedelta) -> Job | None:
-    """Takes a job up; None where it is not to be had."""
-    return _job(connection, "SELECT * FROM almagest.claim_job(%s, %s, %s)", job, owner, lease)
+def claim(connection: Connection, job: UUID, owner: str, lease: timedelta, known: Iterable[str]) -> Job | None:
+    """Takes a job up, of one of the processes that are known; None where it is not to be had."""
+    return _job(connection, "SELECT * FROM almagest.claim_job(%s, %s, %s, %s)", job, owner, lease, list(known))
 
 
-def due(connection: Connection, queues: Sequence[str]) -> UUID | None:
-    """Some job of these queues that waits for a worker."""
-    row = connection.execute("SELECT almagest.due_job(%s)", (list(queues),)).fetchone()
-    return row[0] if row else None
+def claim_due(
+    connection: Connection, queues: Iterable[str], owner: str, lease: timedelta, known: Iterable[str]
+) -> Job | None:
+    """As :func:`claim`, some job of these queues that waits for a worker."""
+    statement = "SELECT * FROM almagest.claim_due_job(%s, %s, %s, %s)"
+    return _job(connection, statement, list(queues), owner, lease, list(known))
 
 
 def keep(
@@ -144,9 +148,9 @@ def keep(
     progress: int | None = None,
     message: str | None = None,
     lines: Sequence[str] = (),
-) -> bool:
-    """Says that a job is being worked on; False where it is no longer this owner's."""
-    return _truth(
+) -> bool | None:
+    """Says that a job is being worked on; False where it is another's by now, None where nothing could be noted."""
+    found: bool | None = _value(
         connection,
         "SELECT almagest.keep_job(%s, %s, %s, %s::smallint, %s, %s)",
         job,
@@ -156,6 +160,7 @@ def keep(
         message,
         list(lines),
     )
+    return found
 
 
 def hold(connection: Connection, job: UUID, owner: str) -> bool:
@@ -231,13 +236,15 @@ def expire(connection: Connection, age: timedelta) -> int:
     return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))
 
 
-def dismiss(connection: Connection, job: UUID) -> Status:
-    """Ends a job, or removes one that has ended; answers what its status was.
+def dismiss(connection: Connection, job: UUID, *, may_remove: bool = True) -> Status | Literal["removed"]:
+    """Ends a job, or removes one that has ended; answers what became of it.
 
     Raises:
         NotFoundError: there is no such job.
     """
-    status: Status | None = _value(connection, "SELECT almagest.dismiss_job(%s)", job)
+    status: Status | Literal["removed"] | None = _value(
+        connection, "SELECT almagest.dismiss_job(%s, %s)", job, may_remove
+    )
     if status is None:
         raise NotFoundError(f"There is no job {job}.")
     return status
@@ -264,17 +271,16 @@ def listed(
     connection: Connection,
     principal: str | None = None,
     filters: Mapping[str, Any] | None = None,
-    before: Job | None = None,
+    before: tuple[datetime, UUID] | None = None,
     limit: int = 100,
 ) -> list[Job]:
-    """Jobs of somebody, or of all, the newest first; filters as ``almagest.list_jobs`` takes them."""
+    """Jobs of somebody, or of all, the newest first, behind one of them; filters as ``almagest.list_jobs`` has them."""
     return _jobs(
         connection,
         "SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)",
         principal,
         Jsonb(filters or {}),
-        before and before.created_at,
-        before and before.id,
+        *(before or (None, None)),
         limit,
     )
 

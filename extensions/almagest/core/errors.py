@@ -188,3 +188,10 @@ class UnsupportedMediaTypeError(AlmagestError):
 
     status = 415
     slug = "unsupported-media-type"
+
+
+class TooManyRequestsError(AlmagestError):
+    """This is more than you may ask for at once. Try again later."""
+
+    status = 429
+    slug = "too-many-requests"

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from almagest.core.errors import AlmagestError
+from almagest.core.errors import AlmagestError, ConflictError, NotFoundError
 from almagest.core.jobs import Child, DismissedError, Fanout, Process, ProcessFailedError
 
 if TYPE_CHECKING:
@@ -30,12 +30,21 @@ if TYPE_CHECKING:
 _LOOK_S = 0.2
 _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
+#: What a child may call of its context.
+_CALLS = frozenset({"progress", "log", "source", "fetch", "publish", "register"})
+#: Refusals that a process may want to tell from others.
+_REFUSALS: dict[str, type[AlmagestError]] = {kind.slug: kind for kind in (NotFoundError, ConflictError)}
 
 
 class ChildError(AlmagestError):
     """The process broke, or was ended."""
 
-    slug = "child"
+    slug = "process-broke"
+
+    def __init__(self, message: str | None = None, internal: str = "") -> None:
+        super().__init__(message)
+        #: For operators: a traceback.
+        self.internal = internal
 
 
 def run(process: Process[Any], attempt: Attempt) -> Mapping[str, Any] | Fanout:
@@ -50,7 +59,7 @@ def run(process: Process[Any], attempt: Attempt) -> Mapping[str, Any] | Fanout:
     with ours:
         with theirs:
             child = subprocess.Popen(  # noqa: S603 (ourselves)
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 cwd=attempt.workdir,
@@ -70,11 +79,10 @@ class _Parent:
         self._child = child
         self._line = line
         self._rest = b""
+        self._began = time.monotonic()
 
     def serve(self) -> Mapping[str, Any] | Fanout:
         """Answers the child until it has a result."""
-        limit = self._process.time_limit_s
-        until = time.monotonic() + limit if limit else None
         self._line.settimeout(_LOOK_S)
         self._send(
             {
@@ -88,9 +96,7 @@ class _Parent:
             }
         )
         while True:
-            self._attempt.check()
-            if until is not None and time.monotonic() > until:
-                raise ChildError(f"It took longer than {limit:g} s.")
+            self._look()
             message = self._receive()
             if message is None:
                 continue
@@ -102,44 +108,63 @@ class _Parent:
             elif "failed" in message:
                 raise ProcessFailedError(message["failed"])
             elif "broke" in message:
-                raise ChildError(message["broke"])
+                raise ChildError(message["broke"], message.get("internal", ""))
             else:
                 return dict(message["result"])
 
+    def _look(self) -> None:
+        """Whether it is still worth while to wait."""
+        self._attempt.check()
+        limit = self._process.time_limit_s
+        if limit is not None and time.monotonic() - self._began > limit:
+            raise ChildError(f"It took longer than {limit:g} s.")
+
     def _answer(self, message: Mapping[str, Any]) -> None:
+        if message["call"] not in _CALLS:
+            raise ChildError(f"It called {message['call']!r}.")
         given = dict(message["with"])
         if "day" in given:
             given["day"] = date.fromisoformat(given["day"])
         try:
             result = getattr(self._attempt, message["call"])(*message["of"], **given)
-            answer = {"result": str(result) if isinstance(result, Path) else result}
         except AlmagestError as error:
-            answer = {"refused": str(error)}
-        self._send(answer)
+            if error.status >= 500 or isinstance(error, DismissedError):
+                raise  # it would not help to tell the process
+            self._send({"refused": str(error), "slug": error.slug})
+        else:
+            self._send({"result": str(result) if isinstance(result, Path) else result})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what it died of is found out by receiving
-            self._line.settimeout(None)
-            self._line.sendall(json.dumps(message).encode() + b"\n")
-            self._line.settimeout(_LOOK_S)
+        rest = memoryview(json.dumps(message).encode() + b"\n")
+        while rest:
+            try:
+                rest = rest[self._line.send(rest) :]
+            except TimeoutError:
+                self._look()
+            except (BrokenPipeError, ConnectionResetError):
+                return  # what it died of is found out by receiving
 
     def _receive(self) -> dict[str, Any] | None:
         while b"\n" not in self._rest:
             try:
                 received = self._line.recv(1 << 20)
             except TimeoutError:
-                return None
+                if self._child.poll() is None:
+                    return None
+                received = b""  # dead, though something that it has started holds the line
             except ConnectionResetError:
                 received = b""
             if not received:
-                raise ChildError(f"It ended without a result ({_how(self._child.wait())}).")
+                raise ChildError(f"It ended without a result ({self._how()}).")
             self._rest += received
         line, _, self._rest = self._rest.partition(b"\n")
         return dict(json.loads(line))
 
-
-def _how(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    def _how(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._child.wait(_GRACE_S)
+            return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        return "it hung up"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -156,12 +181,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 class _Context:
     """The context as the child sees it: each call goes to the parent."""
 
-    def __init__(self, given: Mapping[str, Any], line: socket.socket) -> None:
+    def __init__(self, given: Mapping[str, Any], file: BinaryIO) -> None:
         self.job: str = given["job"]
         self.workdir = Path(given["workdir"])
         self.children: Sequence[Child] = [Child(**child) for child in given["children"]]
         self.checkpoint: Any = given["checkpoint"]
-        self._file = line.makefile("rwb")
+        self._file = file
 
     def progress(self, percent: float, message: str | None = None) -> None:
         self._call("progress", percent, message)
@@ -188,7 +213,7 @@ class _Context:
             raise DismissedError()
         answer = json.loads(line)
         if "refused" in answer:
-            raise ProcessFailedError(answer["refused"])
+            raise _REFUSALS.get(answer["slug"], ProcessFailedError)(answer["refused"])
         return answer["result"]
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -197,40 +222,43 @@ class _Context:
 
 
 def main() -> None:
-    """The child: ``python -m almagest.pipelines.apart FD``."""
+    """The child: ``python -m almagest.pipelines.apart DESCRIPTOR PARENT``."""
     import ctypes
+
+    # Should the worker be killed, nobody waits for this any more, whatever it is doing.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[2]):
+        return  # it was, before this was said
+    with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rwb") as file:
+        first = file.readline()
+        if first:
+            _serve(json.loads(first), cast("BinaryIO", file))
+
+
+def _serve(given: Mapping[str, Any], file: BinaryIO) -> None:
     import traceback
 
     from almagest.pipelines import registry
 
-    # Should the worker be killed, nobody waits for this any more, whatever it is doing.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with socket.socket(fileno=int(sys.argv[1])) as line:
-        first = b""
-        while not first.endswith(b"\n"):
-            if not (byte := line.recv(1)):
-                return
-            first += byte
-        given = json.loads(first)
-        if limit := given["memory_limit_mb"]:
-            resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
-        context = _Context(given, line)
-        try:
-            process = registry.find(given["process"])
-            result = process.run(process.parse(given["inputs"]), context)
-        except DismissedError:
-            return
-        except MemoryError:
-            context.send({"broke": f"It needed more than {limit} MiB of memory."})
-        except AlmagestError as error:
-            context.send({"failed" if error.status < 500 else "broke": str(error)})
-        except Exception:
-            context.send({"broke": traceback.format_exc()[-10_000:]})
+    if limit := given["memory_limit_mb"]:
+        resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
+    context = _Context(given, file)
+    try:
+        process = registry.find(given["process"])
+        result = process.run(process.parse(given["inputs"]), context)
+    except DismissedError:
+        return
+    except MemoryError:
+        context.send({"broke": f"It needed more than {limit} MiB of memory."})
+    except AlmagestError as error:
+        context.send({"failed" if error.status < 500 else "broke": str(error)})
+    except Exception:
+        context.send({"broke": "The process broke.", "internal": traceback.format_exc()[-20_000:]})
+    else:
+        if isinstance(result, Fanout):
+            context.send({"fanout": asdict(result)})
         else:
-            if isinstance(result, Fanout):
-                context.send({"fanout": asdict(result)})
-            else:
-                context.send({"result": dict(result)})
+            context.send({"result": dict(result)})
 
 
 if __name__ == "__main__":

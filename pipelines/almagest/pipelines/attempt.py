@@ -17,6 +17,8 @@ from almagest.pipelines.publishing import Publication, within
 
 #: A line of a log is cut off here, and so is whatever else is told.
 _LINE = 20_000
+#: Lines of one attempt that are kept.
+_LINES = 10_000
 
 
 def storable(text: str) -> str:
@@ -51,6 +53,7 @@ class Attempt:
         self._percent: int | None = None
         self._message: str | None = None
         self._lines: list[str] = []
+        self._number = 0
         self._is_lost = threading.Event()
 
     def progress(self, percent: float, message: str | None = None) -> None:
@@ -63,7 +66,11 @@ class Attempt:
     def log(self, line: str) -> None:
         """See :class:`almagest.core.jobs.Context`."""
         with self._lock:
-            self._lines.append(storable(line))
+            self._number += 1
+            if self._number <= _LINES:
+                self._lines.append(storable(line))
+            elif self._number == _LINES + 1:
+                self._lines.append(f"{_LINES:,} lines are kept; what follows is not")
 
     def source(self, collection: str, identifier: str) -> dict[str, Any]:
         """See :class:`almagest.core.jobs.Context`."""
@@ -117,9 +124,11 @@ class Attempt:
         except BaseException:
             self._remember(percent, message, lines)
             raise
-        if not is_ours:
+        if is_ours is None:
+            self._remember(percent, message, lines)
+        elif not is_ours:
             self.lose()
-        return is_ours
+        return is_ours is not False
 
     @property
     def has_news(self) -> bool:

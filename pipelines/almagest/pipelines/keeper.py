@@ -69,7 +69,10 @@ class Keeper:
             for attempt, kept_at in running:
                 age = time.monotonic() - kept_at
                 if attempt.has_news or age > self._lease.total_seconds() / 3:
-                    self._keep(attempt)
+                    try:
+                        self._keep(attempt)
+                    except Exception:  # one attempt must not take the leases of the others along
+                        log.exception("lease not kept", job=attempt.job)
 
     def _keep(self, attempt: Attempt) -> None:
         asked_at = time.monotonic()

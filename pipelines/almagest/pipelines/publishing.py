@@ -53,7 +53,8 @@ class Publication:
         self._items: list[Document] = []
         self._assets: list[tuple[str, str, str, Document, date]] = []
         self._sources: list[Source] = []
-        self._may_be_public: set[str] = set()
+        #: Where something was published that may not become public against the rules.
+        self._guarded: set[str] = set()
 
     def source(self, connection: psycopg.Connection[Any], collection: str, identifier: str) -> Document:
         """An item, noted with its version as one of what the results are made of.
@@ -98,16 +99,16 @@ class Publication:
             accepted = accept_item(whole, rules).document
             with self._lock:
                 self._items.append(dict(accepted))
-                if public:
-                    self._may_be_public.add(accepted["collection"])
+                if not public:
+                    self._guarded.add(accepted["collection"])
 
     def asset(self, collection: str, item: str, prefix: str, asset: Document, day: date, *, public: bool) -> None:
         """An asset that an item gets under a dated key."""
         require_changeable(collection)
         with self._lock:
             self._assets.append((collection, item, prefix, asset, day))
-            if public:
-                self._may_be_public.add(collection)
+            if not public:
+                self._guarded.add(collection)
 
     @property
     def is_empty(self) -> bool:
@@ -125,7 +126,10 @@ class Publication:
             ConflictError: something made of what is internal would become public.
         """
         self._check_audience(connection)
-        connection.execute("SELECT almagest.write_as(%s, NULL, NULL, %s)", (self._job.principal, str(self._job.id)))
+        kind, _, identifier = self._job.principal.partition(":")
+        actor = self._job.request.get("by") or self._job.principal
+        key_id = identifier if kind == "key" else None
+        connection.execute("SELECT almagest.write_as(%s, %s, NULL, %s)", (actor, key_id, str(self._job.id)))
         if batch.rows:
             store.put(batch)
         written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}
@@ -136,11 +140,10 @@ class Publication:
         return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
-        targets = {item["collection"] for item in self._items} | {asset[0] for asset in self._assets}
         sources = {source.collection for source in self._sources}
-        rows = connection.execute(_INTERNAL, (sorted(targets | sources),)).fetchall()
+        rows = connection.execute(_INTERNAL, (sorted(self._guarded | sources),)).fetchall()
         internal = {identifier for (identifier,) in rows}
-        shown = sorted(targets - internal - self._may_be_public)
+        shown = sorted(self._guarded - internal)
         if shown and sources & internal:
             raise ConflictError(
                 f"What is made of {sorted(sources & internal)[0]!r}, which is internal, would become public in"

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import jobs
 from almagest.pipelines.runner import Runner
@@ -79,8 +79,10 @@ class Reconciler:
             try:
                 self.look()
                 self._alive.touch()
-            except (psycopg.Error, PoolTimeout) as error:
+            except psycopg.Error as error:
                 log.warning("jobs not looked after", reason=str(error))
+            except Exception:
+                log.exception("jobs not looked after")
             if self._stopped.wait(self._interval_s):
                 return
 
@@ -114,7 +116,9 @@ class Reconciler:
         try:
             while not self._stopped.is_set() and self._runner.run_due(self._queues):
                 pass
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             log.warning("the database is away", reason=str(error))
+        except Exception:
+            log.exception("no jobs done")
         finally:
             self._slots.release()

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import socket
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -17,14 +16,15 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import jobs
 from almagest.catalogue.storing import Store
-from almagest.core.errors import AlmagestError, NotFoundError
-from almagest.core.jobs import DismissedError, Fanout, Process
+from almagest.core.errors import AlmagestError
+from almagest.core.jobs import Child, DismissedError, Fanout, Process
 from almagest.core.settings import Settings
 from almagest.pipelines import apart
+from almagest.pipelines.apart import ChildError
 from almagest.pipelines.attempt import Attempt, storable
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.publishing import Publication
@@ -42,20 +42,20 @@ class Runner:
         self,
         pool: ConnectionPool[psycopg.Connection],
         keeper: Keeper,
-        find: Callable[[str], Process[Any]],
+        processes: Mapping[str, Process[Any]],
         settings: Settings,
         workroot: Path,
     ) -> None:
         """Args:
         pool: connections of the workers' role.
         keeper: keeps leases meanwhile.
-        find: a process by its id.
+        processes: those that this worker knows, by id; jobs of others are left to others.
         settings: of the stack.
         workroot: folder that the folders of attempts are made in.
         """
         self._pool = pool
         self._keeper = keeper
-        self._find = find
+        self._processes = processes
         self._settings = settings
         self._lease = timedelta(seconds=settings.work.lease_s)
         self._workroot = workroot
@@ -68,74 +68,87 @@ class Runner:
         Raises:
             psycopg.Error: the database is away; the lease runs out, and the job is taken up again.
         """
-        owner = f"{self._name}:{next(self._number)}"
-        with self._pool.connection() as connection:
-            claimed = jobs.claim(connection, job, owner, self._lease)
-            if claimed is None:
-                return False
-            children = jobs.children(connection, job)
-        self._attempt(claimed, owner, children)
-        return True
+        return self._do(lambda connection, owner: jobs.claim(connection, job, owner, self._lease, self._processes))
 
     def run_due(self, queues: Sequence[str]) -> bool:
         """Does some job that waits, whether or not anybody has rung."""
-        with self._pool.connection() as connection:
-            job = jobs.due(connection, queues)
-        return job is not None and self.run(job)
+        return self._do(
+            lambda connection, owner: jobs.claim_due(connection, queues, owner, self._lease, self._processes)
+        )
 
-    def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Any]) -> None:
+    def _do(self, claim: Callable[[jobs.Connection, str], jobs.Job | None]) -> bool:
+        owner = f"{self._name}:{next(self._number)}"
+        with self._pool.connection() as connection:
+            claimed = claim(connection, owner)
+            if claimed is None:
+                return False
+            children = jobs.children(connection, claimed.id)
+        self._attempt(claimed, owner, children)
+        return True
+
+    def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Child]) -> None:
         told = log.bind(job=str(job.id), process=job.process, attempt=job.attempt)
-        workdir = Path(tempfile.mkdtemp(prefix=f"{job.id}-{job.attempt}-", dir=self._workroot))
+        workdir = self._workroot / f"{job.id}-{job.attempt}"
         attempt = Attempt(job, owner, workdir, children, Publication(self._settings, job), self._pool)
         try:
+            shutil.rmtree(workdir, ignore_errors=True)
+            workdir.mkdir(mode=0o700)
+            process = self._processes[job.process]
             with self._keeper.keeping(attempt):
-                process = self._find(job.process)
                 if process.is_apart:
                     result = apart.run(process, attempt)
                 else:
                     result = process.run(process.parse(job.inputs), attempt)
                 attempt.check()
-                self._end(attempt, process, result)
+            self._end(attempt, process, result)
             told.info("job done", waits=isinstance(result, Fanout))
         except DismissedError:
             told.info("job lost")
-        except (psycopg.OperationalError, PoolTimeout):
-            told.warning("job not ended: the database is away")
         except Exception as error:
+            if _is_away(error):
+                told.warning("job not ended: the database is away", reason=str(error))
+                return
             told.warning("job failed", reason=str(error), exc_info=not isinstance(error, AlmagestError))
             self._fail(attempt, error)
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
 
     def _end(self, attempt: Attempt, process: Process[Any], result: Mapping[str, Any] | Fanout) -> None:
+        if isinstance(result, Fanout):
+            if not attempt.publication.is_empty:
+                raise TypeError(f"Process {process.id} publishes before its children have ended.")
+            children = [(self._processes[child.process], child.inputs) for child in result.children]
+        elif unknown := set(result) - set(process.outputs):
+            raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
         with self._pool.connection() as connection:
+            # By itself: what it said stays said, should its end fail.
+            if not attempt.keep(connection, self._lease):
+                raise DismissedError()
             store = Store(connection)
             batch = attempt.publication.prepare(store)
             with connection.transaction():
                 # The fence: from here on nobody else can have the job, and what is published is published with its end.
                 if not jobs.hold(connection, attempt.row.id, attempt.owner):
                     raise DismissedError()
-                if attempt.has_news:
-                    attempt.keep(connection, self._lease)
                 if isinstance(result, Fanout):
-                    if not attempt.publication.is_empty:
-                        raise TypeError(f"Process {process.id} publishes before its children have ended.")
-                    children = [(self._find(child.process), child.inputs) for child in result.children]
                     jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint)
                 else:
-                    if unknown := set(result) - set(process.outputs):
-                        raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
                     published = attempt.publication.commit(connection, store, batch)
                     jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
         # What the process or its inputs say will be the same the next time.
-        is_final = isinstance(error, AlmagestError) and (error.status < 500 or isinstance(error, NotFoundError))
+        is_final = isinstance(error, AlmagestError) and error.status < 500
         pause = None if is_final else timedelta(seconds=_pause_s(attempt.row.attempt))
-        with self._pool.connection() as connection, connection.transaction():
-            if attempt.has_news and not attempt.keep(connection, self._lease):
-                return
-            jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause)
+        with self._pool.connection() as connection:
+            if attempt.keep(connection, self._lease):
+                jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database is gone; what else it refuses is the job's own trouble."""
+    state = error.sqlstate if isinstance(error, psycopg.OperationalError) else ""
+    return state is None or state[:2] == "08" or state[:3] == "57P"
 
 
 def _pause_s(attempt: int) -> float:
@@ -144,12 +157,14 @@ def _pause_s(attempt: int) -> float:
 
 
 def _problem(error: Exception) -> dict[str, Any]:
-    if isinstance(error, AlmagestError):
+    """What callers are told, and under ``internal`` what operators are: that may show paths and values."""
+    if isinstance(error, AlmagestError) and error.status < 500:
         return {"title": error.title, "status": error.status, "detail": storable(str(error))}
-    return {
-        "title": type(error).__name__,
-        "status": 500,
-        "detail": storable(str(error))[:1000],
-        # For operators alone: it shows paths and values.
-        "traceback": storable("".join(traceback.format_exception(error))[-20_000:]),
-    }
+    if isinstance(error, ChildError):
+        told = {"title": error.title, "detail": storable(str(error)), "internal": storable(error.internal)}
+    elif isinstance(error, AlmagestError):
+        told = {"title": error.title, "detail": error.default_message(), "internal": storable(str(error))}
+    else:
+        trace = "".join(traceback.format_exception(error))[-20_000:]
+        told = {"title": "Internal", "detail": "The process broke.", "internal": storable(trace)}
+    return {"status": 500, **told}

@@ -58,7 +58,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
-        runner = Runner(pool, keeper, registry.find, settings, workroot)
+        runner = Runner(pool, keeper, registry.processes(), settings, workroot)
         doorbell = Doorbell(settings)
         reconciler = Reconciler(
             pool,

@@ -200,7 +200,7 @@ TO almagest_ops;
 -- Jobs: the door takes them in and tells of them, workers do them.
 GRANT EXECUTE ON FUNCTION
     almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea),
-    almagest.dismiss_job(uuid),
+    almagest.dismiss_job(uuid, boolean),
     almagest.retry_job(uuid),
     almagest.job_document(uuid),
     almagest.job_children(uuid),
@@ -209,8 +209,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.job_counts()
 TO almagest_ops, almagest_worker;
 GRANT EXECUTE ON FUNCTION
-    almagest.claim_job(uuid, text, interval),
-    almagest.due_job(text[]),
+    almagest.claim_job(uuid, text, interval, text[]),
+    almagest.claim_due_job(text[], text, interval, text[]),
     almagest.keep_job(uuid, text, interval, smallint, text, text[]),
     almagest.hold_job(uuid, text),
     almagest.release_job(uuid, text),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from almagest.core.jobs import Process
 
-#: What is claimed, and tested.
+#: What is claimed, and tested. Not `core` yet: the landing page has no service description.
 CONFORMANCE = tuple(
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("core", "ogc-process-description", "json", "job-list", "dismiss")
+    for name in ("ogc-process-description", "json", "job-list", "dismiss")
 )
 _RELS = "http://www.opengis.net/def/rel/ogc/1.0"
 
@@ -60,11 +60,10 @@ def description(process: Process[Any], base: str) -> dict[str, Any]:
 def _inputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     schema = process.inputs.model_json_schema()
     required = set(schema.get("required", ()))
-    definitions = schema.get("$defs")
-    for name, found in schema["properties"].items():
+    definitions = schema.get("$defs", {})
+    for name, given in schema["properties"].items():
+        found = _inlined(given, definitions)
         own = {key: value for key, value in found.items() if key not in {"title", "description"}}
-        if definitions:
-            own["$defs"] = definitions
         yield (
             name,
             {
@@ -75,6 +74,17 @@ def _inputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 "maxOccurs": 1,
             },
         )
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """A part of a schema without references: they would lead elsewhere from within a description."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    referred = definitions.get(str(schema.get("$ref", "")).removeprefix("#/$defs/"))
+    whole = {**referred, **schema} if referred else schema
+    return {key: _inlined(value, definitions) for key, value in whole.items() if not (referred and key == "$ref")}
 
 
 def _outputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

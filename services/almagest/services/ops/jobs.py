@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
 from urllib.parse import quote
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue.jobs import Job
-from almagest.core.errors import BadRequestError, NotFoundError
-from almagest.core.jobs import Process
+from almagest.core.errors import PROBLEM_TYPES, BadRequestError, NotFoundError
+from almagest.core.jobs import Process, Status
 from almagest.pipelines import registry
 from almagest.services.ops import descriptions
 from almagest.services.ops.office import Office
@@ -28,7 +28,7 @@ from almagest.services.web.problem import problem
 _EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 #: Who waits for a quick process waits no longer [s].
 _PATIENCE_S = 30.0
-_PAGE, _LARGEST_PAGE = 100, 1000
+_PAGE, _LARGEST_PAGE = 20, 100
 #: Items that a job has written and that its status links to.
 _LINKED = 100
 _MEMBERS = {"inputs", "outputs", "response", "subscriber"}
@@ -102,15 +102,16 @@ class Desk:
     async def execute(self, request: Request) -> Response:
         """Takes a job in, and waits for it where it is quick and the client does not mind."""
         process = _process(request)
+        by = request.headers.get("x-principal", "")
         if process.scope and not scopes(request.scope) & {process.scope, Scope.ADMIN}:
             return problem(403, "forbidden", f"The key lacks the scope `{process.scope}`, which {process.id} needs.")
         inputs, wanted = _execution(await request.body(), process)
         prefers_later = _prefers_later(request)
         job, _ = await self._office.accept(
-            process, inputs, _principal(request), wanted, request.headers.get("idempotency-key")
+            process, inputs, _principal(request), {**wanted, "by": by}, request.headers.get("idempotency-key")
         )
         if process.is_quick and not prefers_later:
-            job = await self._office.wait(job.id, _PATIENCE_S)
+            job = await self._office.wait(job, _PATIENCE_S)
             if job.finished_at is not None:
                 return _results(job)
         applied = {"Preference-Applied": "respond-async"} if prefers_later else {}
@@ -120,11 +121,12 @@ class Desk:
         """One's own jobs, or all of them for an admin, the newest first."""
         limit = _limit(request)
         token = request.query_params.get("token")
-        before = await self._find(request, token) if token else None
+        before = _read_token(token) if token else None
         found = await self._office.listed(_owner(request), _filters(request), before, limit + 1)
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/jobs"}]
         if len(found) > limit:
-            query = request.url.include_query_params(token=str(found[limit - 1].id)).query
+            last = found[limit - 1]
+            query = request.url.include_query_params(token=f"{last.created_at.timestamp():.6f}_{last.id}").query
             links.append({"rel": "next", "type": "application/json", "href": f"{self._base}/jobs?{query}"})
         return _json({"jobs": [self._status(job) for job in found[:limit]], "links": links})
 
@@ -135,9 +137,10 @@ class Desk:
     async def dismiss(self, request: Request) -> Response:
         """Ends a job, or removes one that has ended."""
         job = await self._find(request)
-        await self._office.dismiss(job.id)
-        if job.finished_at is not None:
-            return _json({**self._status(job), "message": "The job is removed."})
+        # Whoever meant to end it has not said that its results may go, should it have ended by itself meanwhile.
+        became = await self._office.dismiss(job.id, may_remove=job.finished_at is not None)
+        if became == "removed":
+            return _json({**self._status(job), "status": "dismissed", "message": "The job is removed."})
         return _json(self._status(await self._office.find(job.id)))
 
     async def results(self, request: Request) -> Response:
@@ -145,7 +148,7 @@ class Desk:
         job = await self._find(request)
         if job.finished_at is None:
             raise ResultNotReadyError()
-        return _results(job, as_document=True)
+        return _results(job)
 
     async def log(self, request: Request) -> Response:
         """What became of a job, and what it said; behind an event, for who follows it."""
@@ -158,8 +161,8 @@ class Desk:
             {"events": [{"id": e.id, "at": e.at.isoformat(), "kind": e.kind, "message": e.message} for e in events]}
         )
 
-    async def _find(self, request: Request, identifier: str | None = None) -> Job:
-        identifier = identifier or request.path_params["job_id"]
+    async def _find(self, request: Request) -> Job:
+        identifier = request.path_params["job_id"]
         try:
             job = await self._office.find(UUID(identifier))
         except (ValueError, NotFoundError):
@@ -206,14 +209,16 @@ class Desk:
         }
 
 
-def _results(job: Job, *, as_document: bool = False) -> Response:
+def _results(job: Job) -> Response:
+    """The outputs that were asked for: one by itself, several as a document, and one, too, where that was asked for."""
     if job.status != "successful":
         told = _exception(job)
-        return problem(int(told["status"]), "process-failed", str(told["detail"]), title=str(told["title"]))
+        status, detail = int(told["status"]), str(told["detail"])
+        return problem(status, "process-failed", detail, title=str(told["title"]), standard=str(told["type"]))
     outputs = job.outputs or {}
     wanted = job.request.get("outputs") or outputs
     shown = {name: value for name, value in outputs.items() if name in wanted}
-    if as_document or job.request.get("response") == "document" or len(shown) > 1:
+    if job.request.get("response") == "document" or len(shown) > 1:
         return _json(shown)
     if not shown:
         return Response(status_code=204)
@@ -221,16 +226,14 @@ def _results(job: Job, *, as_document: bool = False) -> Response:
 
 
 def _exception(job: Job) -> dict[str, Any]:
-    """Why a job failed, without what only operators should see."""
+    """Why there are no results, without what only operators should see (`internal`)."""
     error = job.error or {}
-    status = error.get("status") if job.status == "failed" else 410
-    detail = error.get("detail") or f"The job was {job.status}."
-    is_bug = "traceback" in error
+    is_failed = job.status == "failed"
     return {
-        "type": f"{_EXCEPTIONS}/process-failed" if job.status == "failed" else "about:blank",
-        "title": "Internal" if is_bug else error.get("title", "Process failed"),
-        "status": status or 500,
-        "detail": "The process broke. Quote the job's id to whoever looks after it." if is_bug else detail,
+        "type": f"{PROBLEM_TYPES}{'process-failed' if is_failed else 'dismissed'}",
+        "title": error.get("title", "Process failed") if is_failed else "Dismissed",
+        "status": error.get("status", 500) if is_failed else 410,
+        "detail": error.get("detail") or f"The job was {job.status}.",
     }
 
 
@@ -265,6 +268,9 @@ def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict
         raise BadRequestError("`response` is `raw` or `document`.")
     if "subscriber" in document:
         raise BadRequestError("Nobody is called back yet: ask for the job's status instead of naming a `subscriber`.")
+    for name, wanted in outputs.items():
+        if isinstance(wanted, dict) and wanted.get("transmissionMode", "value") != "value":
+            raise BadRequestError(f"outputs: {name} is given by value alone.")
     given = {name: _inline(value) for name, value in inputs.items()}
     return given, {"outputs": sorted(outputs), "response": response}
 
@@ -304,6 +310,8 @@ def _filters(request: Request) -> dict[str, Any]:
     for name, key in (("processID", "process"), ("status", "status")):
         if values := [value for part in query.getlist(name) for value in part.split(",") if value]:
             filters[key] = values
+    if unknown := set(filters.get("status", ())) - set(get_args(Status)):
+        raise BadRequestError(f"status: {sorted(unknown)[0]!r} is none; there are {', '.join(get_args(Status))}.")
     for name, key in (("minDuration", "min_s"), ("maxDuration", "max_s")):
         if name in query:
             if not re.fullmatch(r"[0-9]{1,9}", query[name]):
@@ -312,6 +320,14 @@ def _filters(request: Request) -> dict[str, Any]:
     if "datetime" in query:
         filters |= _interval(query["datetime"])
     return filters
+
+
+def _read_token(token: str) -> tuple[datetime, UUID]:
+    moment, _, identifier = token.partition("_")
+    try:
+        return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequestError("token: it is none that a page of jobs gave.") from None
 
 
 def _interval(text: str) -> dict[str, str]:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import database, jobs
-from almagest.core.errors import DatabaseUnavailableError
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
 
 T = TypeVar("T")
 
-_LOOK_S = 0.05
+_LOOK_S, _LONGEST_LOOK_S = 0.03, 1.0
+#: Requests that wait for their jobs at the same time. Others are told at once that theirs is accepted.
+_WAITERS = 16
 
 
 class Office:
@@ -27,6 +30,7 @@ class Office:
 
     def __init__(self, settings: Settings) -> None:
         self._doorbell = Doorbell(settings)
+        self._waiting = asyncio.Semaphore(_WAITERS)
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             kwargs={**database.parameters(settings, "almagest_ops"), "autocommit": True},
             min_size=0,
@@ -47,11 +51,12 @@ class Office:
 
         def work(connection: jobs.Connection) -> tuple[jobs.Job, bool]:
             identifier, is_new = jobs.accept(connection, process, inputs, principal, request=request, key=key)
-            if is_new:
-                self._doorbell.ring(identifier, process.queue)
             return jobs.find(connection, identifier), is_new
 
-        return await self._ask(work)
+        job, is_new = await self._ask(work)
+        if is_new:
+            await asyncio.to_thread(self._doorbell.remind, job.id, process.queue)
+        return job, is_new
 
     async def find(self, job: UUID) -> jobs.Job:
         """A job, whosever it is.
@@ -62,7 +67,7 @@ class Office:
         return await self._ask(lambda connection: jobs.find(connection, job))
 
     async def listed(
-        self, principal: str | None, filters: Mapping[str, Any], before: jobs.Job | None, limit: int
+        self, principal: str | None, filters: Mapping[str, Any], before: tuple[datetime, UUID] | None, limit: int
     ) -> list[jobs.Job]:
         """Jobs, the newest first."""
         return await self._ask(lambda connection: jobs.listed(connection, principal, filters, before, limit))
@@ -71,18 +76,24 @@ class Office:
         """The log of a job behind an event."""
         return await self._ask(lambda connection: list(jobs.events(connection, job, behind)))
 
-    async def dismiss(self, job: UUID) -> None:
-        """Ends a job, or removes one that has ended."""
-        await self._ask(lambda connection: jobs.dismiss(connection, job))
+    async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
+        """Ends a job, or removes one that has ended; answers what became of it."""
+        return await self._ask(lambda connection: jobs.dismiss(connection, job, may_remove=may_remove))
 
-    async def wait(self, job: UUID, at_most_s: float) -> jobs.Job:
-        """A job when it has ended, or how it is by then."""
-        until = time.monotonic() + at_most_s
-        while True:
-            found = await self.find(job)
-            if found.status in ENDED or time.monotonic() > until:
-                return found
-            await asyncio.sleep(_LOOK_S)
+    async def wait(self, job: jobs.Job, at_most_s: float) -> jobs.Job:
+        """A job when it has ended, or how it is by then: that much is true of it whatever happens."""
+        if self._waiting.locked():
+            return job
+        async with self._waiting:
+            until, pause = time.monotonic() + at_most_s, _LOOK_S
+            while job.status not in ENDED and time.monotonic() < until:
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, _LONGEST_LOOK_S)
+                try:
+                    job = await self.find(job.id)
+                except AlmagestError:
+                    return job
+        return job
 
     async def close(self) -> None:
         """Closes what is open."""
@@ -94,7 +105,9 @@ class Office:
             try:
                 with self._pool.connection() as connection:
                     return work(connection)
-            except (psycopg.OperationalError, PoolTimeout) as error:
+            except psycopg.DataError:
+                raise BadRequestError("The request holds a character that cannot be stored (U+0000).") from None
+            except psycopg.OperationalError as error:
                 raise DatabaseUnavailableError() from error
 
         return await asyncio.to_thread(within)

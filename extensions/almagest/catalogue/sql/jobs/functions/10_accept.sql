@@ -13,8 +13,17 @@ CREATE OR REPLACE FUNCTION almagest.accept_job(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most CONSTANT int := 1000;
     found almagest.job;
 BEGIN
+    -- Exact, also where many come at once.
+    PERFORM pg_advisory_xact_lock(hashtextextended('almagest.job ' || of_principal, 0));
+    IF (SELECT count(*) FROM almagest.job AS j
+        WHERE j.principal = of_principal AND j.status IN ('accepted', 'running') AND j.parent IS NULL) >= most
+    THEN
+        RAISE program_limit_exceeded USING
+            MESSAGE = format('%s jobs of yours have not ended: wait for some, or dismiss them.', most);
+    END IF;
     INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, request, max_attempts,
                                    idempotency_key, request_sha256)
     VALUES (of_process, of_version, of_queue, of_principal, with_inputs, with_request, with_max_attempts,
@@ -37,27 +46,33 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea) IS
-    'Takes a job in. With a key that its owner has used before, the job of that time, if the request is the same, else 23505.';
+    'Takes a job in. With a key that its owner has used before, the job of that time, if the request is the same, else 23505.
+54000 where too many of his have not ended.';
 
 
-CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid) RETURNS text
+CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid, may_remove boolean) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    was text;
+    seen almagest.job;
 BEGIN
-    SELECT j.status INTO was FROM almagest.job AS j WHERE j.id = of_job FOR UPDATE;
-    IF was IN ('accepted', 'running') THEN
+    SELECT j.* INTO seen FROM almagest.job AS j WHERE j.id = of_job FOR UPDATE;
+    IF seen.status IN ('accepted', 'running') THEN
         PERFORM almagest.end_job(of_job, 'dismissed');
-    ELSIF was IS NOT NULL THEN
+        RETURN 'dismissed';
+    ELSIF may_remove AND NOT EXISTS (
+        -- A parent counts on what its children have left.
+        SELECT FROM almagest.job AS p WHERE p.id = seen.parent AND p.status IN ('accepted', 'running'))
+    THEN
         DELETE FROM almagest.job AS j WHERE j.id = of_job;
+        RETURN CASE WHEN FOUND THEN 'removed' END;
     END IF;
-    RETURN was;
+    RETURN seen.status;
 END;
 $$;
-COMMENT ON FUNCTION almagest.dismiss_job(uuid) IS
-    'Ends a job that has not ended: its worker is fenced off. Removes one that has. Answers what its status was, NULL where
-there is none.';
+COMMENT ON FUNCTION almagest.dismiss_job(uuid, boolean) IS
+    'Ends a job that has not ended: its worker is fenced off. One that has is removed, where that is wanted. Answers what
+became of it (dismissed, removed), or its status, or NULL where there is none.';
 
 
 CREATE OR REPLACE FUNCTION almagest.end_job(
@@ -95,13 +110,16 @@ AS $$
 BEGIN
     UPDATE almagest.job AS j
     SET status = 'accepted', is_dead = false, error = NULL, attempt = 0, progress = 0, message = NULL, rung_at = NULL,
-        run_after = almagest.clock(), finished_at = NULL, expires_at = NULL, updated_at = almagest.clock()
+        run_after = almagest.clock(), started_at = NULL, finished_at = NULL, updated_at = almagest.clock()
     -- Whose parent has been told of its end must not end again.
     WHERE j.id = of_job AND j.status IN ('failed', 'dismissed') AND j.parent IS NULL;
-    IF FOUND THEN
-        PERFORM almagest.note_job(of_job, 'accepted again');
+    IF NOT FOUND THEN
+        RETURN false;
     END IF;
-    RETURN FOUND;
+    -- It begins anew, and so do they.
+    DELETE FROM almagest.job AS j WHERE j.parent = of_job;
+    PERFORM almagest.note_job(of_job, 'accepted again');
+    RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION almagest.retry_job(uuid) IS 'Does a job anew that failed or was dismissed. False where there is none.';

@@ -10,7 +10,9 @@ $$;
 COMMENT ON FUNCTION almagest.is_due(almagest.job) IS 'Whether a job waits for a worker: it is new, or its worker is gone.';
 
 
-CREATE OR REPLACE FUNCTION almagest.claim_job(of_job uuid, as_owner text, for_time interval) RETURNS SETOF almagest.job
+CREATE OR REPLACE FUNCTION almagest.claim_job(
+    of_job uuid, as_owner text, for_time interval, of_processes text[]
+) RETURNS SETOF almagest.job
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -19,27 +21,37 @@ BEGIN
     UPDATE almagest.job AS j
     SET status = 'running', attempt = j.attempt + 1, lease_owner = as_owner, lease_until = almagest.clock() + for_time,
         started_at = coalesce(j.started_at, almagest.clock()), updated_at = almagest.clock()
-    WHERE j.id = of_job AND almagest.is_due(j)
+    WHERE j.id = of_job AND almagest.is_due(j) AND j.process = ANY (of_processes)
     RETURNING j.* INTO claimed;
     IF FOUND THEN
-        PERFORM almagest.note_job(of_job, format('attempt %s of %s by %s', claimed.attempt, claimed.max_attempts, as_owner));
+        PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
         RETURN NEXT claimed;
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION almagest.claim_job(uuid, text, interval) IS
-    'Takes a job up, or answers nothing: somebody has it, it has ended, or its time has not come.';
+COMMENT ON FUNCTION almagest.claim_job(uuid, text, interval, text[]) IS
+    'Takes a job up, or answers nothing: somebody has it, it has ended, its time has not come, or it is of a process that
+this worker does not know.';
 
 
-CREATE OR REPLACE FUNCTION almagest.due_job(of_queues text[]) RETURNS uuid
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION almagest.claim_due_job(
+    of_queues text[], as_owner text, for_time interval, of_processes text[]
+) RETURNS SETOF almagest.job
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT j.id FROM almagest.job AS j
-    WHERE j.queue = ANY (of_queues) AND j.status IN ('accepted', 'running') AND j.pending_children = 0 AND almagest.is_due(j)
+DECLARE
+    due uuid;
+BEGIN
+    SELECT j.id INTO due FROM almagest.job AS j
+    WHERE j.queue = ANY (of_queues) AND j.process = ANY (of_processes)
+      AND j.status IN ('accepted', 'running') AND j.pending_children = 0 AND almagest.is_due(j)
     ORDER BY j.run_after
-    LIMIT 1 FOR UPDATE SKIP LOCKED
+    LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN QUERY SELECT * FROM almagest.claim_job(due, as_owner, for_time, of_processes);
+END;
 $$;
-COMMENT ON FUNCTION almagest.due_job(text[]) IS 'Some job of these queues that is due, the oldest first.';
+COMMENT ON FUNCTION almagest.claim_due_job(text[], text, interval, text[]) IS
+    'As claim_job, the oldest job of these queues that is due.';
 
 
 CREATE OR REPLACE FUNCTION almagest.keep_job(
@@ -49,19 +61,26 @@ CREATE OR REPLACE FUNCTION almagest.keep_job(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- Whoever ends the job at this moment is not waited for: the leases of others would run out meanwhile.
+    PERFORM FROM almagest.job AS j
+    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN CASE WHEN NOT EXISTS (
+            SELECT FROM almagest.job AS j WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner
+        ) THEN false END;
+    END IF;
     UPDATE almagest.job AS j
     SET lease_until = almagest.clock() + for_time, progress = coalesce(at_progress, j.progress),
         message = coalesce(with_message, j.message), updated_at = almagest.clock()
-    WHERE j.id = of_job AND j.status = 'running' AND j.lease_owner = as_owner;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
+    WHERE j.id = of_job;
     INSERT INTO almagest.job_event (job, kind, message) SELECT of_job, 'log', l.line FROM unnest(lines) AS l(line);
     RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION almagest.keep_job(uuid, text, interval, smallint, text, text[]) IS
-    'Says that a job is still being worked on, how far it is, and what it said. False: it is no longer whose owner asks.';
+    'Says that a job is still being worked on, how far it is, and what it said. False: it is no longer whose owner asks. NULL: somebody is about to change it, and nothing
+was noted.';
 
 
 CREATE OR REPLACE FUNCTION almagest.hold_job(of_job uuid, as_owner text) RETURNS boolean
@@ -153,9 +172,13 @@ AS $$
 DECLARE
     of_principal text;
 BEGIN
-    IF NOT almagest.hold_job(of_job, as_owner) THEN
+    IF jsonb_array_length(children) = 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'A job waits for at least one other.';
+    ELSIF NOT almagest.hold_job(of_job, as_owner) THEN
         RETURN;
     END IF;
+    -- Those of a former round have told what they had to tell.
+    DELETE FROM almagest.job AS j WHERE j.parent = of_job;
     UPDATE almagest.job AS j
     SET lease_owner = NULL, lease_until = NULL, rung_at = NULL, attempt = 0, checkpoint = with_checkpoint,
         pending_children = jsonb_array_length(children), updated_at = almagest.clock()

@@ -57,10 +57,13 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH gone AS (
         DELETE FROM almagest.job AS j
-        WHERE j.finished_at < almagest.clock() - after_time AND j.parent IS NULL AND NOT j.is_dead
+        WHERE j.id IN (
+            SELECT o.id FROM almagest.job AS o
+            WHERE o.finished_at < almagest.clock() - after_time AND o.parent IS NULL AND NOT o.is_dead
+            ORDER BY o.finished_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
         RETURNING 1
     )
     SELECT count(*)::int FROM gone
 $$;
 COMMENT ON FUNCTION almagest.expire_jobs(interval) IS
-    'Forgets jobs that ended so long ago, with their children, but for the dead, who wait for somebody.';
+    'Forgets some of the jobs that ended so long ago, with their children, but for the dead, who wait for somebody.';

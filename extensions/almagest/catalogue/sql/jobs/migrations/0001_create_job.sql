@@ -35,7 +35,6 @@ CREATE TABLE almagest.job (
     started_at timestamptz,
     finished_at timestamptz,
     updated_at timestamptz NOT NULL DEFAULT almagest.clock(),
-    expires_at timestamptz,
 
     UNIQUE (principal, idempotency_key),
     CHECK ((idempotency_key IS NULL) = (request_sha256 IS NULL)),
@@ -46,7 +45,7 @@ CREATE INDEX job_open ON almagest.job (queue, run_after) WHERE status IN ('accep
 CREATE INDEX job_of_principal ON almagest.job (principal, created_at DESC, id);
 CREATE INDEX job_by_time ON almagest.job (created_at DESC, id);
 CREATE INDEX job_of_parent ON almagest.job (parent) WHERE parent IS NOT NULL;
-CREATE INDEX job_expiring ON almagest.job (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX job_ended ON almagest.job (finished_at) WHERE finished_at IS NOT NULL;
 
 COMMENT ON TABLE almagest.job IS 'What is to be done, is being done and was done.';
 COMMENT ON COLUMN almagest.job.principal IS 'Whose it is, as the door names callers.';
