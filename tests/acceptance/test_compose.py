@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from almagest.catalogue import database
 from support import containers
 from support.cluster import free_port
 
@@ -336,13 +337,18 @@ def test_what_was_backed_up_comes_back_into_nothing(stack: Stack) -> None:
         assert client.get(visual, headers={"Range": "bytes=0-3"}).status_code == 206
 
 
+def test_a_job_is_done(stack: Stack) -> None:
+    asked = ("run", "--rm", "-T", "admin", "jobs", "submit", "echo", "--input", "message=Hello", "--wait")
+    assert json.loads(stack.compose(*asked).splitlines()[-1]) == {"echo": "Hello"}
+
+
 def test_passwords_are_changed_by_the_readme(stack: Stack) -> None:
     folder = stack.folder / "compose"
     text = (HOUSE / "compose" / "README.md").read_text()
     (removing,) = re.findall(r"^rm (secrets/.*)$", text, re.MULTILINE)
     (starting,) = re.findall(r"^\./init-secrets && docker compose (.*)$", text, re.MULTILINE)[-1:]
     before = {name: (folder / name).read_text() for name in removing.split()}
-    assert len(before) == 4
+    assert {name.rpartition("/")[2] for name in before} == set(database.ROLES)
     for name in before:
         (folder / name).unlink()
     subprocess.run([folder / "init-secrets"], check=True, capture_output=True)
