@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from almagest.catalogue.assets import Store
 from almagest.catalogue.bucket import open_bucket
 from almagest.catalogue.registering.files import Content, read, read_file
+from almagest.core.disk import FULL, flush_folder
 from almagest.core.errors import NotFoundError, StorageFullError
-from almagest.core.hrefs import HrefPolicy
+from almagest.core.hrefs import HrefPolicy, s3_key
 from almagest.core.settings import Settings
 
 _FOLDER = "results"
-_FULL = {28, 122}  # ENOSPC, EDQUOT
 
 
 def keep(settings: Settings, path: Path) -> tuple[str, Content]:
@@ -49,7 +49,7 @@ def keep(settings: Settings, path: Path) -> tuple[str, Content]:
         try:
             _copy(path, target)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             raise StorageFullError(f"No space is left in {settings.store_path} for {path.name}.") from None
     return target.as_uri(), content
@@ -89,8 +89,8 @@ def _place(settings: Settings, href: str) -> Path | str:
     """The path of a stored file, or its key in the bucket."""
     if reason := Store(settings).why_not(href):
         raise NotFoundError(f"{reason}.")
-    if href.startswith("s3://"):
-        return href.removeprefix(f"s3://{settings.s3.bucket}/")
+    if key := s3_key(href, settings.s3.bucket):
+        return key
     return Path(HrefPolicy.of(settings).stored(href))
 
 
@@ -117,15 +117,7 @@ def _copy(path: Path, target: Path) -> None:
         raise
     # The name, too, must be there after a power cut.
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-        _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_folder(folder)
 
 
 def _upload(settings: Settings, path: Path, place: str) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import psycopg
 import structlog
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import jobs
 from almagest.pipelines.attempt import Attempt
@@ -79,7 +79,7 @@ class Keeper:
         try:
             with self._pool.connection(timeout=5) as connection:
                 attempt.keep(connection, self._lease)
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             # The lease is there for that: it is tried again in a moment.
             log.warning("lease not kept", job=attempt.job, reason=str(error))
             return

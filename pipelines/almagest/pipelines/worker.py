@@ -20,7 +20,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from celery import signals
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import database
 from almagest.core import logs
@@ -104,7 +104,7 @@ def _leave(reconciler: Reconciler, keeper: Keeper) -> None:
     reconciler.stop()
     try:
         keeper.release()
-    except (psycopg.Error, PoolTimeout) as error:
+    except psycopg.Error as error:
         log.warning("jobs not given back", reason=str(error))
     os._exit(0)
 

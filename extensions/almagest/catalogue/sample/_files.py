@@ -19,6 +19,8 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
+from almagest.core.disk import flush_folder
+
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 WEBP_TYPE = "image/webp"
 
@@ -61,11 +63,11 @@ def store_folder(target: Path, files: Mapping[str, bytes]) -> None:
         draft.mkdir(parents=True)
         for name, data in files.items():
             _write(draft / name, data)
-        _flush(draft)
+        flush_folder(draft)
         if target.exists():
             shutil.rmtree(target)
         draft.rename(target)
-        _flush(target.parent)
+        flush_folder(target.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -83,7 +85,7 @@ def store_file(target: Path, data: bytes) -> None:
     try:
         _write(draft, data)
         draft.replace(target)
-        _flush(target.parent)
+        flush_folder(target.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -93,14 +95,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def cog(

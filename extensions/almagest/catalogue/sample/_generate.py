@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from almagest.catalogue.sample import _catalog as catalog
+from almagest.core.disk import FULL
 from almagest.core.errors import StorageFullError
 
 Progress = Callable[[str, int, int], None]
@@ -51,7 +51,7 @@ def generate(directory: Path, selection: Selection, progress: Progress | None) -
         try:
             manifest = _make(directory, selection, progress or (lambda *_: None))
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno not in FULL:
                 raise
             message = f"No space is left in {directory}: the sample needs about 45 MB. What is there is complete."
             raise StorageFullError(message) from error

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 
-import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
 from almagest.services.ops import metrics
+from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
 from almagest.services.ops.housekeeping import keep_house
@@ -61,10 +61,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return await authorizer.answer(request.headers)
 
     async def own_counts(_: Request) -> Response:
-        return _json(dict(authorizer.counts))
+        return json_answer(dict(authorizer.counts))
 
     async def health(_: Request) -> Response:
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     async def ready(_: Request) -> Response:
         processes = await survey(settings)
@@ -77,7 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         except AlmagestError as error:
             is_ready = False
             reasons.insert(0, f"database: {error}")
-        return _json({"status": "ready" if is_ready else "unavailable", "reasons": reasons}, 200 if is_ready else 503)
+        status = "ready" if is_ready else "unavailable"
+        return json_answer({"status": status, "reasons": reasons}, 200 if is_ready else 503)
 
     async def numbers(_: Request) -> Response:
         try:
@@ -97,8 +98,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
     return app
-
-
-def _json(document: object, status: int = 200) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=headers)

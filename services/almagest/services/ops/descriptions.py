@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from almagest.core.jobs import Process
+from almagest.services.ops.answers import link
 
 #: What is claimed, and tested. Not `core` yet: the landing page has no service description.
 CONFORMANCE = tuple(
@@ -25,11 +26,11 @@ def landing(base: str) -> dict[str, Any]:
         "title": "Almagest operations",
         "description": "Processes that make items of the catalogue, and the jobs that run them (OGC API - Processes).",
         "links": [
-            _link("self", f"{base}/", "This document"),
-            _link("conformance", f"{base}/conformance", "What it conforms to"),
-            _link(f"{_RELS}/conformance", f"{base}/conformance", "What it conforms to"),
-            _link(f"{_RELS}/processes", f"{base}/processes", "Processes"),
-            _link(f"{_RELS}/job-list", f"{base}/jobs", "Jobs"),
+            link("self", f"{base}/", "This document"),
+            link("conformance", f"{base}/conformance", "What it conforms to"),
+            link(f"{_RELS}/conformance", f"{base}/conformance", "What it conforms to"),
+            link(f"{_RELS}/processes", f"{base}/processes", "Processes"),
+            link(f"{_RELS}/job-list", f"{base}/jobs", "Jobs"),
         ],
     }
 
@@ -46,8 +47,8 @@ def summary(process: Process[Any], base: str) -> dict[str, Any]:
         "jobControlOptions": [*(["sync-execute"] if process.is_quick else []), "async-execute", "dismiss"],
         "outputTransmission": ["value"],
         "links": [
-            _link("self", here, process.title),
-            _link(f"{_RELS}/execute", f"{here}/execution", "Where it is executed"),
+            link("self", here, process.title),
+            link(f"{_RELS}/execute", f"{here}/execution", "Where it is executed"),
         ],
     }
 
@@ -90,7 +91,3 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 def _outputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, output in process.outputs.items():
         yield name, {"title": output.title, "description": output.description, "schema": dict(output.schema)}
-
-
-def _link(rel: str, href: str, title: str) -> dict[str, str]:
-    return {"rel": rel, "type": "application/json", "title": title, "href": href}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from almagest.core.errors import PROBLEM_TYPES, BadRequestError, NotFoundError
 from almagest.core.jobs import Process, Status
 from almagest.pipelines import registry
 from almagest.services.ops import descriptions
+from almagest.services.ops.answers import json_answer, link
 from almagest.services.ops.office import Office
 from almagest.services.web.gate import scopes
 from almagest.services.web.inventory import Scope
@@ -83,21 +83,22 @@ class Desk:
 
     async def landing(self, _: Request) -> Response:
         """What there is."""
-        return _json(descriptions.landing(self._base))
+        return json_answer(descriptions.landing(self._base))
 
     async def conformance(self, _: Request) -> Response:
         """What it conforms to."""
-        return _json({"conformsTo": list(descriptions.CONFORMANCE)})
+        return json_answer({"conformsTo": list(descriptions.CONFORMANCE)})
 
     async def processes(self, request: Request) -> Response:
         """All processes; there are few, so that ``limit`` only ever cuts."""
         found = list(registry.processes().values())[: _limit(request)]
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/processes"}]
-        return _json({"processes": [descriptions.summary(process, self._base) for process in found], "links": links})
+        shown = [descriptions.summary(process, self._base) for process in found]
+        return json_answer({"processes": shown, "links": links})
 
     async def process(self, request: Request) -> Response:
         """One process."""
-        return _json(descriptions.description(_process(request), self._base))
+        return json_answer(descriptions.description(_process(request), self._base))
 
     async def execute(self, request: Request) -> Response:
         """Takes a job in, and waits for it where it is quick and the client does not mind."""
@@ -115,7 +116,7 @@ class Desk:
             if job.finished_at is not None:
                 return _results(job)
         applied = {"Preference-Applied": "respond-async"} if prefers_later else {}
-        return _json(self._status(job), 201, {"Location": f"{self._base}/jobs/{job.id}", **applied})
+        return json_answer(self._status(job), 201, {"Location": f"{self._base}/jobs/{job.id}", **applied})
 
     async def jobs(self, request: Request) -> Response:
         """One's own jobs, or all of them for an admin, the newest first."""
@@ -128,11 +129,11 @@ class Desk:
             last = found[limit - 1]
             query = request.url.include_query_params(token=f"{last.created_at.timestamp():.6f}_{last.id}").query
             links.append({"rel": "next", "type": "application/json", "href": f"{self._base}/jobs?{query}"})
-        return _json({"jobs": [self._status(job) for job in found[:limit]], "links": links})
+        return json_answer({"jobs": [self._status(job) for job in found[:limit]], "links": links})
 
     async def job(self, request: Request) -> Response:
         """How a job is."""
-        return _json(self._status(await self._find(request)))
+        return json_answer(self._status(await self._find(request)))
 
     async def dismiss(self, request: Request) -> Response:
         """Ends a job, or removes one that has ended."""
@@ -140,8 +141,8 @@ class Desk:
         # Whoever meant to end it has not said that its results may go, should it have ended by itself meanwhile.
         became = await self._office.dismiss(job.id, may_remove=job.finished_at is not None)
         if became == "removed":
-            return _json({**self._status(job), "status": "dismissed", "message": "The job is removed."})
-        return _json(self._status(await self._office.find(job.id)))
+            return json_answer({**self._status(job), "status": "dismissed", "message": "The job is removed."})
+        return json_answer(self._status(await self._office.find(job.id)))
 
     async def results(self, request: Request) -> Response:
         """What a job gave."""
@@ -157,7 +158,7 @@ class Desk:
         if not re.fullmatch(r"[0-9]{1,18}", behind):
             raise BadRequestError("after: the id of an event, a whole number.")
         events = await self._office.events(job.id, int(behind))
-        return _json(
+        return json_answer(
             {"events": [{"id": e.id, "at": e.at.isoformat(), "kind": e.kind, "message": e.message} for e in events]}
         )
 
@@ -176,16 +177,16 @@ class Desk:
         """A statusInfo, with the names of both versions of the standard."""
         here = f"{self._base}/jobs/{job.id}"
         links = [
-            _link("self", here, "This document"),
-            _link("monitor", here, "How it is"),
-            _link("log", f"{here}/log", "Log"),
+            link("self", here, "This document"),
+            link("monitor", here, "How it is"),
+            link("log", f"{here}/log", "Log"),
         ]
         if job.status == "successful":
             rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
-            links.append(_link(rel, f"{here}/results", "What it gave"))
+            links.append(link(rel, f"{here}/results", "What it gave"))
         for wrote in (job.published or ())[:_LINKED]:
             item = f"{quote(wrote['collection'], safe='')}/items/{quote(wrote['item'], safe='')}"
-            links.append(_link("item", f"{self._catalogue}/collections/{item}", wrote["item"]))
+            links.append(link("item", f"{self._catalogue}/collections/{item}", wrote["item"]))
         moments = {
             "created": job.created_at,
             "started": job.started_at,
@@ -219,10 +220,10 @@ def _results(job: Job) -> Response:
     wanted = job.request.get("outputs") or outputs
     shown = {name: value for name, value in outputs.items() if name in wanted}
     if job.request.get("response") == "document" or len(shown) > 1:
-        return _json(shown)
+        return json_answer(shown)
     if not shown:
         return Response(status_code=204)
-    return _json(next(iter(shown.values())))
+    return json_answer(next(iter(shown.values())))
 
 
 def _exception(job: Job) -> dict[str, Any]:
@@ -345,12 +346,3 @@ def _interval(text: str) -> dict[str, str]:
 
 def _moment(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _link(rel: str, href: str, title: str) -> dict[str, str]:
-    return {"rel": rel, "type": "application/json", "title": title, "href": href}
-
-
-def _json(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    headers = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=dict(headers))
