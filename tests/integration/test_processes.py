@@ -30,7 +30,7 @@ LATER = {"Prefer": "respond-async"}
 
 def caller(name: str, scope: str = "catalogue:read jobs:run") -> dict[str, str]:
     """What nginx says of somebody."""
-    return {"X-Scopes": scope, "X-Principal": name, "X-Key-Id": name}
+    return {"X-Scopes": scope, "X-Subject": f"key:{name}", "X-Principal": name, "X-Key-Id": name}
 
 
 ANN, BOB, ADMIN = caller("ann"), caller("bob"), caller("root", "admin")

@@ -84,7 +84,10 @@ class _Teller(http.server.BaseHTTPRequestHandler):
         elif not {self.headers["X-Required-Scope"], "admin"} & set(scopes.split()):
             self._send(403, {})
         else:
-            self._send(204, {"X-Principal": f"who {key}", "X-Key-Id": "abcdefgh", "X-Scopes": scopes})
+            self._send(
+                204,
+                {"X-Subject": "key:abcdefgh", "X-Principal": f"who {key}", "X-Key-Id": "abcdefgh", "X-Scopes": scopes},
+            )
 
     def _send(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)

@@ -52,6 +52,8 @@ def test_applications_see_no_forged_header(door: Door) -> None:
     forged = {
         "X_Principal": "root",
         "X_Key_Id": "abcdefgh",
+        "X_Subject": "user:root",
+        "X_Tier": "enterprise",
         "X_Role": "admin",
         "X_Scopes": "admin",
         "X_Forwarded_For": "1.2.3.4",

@@ -91,6 +91,7 @@ def test_an_application_is_told_who_asks(door: Door) -> None:
     headers = door.reached[-1].headers
     assert headers["X-Principal"] == "who writes"
     assert headers["X-Key-Id"] == "abcdefgh"
+    assert headers["X-Subject"] == "key:abcdefgh"
     assert headers["X-Scopes"] == "catalogue:read catalogue:write"
     assert "Authorization" not in headers
 

@@ -69,7 +69,12 @@ class Authorizer:
             self._count("scope", key)
             return problem(403, "forbidden", f"The key lacks the scope `{required}`.")
         self._count("granted")
-        granted = {"X-Principal": row["name"], "X-Key-Id": key.id, "X-Scopes": " ".join(row["scopes"])}
+        granted = {
+            "X-Subject": f"key:{key.id}",
+            "X-Principal": row["name"],
+            "X-Key-Id": key.id,
+            "X-Scopes": " ".join(row["scopes"]),
+        }
         return Response(status_code=204, headers=granted)
 
     def _refuse(self, outcome: str, key: Key | None = None) -> Response:

@@ -20,7 +20,7 @@ from almagest.pipelines import registry
 from almagest.services.ops import descriptions
 from almagest.services.ops.answers import json_answer, link
 from almagest.services.ops.office import Office
-from almagest.services.web.gate import scopes
+from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 from almagest.services.web.problem import problem
 
@@ -103,13 +103,13 @@ class Desk:
     async def execute(self, request: Request) -> Response:
         """Takes a job in, and waits for it where it is quick and the client does not mind."""
         process = _process(request)
-        by = request.headers.get("x-principal", "")
-        if process.scope and not scopes(request.scope) & {process.scope, Scope.ADMIN}:
+        caller = Caller.of(request.scope)
+        if process.scope and not caller.may(process.scope):
             return problem(403, "forbidden", f"The key lacks the scope `{process.scope}`, which {process.id} needs.")
         inputs, wanted = _execution(await request.body(), process)
         prefers_later = _prefers_later(request)
         job, _ = await self._office.accept(
-            process, inputs, _principal(request), {**wanted, "by": by}, request.headers.get("idempotency-key")
+            process, inputs, caller.subject, {**wanted, "by": caller.name}, request.headers.get("idempotency-key")
         )
         if process.is_quick and not prefers_later:
             job = await self._office.wait(job, _PATIENCE_S)
@@ -289,13 +289,10 @@ def _prefers_later(request: Request) -> bool:
     return "respond-async" in {preference.partition(";")[0].strip().lower() for preference in given.split(",")}
 
 
-def _principal(request: Request) -> str:
-    return f"key:{request.headers['x-key-id']}"
-
-
 def _owner(request: Request) -> str | None:
     """Whose jobs a caller may see; None: all."""
-    return None if Scope.ADMIN in scopes(request.scope) else _principal(request)
+    caller = Caller.of(request.scope)
+    return None if caller.may(Scope.ADMIN) else caller.subject
 
 
 def _limit(request: Request) -> int:

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from almagest.core.errors import UnauthorizedError
-from almagest.services.web.inventory import Inventory, Route, Scope
+from almagest.services.web.caller import Caller
+from almagest.services.web.inventory import Inventory, Route
 from almagest.services.web.problem import problem
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="almagest"'}
@@ -59,18 +60,12 @@ class Gate:
     def _refuse(route: Route, scope: Connection) -> Response | None:
         if route.scope.is_open:
             return None
-        granted = scopes(scope)
-        if not granted:
+        caller = Caller.of(scope)
+        if not caller.scopes:
             return problem(401, UnauthorizedError.slug, str(UnauthorizedError()), headers=CHALLENGE)
-        if not granted & {route.scope, Scope.ADMIN}:
+        if not caller.may(route.scope):
             return problem(403, "forbidden", f"The key lacks the scope `{route.scope}`.")
         return None
-
-
-def scopes(scope: Connection) -> frozenset[str]:
-    """The scopes of a request, as nginx has set them. It sets one header; two are somebody else's."""
-    values = [value for name, value in scope["headers"] if name == b"x-scopes"]
-    return frozenset(values[0].decode("latin-1").split()) if len(values) == 1 else frozenset()
 
 
 def _as_get(scope: Connection, route: Route | None) -> Connection:
