@@ -21,7 +21,7 @@ from psycopg.rows import class_row
 from almagest.core.errors import ConfigurationError, UnauthorizedError
 
 #: What a key can be made for. ``admin`` stands for all the others too.
-SCOPES = ("catalogue:read", "catalogue:write", "ops:read", "jobs:run", "admin")
+SCOPES = ("catalogue:read", "catalogue:write", "ops:read", "jobs:run", "files:write", "admin")
 
 _BASE62 = string.digits + string.ascii_letters
 _ID = re.compile(r"[0-9A-Za-z]{8}")

@@ -194,6 +194,7 @@ GRANT EXECUTE ON FUNCTION almagest.capture_insert(), almagest.capture_update(), 
 GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
     almagest.active_keys(),
+    almagest.quota_of(text, text),
     almagest.fold_commits()
 TO almagest_ops;
 

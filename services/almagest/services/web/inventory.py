@@ -27,13 +27,19 @@ _SEGMENT, _SEGMENTS = r"[^/]+", r"(?:[^/]|/)+"
 class Scope(StrEnum):
     """What a key must be allowed to do."""
 
-    #: Nobody is asked.
+    #: Nobody is asked, and nothing changes.
     PUBLIC = "public"
+    #: Nobody is asked: the request itself says who it is.
+    LOGIN = "login"
     READ = "catalogue:read"
     WRITE = "catalogue:write"
     OPS = "ops:read"
     #: To run processes, and see one's own jobs.
     RUN = "jobs:run"
+    #: To keep files of one's own.
+    FILES = "files:write"
+    #: For people who have logged in, about themselves. No key has it: one that leaks must not make others.
+    ACCOUNT = "account"
     #: Implies all others.
     ADMIN = "admin"
     #: For our own processes: nginx never lets a client through.
@@ -42,7 +48,7 @@ class Scope(StrEnum):
     @property
     def is_open(self) -> bool:
         """Whether the gate of a process asks for nothing."""
-        return self in {Scope.PUBLIC, Scope.NONE}
+        return self in {Scope.PUBLIC, Scope.LOGIN, Scope.NONE}
 
     @property
     def is_read(self) -> bool:
