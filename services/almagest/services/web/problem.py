@@ -114,7 +114,8 @@ async def _almagest(_: Request, error: Exception) -> Response:
         log.error("request failed", kind=type(error).__name__, detail=str(error))
     if error.slug == "internal" or type(error).status == 500:
         return internal_problem()
-    headers = {"Retry-After": "2"} if error.status == 503 else None
+    wait_s = 2 if error.status == 503 else getattr(error, "retry_after_s", 0)
+    headers = {"Retry-After": str(wait_s)} if wait_s else None
     return problem(
         error.status,
         error.slug,
