@@ -18,12 +18,11 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from starlette.testclient import TestClient
 
-from almagest.catalogue import accounts, database
+from almagest.catalogue import accounts, database, passwords
 from almagest.cli.stack import redis
 from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.services.ops.app import create_app
-from almagest.services.ops.login import passwords
 from almagest.services.ops.login.tokens import Secret
 from support.doorman import Doorman
 
@@ -71,7 +70,7 @@ def door(own: Settings, counter: None) -> Iterator[Doorman]:
 
 @pytest.fixture
 def root(admin: psycopg.Connection, door: Doorman) -> str:
-    accounts.create(admin, "root", passwords.hash_now(PASSWORD), role="ADMIN")
+    accounts.create(admin, "root", passwords.hashed(PASSWORD), role="ADMIN")
     return token(login(door, "root"))
 
 
@@ -355,7 +354,7 @@ def test_the_last_admin_stays(door: Doorman, root: str, admin: psycopg.Connectio
         answer = door.ask("PATCH", "/admin/accounts/root", root, json=change)
         assert answer.status_code == 409
         assert "last admin" in answer.json()["detail"]
-    accounts.create(admin, "second", passwords.hash_now(PASSWORD), role="ADMIN")
+    accounts.create(admin, "second", passwords.hashed(PASSWORD), role="ADMIN")
     assert door.ask("PATCH", "/admin/accounts/root", root, json={"role": "USER"}).status_code == 200
 
 

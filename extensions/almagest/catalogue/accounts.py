@@ -124,6 +124,12 @@ def create(
     return find(connection, identifier=row[0])
 
 
+def has_admin(connection: Connection) -> bool:
+    """Whether there is anybody who may everything, and is let in."""
+    row = connection.execute("SELECT almagest.has_admin()").fetchone()
+    return bool(row and row[0])
+
+
 def find(
     connection: Connection,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from almagest.catalogue import accounts
+from almagest.catalogue import accounts, passwords
 from almagest.catalogue.accounts import Account
 from almagest.core.errors import (
     AlmagestError,
@@ -20,9 +21,7 @@ from almagest.core.errors import (
     UnauthorizedError,
 )
 from almagest.core.settings import Settings
-from almagest.services.ops.login import passwords
 from almagest.services.ops.login.limiter import Limiter
-from almagest.services.ops.login.passwords import Passwords
 from almagest.services.ops.login.tokens import Secret, Signer, new_secret, sha256
 from almagest.services.ops.records import Records
 
@@ -30,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 #: Who sends the same refresh token twice within this meant it once: two tabs, or an answer that got lost.
 _GRACE = timedelta(seconds=10)
+#: Each takes 64 MiB for a moment.
+_HASHED_AT_ONCE = 2
 #: Wrong passwords for one name, and logins and registrations from one address, within this.
 _WRONG, _FROM_ADDRESS, _WITHIN = 10, 100, timedelta(minutes=15)
 
@@ -75,7 +76,7 @@ class People:
         self._ask = records.ask
         self._limiter = limiter
         self._signer = signer
-        self._passwords = Passwords()
+        self._hashing = asyncio.Semaphore(_HASHED_AT_ONCE)
 
     @property
     def lasts(self) -> timedelta:
@@ -111,7 +112,7 @@ class People:
         """
         name = accounts.checked_name(name)
         passwords.check(password, name)
-        stored = await self._passwords.hashed(password)
+        stored = await self._hashed(password)
         account = await self._ask(lambda connection: accounts.create(connection, name, stored, role=role))
         log.info("account made", account=account.name, role=role)
         return account
@@ -130,7 +131,7 @@ class People:
             account = await self._ask(lambda connection: accounts.find(connection, name=name))
         except (NotFoundError, BadRequestError):
             account = None
-        is_right, better = await self._passwords.verified(password, account.password_hash if account else None)
+        is_right, better = await self._verified(password, account.password_hash if account else None)
         if account is None or not is_right or account.disabled_at is not None:
             log.warning("login refused", account=account.name if account else None, address=visitor.address)
             raise WrongPasswordError()
@@ -191,7 +192,7 @@ class People:
         """
         account = await self.account(subject)
         await self._limit("login-name", account.name, _WRONG)
-        is_right, _ = await self._passwords.verified(current, account.password_hash)
+        is_right, _ = await self._verified(current, account.password_hash)
         if not is_right:
             raise WrongPasswordError("The current password is another.")
         await self.set_password(account, new)
@@ -203,7 +204,7 @@ class People:
             BadRequestError: it will not do; says why.
         """
         passwords.check(new, account.name)
-        stored = await self._passwords.hashed(new)
+        stored = await self._hashed(new)
         await self._ask(lambda connection: accounts.set_password(connection, account.id, stored))
         log.info("password changed", account=account.name)
 
@@ -214,6 +215,14 @@ class People:
             NotFoundError: he has none.
         """
         return await self._ask(lambda connection: accounts.find(connection, identifier=account_id(subject)))
+
+    async def _hashed(self, password: str) -> str:
+        async with self._hashing:
+            return await asyncio.to_thread(passwords.hashed, password)
+
+    async def _verified(self, password: str, stored: str | None) -> tuple[bool, str | None]:
+        async with self._hashing:
+            return await asyncio.to_thread(passwords.verified, password, stored)
 
     async def _enter(self, account: Account, kind: accounts.Kind, visitor: Visitor) -> Entrance:
         value, lasts = new_secret(), self.lasts

@@ -67,9 +67,7 @@ BEGIN
     SET role = with_role, tier = with_tier, scopes = with_scopes,
         disabled_at = CASE WHEN is_disabled THEN coalesce(a.disabled_at, almagest.clock()) END
     WHERE a.id = of_account;
-    IF before.role = 'ADMIN' AND before.disabled_at IS NULL AND NOT EXISTS (
-        SELECT FROM almagest.account AS a WHERE a.role = 'ADMIN' AND a.disabled_at IS NULL)
-    THEN
+    IF before.role = 'ADMIN' AND before.disabled_at IS NULL AND NOT almagest.has_admin() THEN
         RAISE EXCEPTION USING ERRCODE = 'P0001', MESSAGE = 'This is the last admin: make another one first.';
     END IF;
     IF is_disabled AND before.disabled_at IS NULL THEN
@@ -99,3 +97,9 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.set_password(uuid, text, boolean) IS
     'Gives an account another password, and ends every login that the former one began; or another hash of the same one.';
+
+
+CREATE OR REPLACE FUNCTION almagest.has_admin() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT EXISTS (SELECT FROM almagest.account AS a WHERE a.role = 'ADMIN' AND a.disabled_at IS NULL) $$;
+COMMENT ON FUNCTION almagest.has_admin() IS 'Whether there is somebody who may everything, and is let in.';

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from functools import cache
 
@@ -14,7 +13,6 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 from almagest.core.errors import BadRequestError
 
 _SHORTEST, _LONGEST = 12, 200
-_AT_ONCE = 2
 
 
 def check(password: str, name: str) -> None:
@@ -30,34 +28,19 @@ def check(password: str, name: str) -> None:
         raise BadRequestError("This password is easy to guess: it holds the name, or is the same few characters.")
 
 
-class Passwords:
-    """Hashes and checks passwords, few at a time: each takes 64 MiB for a moment."""
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(_AT_ONCE)
-
-    async def hashed(self, password: str) -> str:
-        """The hash to store."""
-        async with self._turn:
-            return await asyncio.to_thread(hash_now, password)
-
-    async def verified(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        """Whether this is the password, and a better hash where there is one. As slow where nothing is stored."""
-        async with self._turn:
-            return await asyncio.to_thread(_verified, _plain(password), stored)
-
-
-def hash_now(password: str) -> str:
+def hashed(password: str) -> str:
     """The hash to store."""
     return _hashers().hash(_plain(password))
 
 
-def _verified(password: str, stored: str | None) -> tuple[bool, str | None]:
+def verified(password: str, stored: str | None) -> tuple[bool, str | None]:
+    """Whether this is the password, and a better hash where there is one. As slow where nothing is stored."""
+    plain = _plain(password)
     if stored is None:  # nobody is to learn from the time that it takes which names there are
-        _hashers().verify(password, _somebody())
+        _hashers().verify(plain, _somebody())
         return False, None
     try:
-        return _hashers().verify_and_update(password, stored)
+        return _hashers().verify_and_update(plain, stored)
     except (UnknownHashError, ValueError):  # bcrypt takes 72 bytes
         return False, None
 
