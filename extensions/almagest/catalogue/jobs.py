@@ -234,6 +234,14 @@ def bury(connection: Connection) -> int:
     return int(_value(connection, "SELECT almagest.bury_jobs()"))
 
 
+def counts(connection: Connection) -> dict[str, dict[Status, int]]:
+    """How many jobs there are of each process and status."""
+    found: dict[str, dict[Status, int]] = {}
+    for process, status, number in connection.execute("SELECT process, status, number FROM almagest.job_counts()"):
+        found.setdefault(process, {})[status] = number
+    return found
+
+
 def expire(connection: Connection, age: timedelta) -> int:
     """Forgets jobs that ended so long ago; answers how many."""
     return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))

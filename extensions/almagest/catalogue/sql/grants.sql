@@ -213,6 +213,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.forget_sessions(),
     almagest.list_tiers(),
     almagest.list_roles(),
+    almagest.public_among(text[]),
     almagest.expire_jobs(interval),
     almagest.quota_of(text, text),
     almagest.clock(),

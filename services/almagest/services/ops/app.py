@@ -26,8 +26,9 @@ from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
 from almagest.services.ops.people import People
 from almagest.services.ops.records import Records
-from almagest.services.ops.routes import ROUTES
+from almagest.services.ops.routes import PAGES_AT, ROUTES
 from almagest.services.ops.survey import counts, survey
+from almagest.services.ops.ui import site
 from almagest.services.web import inventory, problem
 from almagest.services.web.layers import layers
 
@@ -108,6 +109,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Reception(people, records, signer, here).install(app)
     Administration(people, records, here).install(app)
     problem.install(app)
+    site.install(
+        app,
+        settings,
+        PAGES_AT,
+        f"{PREFIX}{PAGES_AT}",
+        people=people,
+        records=records,
+        office=office,
+        signer=signer,
+        survey=lambda: survey(settings),
+    )
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
     return app

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from almagest.catalogue import jobs
+from almagest.catalogue import audience, jobs
 from almagest.core.errors import AlmagestError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
@@ -65,6 +65,10 @@ class Office:
     async def events(self, job: UUID, behind: int) -> list[jobs.Event]:
         """The log of a job behind an event."""
         return await self._ask(lambda connection: list(jobs.events(connection, job, behind)))
+
+    async def public_among(self, collections: Collection[str]) -> set[str]:
+        """Those of some collections that outsiders may see."""
+        return await self._ask(lambda connection: audience.public_among(connection, collections))
 
     async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
         """Ends a job, or removes one that has ended; answers what became of it."""

@@ -44,6 +44,29 @@ API = (
 )
 
 #: For people: pages, whose forms say by a token that they are ours. Looking does not count against quotas.
-PAGES: tuple[Route, ...] = ()
+PAGES = (
+    Route(("GET",), "/", Scope.RUN, is_counted=False),
+    Route(("GET",), "/static/{file}", Scope.PUBLIC),
+    Route(("GET", "POST"), "/login", Scope.LOGIN),
+    Route(("GET", "POST"), "/register", Scope.LOGIN),
+    Route(("POST",), "/logout", Scope.ACCOUNT, is_counted=False),
+    Route(("GET",), "/processes/{process_id}", Scope.RUN, is_counted=False),
+    Route(("POST",), "/processes/{process_id}", Scope.RUN),
+    Route(("GET",), "/jobs", Scope.RUN, is_counted=False),
+    Route(("GET",), "/jobs/{job_id}", Scope.RUN, is_counted=False),
+    Route(("GET",), "/jobs/{job_id}/state", Scope.RUN, is_counted=False),
+    Route(("POST",), "/jobs/{job_id}/dismiss", Scope.RUN),
+    Route(("GET",), "/account", Scope.ACCOUNT, is_counted=False),
+    Route(("POST",), "/account/keys", Scope.ACCOUNT),
+    Route(("POST",), "/account/keys/{key_id}/revoke", Scope.ACCOUNT),
+    Route(("POST",), "/account/password", Scope.ACCOUNT),
+    Route(("POST",), "/account/logout", Scope.ACCOUNT),
+    Route(("GET",), "/admin", Scope.ADMIN, is_counted=False),
+    Route(("POST",), "/admin/clean-up", Scope.ADMIN),
+    Route(("POST",), "/admin/accounts", Scope.ADMIN),
+    Route(("GET",), "/admin/accounts/{name}", Scope.ADMIN, is_counted=False),
+    Route(("POST",), "/admin/accounts/{name}", Scope.ADMIN),
+    Route(("POST",), "/admin/keys/{key_id}/revoke", Scope.ADMIN),
+)
 
 ROUTES = (*API, *(replace(route, path=f"{PAGES_AT}{route.path}") for route in PAGES))

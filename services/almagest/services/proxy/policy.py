@@ -188,6 +188,11 @@ CONTENT_POLICIES: dict[str, str] = {
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
+    # Our own pages: no style or script stands in them.
+    "pages": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
     # An answer of the API is data. Should a browser be made to show one as a page, it may do nothing.
     "api": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     # Swagger's pages load it from the folder of the browser.

@@ -99,7 +99,7 @@ class LastResort:
 
 def install(app: FastAPI) -> None:
     """Answers every exception of this app with a problem document."""
-    app.add_exception_handler(AlmagestError, _almagest)
+    app.add_exception_handler(AlmagestError, answer)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(ValidationError, _validation)
@@ -108,7 +108,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
-async def _almagest(_: Request, error: Exception) -> Response:
+async def answer(_: Request, error: Exception) -> Response:
+    """The problem document of one of our errors."""
     assert isinstance(error, AlmagestError)
     if error.status >= 500:
         log.error("request failed", kind=type(error).__name__, detail=str(error))
