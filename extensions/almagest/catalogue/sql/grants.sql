@@ -195,6 +195,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
     almagest.active_keys(),
     almagest.quota_of(text, text),
+    almagest.history_sizes(),
     almagest.fold_commits()
 TO almagest_ops;
 
@@ -207,7 +208,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.job_children(uuid),
     almagest.list_jobs(text, jsonb, timestamptz, uuid, int),
     almagest.job_events(uuid, bigint, int),
-    almagest.job_counts()
+    almagest.job_counts(),
+    almagest.job_queues(),
+    almagest.job_losses()
 TO almagest_ops, almagest_worker;
 GRANT EXECUTE ON FUNCTION
     almagest.claim_job(uuid, text, interval, text[]),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -60,9 +61,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def authorize(request: Request) -> Response:
         return await authorizer.answer(request.headers)
 
-    async def own_counts(_: Request) -> Response:
-        return json_answer(dict(authorizer.counts))
-
     async def health(_: Request) -> Response:
         return json_answer({"status": "ok"})
 
@@ -85,16 +83,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stored = await database.stored()
         except DatabaseUnavailableError:
             stored = None
-        text = metrics.render(await survey(settings), await counts(settings), stored)
+        found, told = await asyncio.gather(survey(settings), counts(settings))
+        text = metrics.render(found, told, stored)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     app.add_route("/authorize", authorize)
-    app.add_route("/counts", own_counts)
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
     Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
     problem.install(app)
-    app.user_middleware = layers(settings, PREFIX, ROUTES, check)
+
+    def facts() -> dict[str, Any]:
+        return {
+            "pools": {"ops": database.use(), "jobs": office.use()},
+            "authorizations": dict(authorizer.counts),
+        }
+
+    app.user_middleware = layers(settings, PREFIX, ROUTES, check, facts=facts)
     inventory.enforce(app, ROUTES)
     return app

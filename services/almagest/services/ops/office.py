@@ -17,6 +17,7 @@ from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavail
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
+from almagest.services.web.pool import PoolUse, use_of
 
 T = TypeVar("T")
 
@@ -46,11 +47,14 @@ class Office:
         principal: str,
         request: Mapping[str, Any],
         key: str | None,
+        request_id: str,
     ) -> tuple[jobs.Job, bool]:
         """Takes a job in and rings for it. Answers it, and whether it is new."""
 
         def work(connection: jobs.Connection) -> tuple[jobs.Job, bool]:
-            identifier, is_new = jobs.accept(connection, process, inputs, principal, request=request, key=key)
+            identifier, is_new = jobs.accept(
+                connection, process, inputs, principal, request=request, key=key, request_id=request_id
+            )
             return jobs.find(connection, identifier), is_new
 
         job, is_new = await self._ask(work)
@@ -94,6 +98,10 @@ class Office:
                 except AlmagestError:
                     return job
         return job
+
+    def use(self) -> PoolUse:
+        """How much of its pool is in use."""
+        return use_of(self._pool)
 
     async def close(self) -> None:
         """Closes what is open."""

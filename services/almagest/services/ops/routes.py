@@ -6,7 +6,6 @@ ROUTES = (
     Route(("GET",), "/", Scope.READ),
     Route(("GET",), "/authorize", Scope.NONE),
     Route(("GET",), "/conformance", Scope.READ),
-    Route(("GET",), "/counts", Scope.NONE),
     Route(("GET",), "/health", Scope.PUBLIC),
     Route(("GET",), "/jobs", Scope.RUN),
     Route(("GET", "DELETE"), "/jobs/{job_id}", Scope.RUN),

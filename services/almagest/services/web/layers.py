@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from starlette.middleware import Middleware
 
@@ -14,6 +15,7 @@ from almagest.services.web.freshness import Revalidated
 from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.inventory import Route
+from almagest.services.web.measured import Measured
 from almagest.services.web.problem import LastResort
 from almagest.services.web.public_url import PublicUrl
 from almagest.services.web.replay import Replay
@@ -30,6 +32,7 @@ def layers(
     canary: Canary | None = None,
     replay: Replay | None = None,
     epoch: Epoch | None = None,
+    facts: Callable[[], Mapping[str, Any]] = dict,
 ) -> list[Middleware]:
     """The layers of an app.
 
@@ -41,6 +44,7 @@ def layers(
         canary: for an app of the external audience: asked before anybody is served.
         replay: for an app that reads from a replica: how far that has come.
         epoch: for an app whose answers stay the same until something is committed.
+        facts: what a process of it tells in numbers, besides what it was asked.
     """
 
     async def ready() -> None:
@@ -51,6 +55,7 @@ def layers(
     return [
         Middleware(RequestId),
         Middleware(Health, check=ready),
+        Middleware(Measured, facts=facts),
         Middleware(Revalidated),
         *([Middleware(Tripwire, hidden=HiddenHref.of(settings))] if canary else []),
         Middleware(LastResort),
