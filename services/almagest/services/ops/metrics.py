@@ -100,6 +100,12 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         "almagest_pool_waiting_requests", "Requests that wait for a connection.", labels=(*of_process, "pool")
     )
+    free = GaugeMetricFamily(
+        "almagest_disk_free_bytes", "Room that is left on the disk of a folder.", labels=(*of_process, "folder")
+    )
+    size = GaugeMetricFamily(
+        "almagest_disk_size_bytes", "Size of the disk that a folder lies on.", labels=(*of_process, "folder")
+    )
     asked = CounterMetricFamily(
         "almagest_authorizations", "Keys that were asked about, by what came of it.", labels=("process", "outcome")
     )
@@ -114,9 +120,12 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
             connections.add_metric((*who, pool, "idle"), use["idle"])
             most.add_metric((*who, pool), use["most"])
             waiting.add_metric((*who, pool), use["waiting"])
+        for folder, disk in each.numbers.get("disks", {}).items():
+            free.add_metric((*who, folder), disk["free"])
+            size.add_metric((*who, folder), disk["size"])
         for outcome, number in each.numbers.get("authorizations", {}).items():
             asked.add_metric((each.process, outcome), number)
-    yield from (requests, took, connections, most, waiting, asked)
+    yield from (requests, took, connections, most, waiting, free, size, asked)
 
 
 def _of_database(stored: Stored | None) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from almagest.core.settings import Settings
 from almagest.services.web.aging import Aged
 from almagest.services.web.attended import Attended
 from almagest.services.web.canary import Canary, CanaryGate
+from almagest.services.web.disks import disks
 from almagest.services.web.freshness import Revalidated
 from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
@@ -55,7 +56,7 @@ def layers(
     return [
         Middleware(RequestId),
         Middleware(Health, check=ready),
-        Middleware(Measured, facts=facts),
+        Middleware(Measured, facts=lambda: {"disks": disks(settings), **facts()}),
         Middleware(Revalidated),
         *([Middleware(Tripwire, hidden=HiddenHref.of(settings))] if canary else []),
         Middleware(LastResort),
