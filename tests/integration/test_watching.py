@@ -1,4 +1,4 @@
-"""A real Prometheus asks a real ops app, and every query of the dashboard and of the alerts against it means something."""
+"""A real Prometheus asks a real ops app: every query of the dashboard and of the alerts means something."""
 
 from __future__ import annotations
 

@@ -92,6 +92,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             quiet=True,
             without_mingle=True,
             without_gossip=True,
+            without_heartbeat=not settings.site.flower,
         )
         # Celery's own handlers would wait for whatever runs.
         consumer.install_platform_tweaks = lambda _: None

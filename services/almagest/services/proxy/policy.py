@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from almagest.core.processes import FLOWER_PATH
 from almagest.services.ops import routes as ops
+from almagest.services.proxy import flower
 from almagest.services.stac import routes as stac
 from almagest.services.tiles import routes as tiles
 from almagest.services.web.inventory import Inventory, Route, Scope
@@ -22,6 +24,7 @@ class Mount:
         is_shared: pages of other sites may read it.
         serves_files: its answers may name a file that nginx sends.
         max_body_kb: its largest request body; None: the site's.
+        pages: what a page of it may load, where it has any: one of `CONTENT_POLICIES`.
     """
 
     prefix: str
@@ -30,6 +33,7 @@ class Mount:
     is_shared: bool = False
     serves_files: bool = False
     max_body_kb: int | None = None
+    pages: str = ""
 
     @property
     def name(self) -> str:
@@ -99,6 +103,9 @@ INTERNAL: tuple[Mount, ...] = (
     Mount("/ops", "ops", ops.ROUTES, max_body_kb=_SEARCH_KB),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
+
+#: Only where somebody wants it.
+FLOWER = Mount(FLOWER_PATH, "flower", flower.ROUTES, max_body_kb=64, pages="flower")
 
 #: What is given to a reader from the internal networks where nobody is asked there for a key.
 FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
@@ -179,6 +186,12 @@ CONTENT_POLICIES: dict[str, str] = {
     "docs": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    # As it comes; the hash is that of the one script that stands within a page.
+    "flower": (
+        "default-src 'none'; script-src 'self' 'sha256-A0YIP5A+DKoseGAUTHRoMPDkKPK5cKzfYH3mjcCKtj8='; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
     ),
     # A stored file, shown by itself, is nobody's page.
     "store": "sandbox; default-src 'none'",
