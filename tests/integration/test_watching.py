@@ -124,6 +124,12 @@ def test_queries_name_only_what_is_told(ops: httpx.Client) -> None:
     assert {name for name in told(ops) if not name.endswith(("_count", "_sum"))} - set.union(*asked.values()) == set()
 
 
+def test_the_table_of_numbers_is_whole(ops: httpx.Client) -> None:
+    text = (FOLDER.parents[1] / "services" / "almagest" / "services" / "ops" / "README.md").read_text()
+    table = set(re.findall(r"^\| `(almagest_\w+)`", text, re.MULTILINE))
+    assert table == {name.removesuffix("_bucket") for name in told(ops) if not name.endswith(("_count", "_sum"))}
+
+
 @pytest.mark.parametrize(("title", "query"), panels())
 def test_every_query_of_the_dashboard_has_an_answer(title: str, query: str, prometheus: Prometheus) -> None:
     found = prometheus.query(query)
