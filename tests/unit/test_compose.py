@@ -238,6 +238,27 @@ def test_commands_of_the_readme_name_what_there_is() -> None:
         assert variable in asked(), variable
 
 
+def test_grafana_finds_numbers_and_dashboard() -> None:
+    folder = COMPOSE / "grafana"
+    (source,) = yaml.safe_load((folder / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((folder / "provisioning/dashboards/almagest.yaml").read_text())["providers"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"] if volume.startswith("./"))
+    assert mounted["./grafana/dashboards"] == provider["options"]["path"]
+    assert source["url"] == "http://prometheus:9090"
+    dashboard = json.loads((folder / "dashboards/almagest.json").read_text())
+    asked = {target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel.get("targets", ())}
+    assert asked == {source["uid"]}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_prometheus_asks_the_door_with_the_key_that_it_is_given() -> None:
+    (asks,) = yaml.safe_load((COMPOSE / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    name = asks["authorization"]["credentials_file"].removeprefix("/run/secrets/")
+    assert SERVICES["prometheus"]["secrets"] == [name]
+    assert asks["static_configs"] == [{"targets": ["proxy:8080"]}]
+    assert set(SERVICES["prometheus"]["networks"]) <= set(SERVICES["proxy"]["networks"])
+
+
 class Schedule:
     """`ingest-every` with another `almagest` in its place."""
 

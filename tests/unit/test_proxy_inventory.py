@@ -111,6 +111,7 @@ UNLISTED = [
     "/ops//authorize",
     "/ops/x/../authorize",
     "/ops/counts",
+    "/counts",
     "/ops/healthz",
     "//evil.example{p}/nothing",
     "http://evil.example{p}/nothing",
