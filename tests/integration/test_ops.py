@@ -302,9 +302,14 @@ def test_metrics_count_over_all_processes(settings: Settings, admin: psycopg.Con
     most = tuple(sorted([*first_one, ("le", "+Inf")]))
     assert found["almagest_request_duration_seconds_bucket", most] == 3
     pool = (("pool", "ops"), ("process", "ops-0"), ("service", "ops"))
-    assert found["almagest_pool_connections", tuple(sorted([*pool, ("state", "idle")]))] == 1
+    states = [
+        found["almagest_pool_connections", tuple(sorted([*pool, ("state", state)]))] for state in ("in_use", "idle")
+    ]
+    assert sum(states) == 1
     assert found["almagest_pool_connections_max", pool] == 8
     assert found["almagest_pool_waiting_requests", pool] == 0
+    assert found["almagest_database_connections", (("role", "ops"),)] >= 3
+    assert found["almagest_database_connections_max", ()] >= 100
     assert found["almagest_job_lease_expiries_total", (("process", "echo"),)] == 0
     assert found["almagest_jobs_waiting", (("queue", "default"),)] == 0
     assert ("almagest_history_rows", (("kind", "item"),)) in found

@@ -196,6 +196,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.active_keys(),
     almagest.quota_of(text, text),
     almagest.history_sizes(),
+    almagest.connection_counts(),
     almagest.fold_commits()
 TO almagest_ops;
 

@@ -53,6 +53,8 @@ class Database:
         jobs = await _soon(self._fetch_all("SELECT * FROM job_counts()"))
         queues = await _soon(self._fetch_all("SELECT * FROM job_queues()"))
         losses = await _soon(self._fetch_all("SELECT * FROM job_losses()"))
+        connections = await _soon(self._fetch_all("SELECT * FROM connection_counts()"))
+        most = await _soon(self._fetch("SELECT current_setting('max_connections')::int"))
         history = await _soon(self._fetch_all("SELECT * FROM history_sizes()"))
         # A number that begins at one looks as if nothing had been added.
         none_yet = dict.fromkeys(registry.processes(), 0)
@@ -63,6 +65,8 @@ class Database:
             waiting={**dict.fromkeys(QUEUES, 0), **{row["queue"]: row["waiting"] for row in queues}},
             dead={**none_yet, **{row["process"]: row["dead"] for row in losses}},
             lease_expiries={**none_yet, **{row["process"]: row["lease_expiries"] for row in losses}},
+            connections={row["role"]: row["number"] for row in connections},
+            most_connections=most[0],
             history_rows={row["kind"]: row["number"] for row in history},
         )
 

@@ -35,6 +35,8 @@ class Stored:
         waiting: jobs that nobody has taken up, by queue.
         dead: jobs that failed as often as they may, by process.
         lease_expiries: how often a job was lost by its worker, by process.
+        connections: those that are open, by role.
+        most_connections: as many there can be.
         history_rows: former states that are kept, about so many, by what they are of.
     """
 
@@ -44,6 +46,8 @@ class Stored:
     waiting: Mapping[str, int]
     dead: Mapping[str, int]
     lease_expiries: Mapping[str, int]
+    connections: Mapping[str, int]
+    most_connections: int
     history_rows: Mapping[str, int]
 
 
@@ -133,6 +137,13 @@ def _of_database(stored: Stored | None) -> Iterator[Metric]:
     if stored is None:
         return
     yield GaugeMetricFamily("almagest_keys_active", "Keys that open something.", value=stored.active_keys)
+    yield _by(
+        GaugeMetricFamily("almagest_database_connections", "Connections that PostgreSQL has.", labels=("role",)),
+        stored.connections,
+    )
+    yield GaugeMetricFamily(
+        "almagest_database_connections_max", "As many PostgreSQL takes.", value=stored.most_connections
+    )
     jobs = GaugeMetricFamily("almagest_jobs", "Jobs that are kept.", labels=("process", "status"))
     for labels, number in stored.jobs.items():
         jobs.add_metric(labels, number)
