@@ -31,6 +31,7 @@ missing_packages() {
         PATH=$path command -v npm >/dev/null || echo npm
     fi
     if [ "$DEV" = yes ] && ! command -v chromium >/dev/null && chromium_is_packaged; then echo chromium; fi
+    if [ "$DEV" = yes ] && ! command -v promtool >/dev/null; then echo prometheus; fi
 }
 
 # The newest installed PostgreSQL that is new enough and has PostGIS.
@@ -108,7 +109,7 @@ units_to_silence() {
     local package
     for package in $1; do
         case $package in
-            nginx | redis-server) echo "$package.service" ;;
+            nginx | redis-server | prometheus) echo "$package.service" ;;
             postgresql-*-postgis-3) ;;
             postgresql-*) [ -e "$CREATECLUSTER" ] || echo postgresql.service ;;
         esac

@@ -13,7 +13,8 @@ from support.stack import Stack, stack
 @pytest.fixture(scope="session")
 def site() -> Iterator[Stack]:
     """A stack with the generated sample, for tests that add to it; only one address is inside."""
-    with stack("generate", ALMAGEST_INTERNAL_NETWORKS="127.0.0.1/32", ALMAGEST_TILE_WORKERS="1") as started:
+    variables = {"ALMAGEST_INTERNAL_NETWORKS": "127.0.0.1/32", "ALMAGEST_TILE_WORKERS": "1", "ALMAGEST_FLOWER": "true"}
+    with stack("generate", **variables) as started:
         yield started
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from almagest.core.settings import Settings
 from almagest.services.ops.app import create_app
 from almagest.services.ops.authorization import OUTCOMES
 from almagest.services.web.health import Health
+from almagest.services.web.pool import PoolUse, WritePool
 from support.cluster import Cluster
 
 OPS = {"X-Scopes": "ops:read"}
@@ -290,6 +293,54 @@ def test_metrics_count_over_all_processes(settings: Settings, admin: psycopg.Con
         (("outcome", "missing"), ("process", "ops-1")): 1,
     }
     assert len(counted) == 2 * len(OUTCOMES)
+    requests = {key: number for (name, key), number in found.items() if name == "almagest_requests_total"}
+    assert {dict(key)["route"] for key in requests} == {"/authorize"}
+    assert {(dict(key)["process"], dict(key)["status"]): number for key, number in requests.items()} == {
+        ("ops-0", "2xx"): 3,
+        ("ops-1", "4xx"): 2,
+    }
+    first_one = (("method", "GET"), ("process", "ops-0"), ("route", "/authorize"), ("service", "ops"))
+    assert found["almagest_request_duration_seconds_count", first_one] == 3
+    most = tuple(sorted([*first_one, ("le", "+Inf")]))
+    assert found["almagest_request_duration_seconds_bucket", most] == 3
+    pool = (("pool", "ops"), ("process", "ops-0"), ("service", "ops"))
+    states = [
+        found["almagest_pool_connections", tuple(sorted([*pool, ("state", state)]))] for state in ("in_use", "idle")
+    ]
+    assert sum(states) == 1
+    assert found["almagest_pool_connections_max", pool] == 8
+    assert found["almagest_pool_waiting_requests", pool] == 0
+    assert found["almagest_database_connections", (("role", "ops"),)] >= 3
+    assert found["almagest_database_connections_max", ()] >= 100
+    assert found["almagest_job_lease_expiries_total", (("process", "echo"),)] == 0
+    assert found["almagest_jobs_waiting", (("queue", "default"),)] == 0
+    assert ("almagest_history_rows", (("kind", "item"),)) in found
+
+
+def test_every_number_says_what_it_is(ops: httpx.Client) -> None:
+    for family in text_string_to_metric_families(ops.get("/ops/metrics", headers=OPS).text):
+        assert family.name.startswith("almagest_")
+        assert family.documentation.endswith(".")
+        assert "total" not in family.name
+
+
+def test_a_pool_says_who_has_it_and_who_waits(settings: Settings) -> None:
+    small = replace(settings, database=settings.database.model_copy(update={"pool_max": 1}))
+    pool = WritePool(small, "almagest_ops", timeout_s=5)
+
+    async def story() -> list[PoolUse]:
+        seen = [pool.use()]
+        async with pool.connection():
+            waiting = asyncio.create_task(pool.connection().__aenter__())
+            await asyncio.sleep(0.05)
+            seen.append(pool.use())
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        seen.append(pool.use())
+        await pool.close()
+        return seen
+
+    assert asyncio.run(story()) == [PoolUse(0, 0, 1, 0), PoolUse(1, 0, 1, 1), PoolUse(0, 1, 1, 0)]
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -198,6 +199,26 @@ def test_poison_ends_dead_with_its_traceback(office: Office) -> None:
     assert dead.error is not None
     assert dead.error["detail"] == "The process broke."
     assert "RuntimeError: poison x" in dead.error["internal"]
+
+
+def test_each_line_of_the_log_says_which_job_and_whose_request(office: Office) -> None:
+    office.works.start_worker("w1")
+    crashed, _ = jobs.accept(office.connection, made.CRASH, {"name": "x"}, "ann", request_id="r1")
+    fan, _ = jobs.accept(office.connection, made.FAN, {"name": "x", "number": 2}, "ann", request_id="r2")
+    office.wait(crashed, fan)
+    children = {str(child.id) for child in jobs.listed(office.connection, "ann", {"parent": str(fan)})}
+    assert len(children) == 2
+
+    def lines(request: str) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in office.works.log("w1").splitlines() if line.startswith("{")]
+        return [line for line in found if line.get("request_id") == request]
+
+    eventually(lambda: len(lines("r2")) >= 4)
+    assert {(line["event"], line["job"], line["process"], line["service"]) for line in lines("r1")} == {
+        ("crashes now", str(crashed), "test-crash", "worker"),  # said in a child of the worker, by a library
+        ("job failed", str(crashed), "test-crash", "worker"),
+    }
+    assert {line["job"] for line in lines("r2")} == {str(fan), *children}
 
 
 def state(pid: str) -> str:

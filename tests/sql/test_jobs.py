@@ -193,6 +193,69 @@ def test_what_kills_its_workers_is_buried(worker: psycopg.Connection[Any], later
     assert "died or was cut off 3 times" in dead.error["detail"]
 
 
+def losses(connection: psycopg.Connection[Any]) -> list[tuple[str, int, int]]:
+    return connection.execute("SELECT process, lease_expiries, dead FROM almagest.job_losses()").fetchall()
+
+
+def test_leases_that_run_out_are_counted_and_the_count_stays(
+    worker: psycopg.Connection[Any], later: Callable[[float], None]
+) -> None:
+    job, other = accept(worker), accept(worker)
+    jobs.claim(worker, job, "w1", LEASE, KNOWN)
+    assert losses(worker) == []
+    later(61)
+    jobs.claim(worker, job, "w2", LEASE, KNOWN)
+    assert losses(worker) == [("test", 1, 0)]
+    # What is given back, or fails, is not lost.
+    jobs.claim(worker, other, "w1", LEASE, KNOWN)
+    jobs.release(worker, other, "w1")
+    jobs.claim(worker, other, "w2", LEASE, KNOWN)
+    jobs.fail(worker, other, "w2", {}, timedelta(0))
+    assert jobs.claim(worker, other, "w3", LEASE, KNOWN)
+    assert losses(worker) == [("test", 1, 0)]
+    # Whoever comes late to his own job has not lost it while nobody else has it.
+    later(200)
+    assert jobs.finish(worker, other, "w3", {})
+    assert jobs.claim(worker, job, "w3", LEASE, KNOWN)
+    assert losses(worker) == [("test", 2, 0)]
+    later(300)
+    assert jobs.bury(worker) == 1
+    assert losses(worker) == [("test", 3, 1)]
+    jobs.retry(worker, job)
+    jobs.dismiss(worker, job, may_remove=True)
+    jobs.dismiss(worker, job, may_remove=True)
+    assert losses(worker) == [("test", 3, 0)]
+
+
+def test_what_waits_is_counted_by_queue(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
+    def waiting() -> list[tuple[str, int]]:
+        return worker.execute("SELECT * FROM almagest.job_queues()").fetchall()
+
+    first, second, third = accept(worker), accept(worker), accept(worker)
+    assert waiting() == [("default", 3)]
+    jobs.claim(worker, first, "w1", LEASE, KNOWN)
+    jobs.claim(worker, second, "w1", LEASE, KNOWN)
+    jobs.fail(worker, second, "w1", {}, timedelta(seconds=30))  # its time has not come
+    jobs.dismiss(worker, third, may_remove=False)
+    assert waiting() == []
+    later(61)
+    assert waiting() == [("default", 2)]
+
+
+def test_children_are_found_by_the_request_of_their_parent(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker, request={"outputs": [], "by": "Ann"}, request_id="r1", key="k")
+    assert jobs.find(worker, job).request == {"outputs": [], "by": "Ann", "request_id": "r1"}
+    jobs.claim(worker, job, "w1", LEASE, KNOWN)
+    (child,) = jobs.suspend(worker, job, "w1", [(PROCESS, {})])
+    assert jobs.find(worker, child).request == {"by": "Ann", "request_id": "r1"}
+    # A request that is sent again has another id, and is the same all the same.
+    assert accept(worker, request={"outputs": [], "by": "Ann"}, request_id="r2", key="k") == job
+    orphan = accept(worker)
+    jobs.claim(worker, orphan, "w1", LEASE, KNOWN)
+    (child,) = jobs.suspend(worker, orphan, "w1", [(PROCESS, {})])
+    assert jobs.find(worker, child).request == {}
+
+
 def test_a_bell_that_nobody_heard_rings_again(worker: psycopg.Connection[Any], later: Callable[[float], None]) -> None:
     age = timedelta(seconds=5)
     first, second = accept(worker), accept(worker)

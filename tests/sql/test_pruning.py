@@ -46,6 +46,16 @@ def past(settings: Settings, connection: psycopg.Connection) -> None:
     age(connection)
 
 
+def test_the_size_of_the_past_is_told_about(settings: Settings, connection: psycopg.Connection, past: None) -> None:
+    (stored,) = connection.execute("SELECT count(*) FROM almagest.item_history").fetchone() or (0,)
+    assert stored > 4
+    connection.execute("ANALYZE almagest.item_history")
+    with database.connect(settings, "almagest_ops") as ops:
+        found = dict(ops.execute("SELECT kind, number FROM almagest.history_sizes()").fetchall())
+    assert found["item"] == stored
+    assert set(found) == {"item", "collection"}
+
+
 def age(connection: psycopg.Connection[Any]) -> None:
     """As if months had passed between the states."""
     connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -73,6 +74,7 @@ def _hungry(inputs: Named, context: Context) -> Mapping[str, Any]:
 
 def _crash(inputs: Named, context: Context) -> Mapping[str, Any]:
     context.log("about to crash")
+    logging.getLogger("somebody").warning("crashes now")
     os.kill(os.getpid(), signal.SIGSEGV)
     return {"name": ""}
 

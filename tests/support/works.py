@@ -66,6 +66,13 @@ class Processes:
         command = (sys.executable, "-P", "-m", "almagest.pipelines.worker", "--name", name)
         self.workers[name] = self._start(name, command)
 
+    def start_flower(self) -> Path:
+        """Starts Flower; answers its socket, on which it listens soon."""
+        socket = self.settings.run / "flower-0.sock"
+        command = (sys.executable, "-P", "-m", "almagest.pipelines.flower", "--uds", str(socket))
+        self.workers["flower"] = self._start("flower", command)
+        return socket
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.workers.pop(name) if number == signal.SIGKILL else self.workers[name]
         process.send_signal(number)

@@ -26,7 +26,7 @@ SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 #: Done when they have done it.
 ONCE = {"migrate", "browser", "admin"}
 #: What operators put beside the others: not ours, and only where they ask for it.
-FOREIGN = {"minio"}
+FOREIGN = {"minio", "prometheus", "grafana"}
 #: Settings of the one machine, of commands, or said by the number of containers.
 NOT_HERE = {
     *("ALMAGEST_USER", "ALMAGEST_STORE", "ALMAGEST_PUBLIC_PORT", "ALMAGEST_PUBLIC_BIND"),
@@ -177,7 +177,7 @@ def test_strangers_reach_nothing_that_knows_more() -> None:
         assert set(SERVICES[name]["secrets"]) <= theirs
         assert all(volume.endswith(":ro") for volume in SERVICES[name]["volumes"])
     shared = {name for name, each in SERVICES.items() if "outside" in each.get("networks", ())}
-    assert shared == {"api-external", "tiles-external", "db", "ops", "proxy", *FOREIGN}
+    assert shared == {"api-external", "tiles-external", "db", "ops", "proxy", "minio"}
     assert "secrets" not in SERVICES["proxy"]
 
 
@@ -236,6 +236,27 @@ def test_commands_of_the_readme_name_what_there_is() -> None:
         assert (COMPOSE / file).exists() or file == "compose.override.yaml"
     for variable in re.findall(r"(?<![A-Z_])(?:ALMAGEST|INGEST)_[A-Z0-9_]+", text):
         assert variable in asked(), variable
+
+
+def test_grafana_finds_numbers_and_dashboard() -> None:
+    folder = COMPOSE / "grafana"
+    (source,) = yaml.safe_load((folder / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((folder / "provisioning/dashboards/almagest.yaml").read_text())["providers"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"] if volume.startswith("./"))
+    assert mounted["./grafana/dashboards"] == provider["options"]["path"]
+    assert source["url"] == "http://prometheus:9090"
+    dashboard = json.loads((folder / "dashboards/almagest.json").read_text())
+    asked = {target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel.get("targets", ())}
+    assert asked == {source["uid"]}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_prometheus_asks_the_door_with_the_key_that_it_is_given() -> None:
+    (asks,) = yaml.safe_load((COMPOSE / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    name = asks["authorization"]["credentials_file"].removeprefix("/run/secrets/")
+    assert SERVICES["prometheus"]["secrets"] == [name]
+    assert asks["static_configs"] == [{"targets": ["proxy:8080"]}]
+    assert set(SERVICES["prometheus"]["networks"]) <= set(SERVICES["proxy"]["networks"])
 
 
 class Schedule:

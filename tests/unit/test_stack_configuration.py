@@ -32,6 +32,11 @@ def test_what_runs(settings: Settings) -> None:
     assert names == ["postgres", "redis", "ops-0", "ops-1", *inside, *outside, "worker-0", "nginx"]
 
 
+def test_flower_runs_where_it_is_wanted(home: Path) -> None:
+    names = [program.name for program in programs.programs(Settings(site=Site(home=home, flower=True)))]
+    assert names[-2:] == ["flower-0", "nginx"]
+
+
 def test_a_foreign_database_is_not_run(home: Path) -> None:
     settings = Settings(site=Site(home=home), database=Database(host="db.example"))
     assert "postgres" not in [program.name for program in programs.programs(settings)]

@@ -77,6 +77,7 @@ def accept(
     *,
     request: Mapping[str, Any] | None = None,
     key: str | None = None,
+    request_id: str = "",
 ) -> tuple[UUID, bool]:
     """Takes a job in, in the transaction of the caller; workers are to be told when it is committed.
 
@@ -87,6 +88,7 @@ def accept(
         principal: whose job it is.
         request: outputs, response and subscriber, as they were asked for.
         key: an Idempotency-Key: the same request with the same key is the same job.
+        request_id: of the request that it came with: stands in the logs of whoever does the job, and of its children.
 
     Returns:
         Its id, and whether it is new.
@@ -111,7 +113,7 @@ def accept(
                 process.queue,
                 principal,
                 Jsonb(checked),
-                Jsonb(request),
+                Jsonb({**request, "request_id": request_id} if request_id else request),
                 process.max_attempts,
                 key,
                 digest,

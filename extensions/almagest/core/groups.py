@@ -17,7 +17,7 @@ from almagest.core.places import place
 #: Kinds of machines, and so of jobs. A worker takes jobs of those that it was started for.
 QUEUES = ("default", "download", "cpu", "gpu")
 
-_ELSEWHERE = re.compile(r"(ops|(?:external-)?(?:stac|tiles))=([A-Za-z0-9._-]+):([0-9]{1,5})")
+_ELSEWHERE = re.compile(r"(ops|flower|(?:external-)?(?:stac|tiles))=([A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 class Group(BaseSettings):
@@ -52,6 +52,11 @@ class Site(Group):
     workers: int = Field(2, ge=1, le=64, description="STAC API processes per audience.")
     tile_workers: int = Field(2, ge=1, le=64, description="Tile processes per audience.")
     ops_workers: int = Field(2, ge=1, le=64, description="Processes that check keys and tell about health.")
+    flower: bool = Field(
+        False,
+        description="Run Flower, Celery's own view of its workers, for admins at `/ops/ui/flower/`: one more process,"
+        " and workers that tell of each task.",
+    )
     services: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Services that answer over TCP elsewhere, as `stac=host:8000` (comma-separated); empty: all on"

@@ -13,6 +13,9 @@ from typing import Literal
 
 from almagest.core.settings import Settings
 
+#: Where Flower's pages stand.
+FLOWER_PATH = "/ops/ui/flower"
+
 _LATELY_S = 60.0
 
 Audience = Literal["internal", "external"]
@@ -69,6 +72,11 @@ def services(settings: Settings) -> tuple[Service, ...]:
         Service("external-stac", "stac", "external", site.workers),
         Service("external-tiles", "tiles", "external", site.tile_workers),
     )
+
+
+def flower(settings: Settings) -> Service | None:
+    """Celery's own view, where it is wanted. It is no app of ours: nobody waits for it, or asks it for numbers."""
+    return Service("flower", "flower", "internal", 1) if settings.site.flower else None
 
 
 def sign_of_life(settings: Settings, worker: str) -> Path:

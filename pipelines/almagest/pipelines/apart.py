@@ -89,6 +89,7 @@ class _Parent:
                 "process": self._process.id,
                 "inputs": self._attempt.row.inputs,
                 "job": self._attempt.job,
+                "facts": self._attempt.facts,
                 "workdir": str(self._attempt.workdir),
                 "children": [asdict(child) for child in self._attempt.children],
                 "checkpoint": self._attempt.checkpoint,
@@ -238,8 +239,10 @@ def main() -> None:
 def _serve(given: Mapping[str, Any], file: BinaryIO) -> None:
     import traceback
 
+    from almagest.core import logs
     from almagest.pipelines import registry
 
+    logs.configure("worker", lambda: given["facts"])
     if limit := given["memory_limit_mb"]:
         resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
     context = _Context(given, file)

@@ -46,6 +46,13 @@ class Attempt:
         self.children = children
         self.checkpoint: Any = job.checkpoint
         self.row = job
+        #: What stands in each line that is logged about it.
+        self.facts = {
+            "job": self.job,
+            "process": job.process,
+            "attempt": str(job.attempt),
+            "request_id": job.request.get("request_id", ""),
+        }
         self.owner = owner
         self.publication = publication
         self._pool = pool

@@ -61,7 +61,8 @@ def celery(settings: Settings) -> Celery:
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_send_task_events=True,
+        # Only Flower listens.
+        worker_send_task_events=settings.site.flower,
         task_send_sent_event=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,

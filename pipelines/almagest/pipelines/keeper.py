@@ -11,6 +11,7 @@ from datetime import timedelta
 import psycopg
 import structlog
 from psycopg_pool import ConnectionPool
+from structlog.contextvars import bound_contextvars
 
 from almagest.catalogue import jobs
 from almagest.pipelines.attempt import Attempt
@@ -69,10 +70,11 @@ class Keeper:
             for attempt, kept_at in running:
                 age = time.monotonic() - kept_at
                 if attempt.has_news or age > self._lease.total_seconds() / 3:
-                    try:
-                        self._keep(attempt)
-                    except Exception:  # one attempt must not take the leases of the others along
-                        log.exception("lease not kept", job=attempt.job)
+                    with bound_contextvars(**attempt.facts):
+                        try:
+                            self._keep(attempt)
+                        except Exception:  # one attempt must not take the leases of the others along
+                            log.exception("lease not kept")
 
     def _keep(self, attempt: Attempt) -> None:
         asked_at = time.monotonic()
@@ -81,7 +83,7 @@ class Keeper:
                 attempt.keep(connection, self._lease)
         except psycopg.Error as error:
             # The lease is there for that: it is tried again in a moment.
-            log.warning("lease not kept", job=attempt.job, reason=str(error))
+            log.warning("lease not kept", reason=str(error))
             return
         with self._lock:
             if attempt in self._running:

@@ -129,7 +129,8 @@ class Publication:
         kind, _, identifier = self._job.principal.partition(":")
         actor = self._job.request.get("by") or self._job.principal
         key_id = identifier if kind == "key" else None
-        connection.execute("SELECT almagest.write_as(%s, %s, NULL, %s)", (actor, key_id, str(self._job.id)))
+        request = self._job.request.get("request_id")
+        connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
         if batch.rows:
             store.put(batch)
         written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}

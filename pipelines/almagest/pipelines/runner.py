@@ -17,6 +17,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from psycopg_pool import ConnectionPool
+from structlog.contextvars import bound_contextvars
 
 from almagest.catalogue import jobs
 from almagest.catalogue.storing import Store
@@ -87,31 +88,34 @@ class Runner:
         return True
 
     def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Child]) -> None:
-        told = log.bind(job=str(job.id), process=job.process, attempt=job.attempt)
         workdir = self._workroot / f"{job.id}-{job.attempt}"
         attempt = Attempt(job, owner, workdir, children, Publication(self._settings, job), self._pool)
+        with bound_contextvars(**attempt.facts):
+            self._try(attempt)
+
+    def _try(self, attempt: Attempt) -> None:
         try:
-            shutil.rmtree(workdir, ignore_errors=True)
-            workdir.mkdir(mode=0o700)
-            process = self._processes[job.process]
+            shutil.rmtree(attempt.workdir, ignore_errors=True)
+            attempt.workdir.mkdir(mode=0o700)
+            process = self._processes[attempt.row.process]
             with self._keeper.keeping(attempt):
                 if process.is_apart:
                     result = apart.run(process, attempt)
                 else:
-                    result = process.run(process.parse(job.inputs), attempt)
+                    result = process.run(process.parse(attempt.row.inputs), attempt)
                 attempt.check()
             self._end(attempt, process, result)
-            told.info("job done", waits=isinstance(result, Fanout))
+            log.info("job done", waits=isinstance(result, Fanout))
         except DismissedError:
-            told.info("job lost")
+            log.info("job lost")
         except Exception as error:
             if _is_away(error):
-                told.warning("job not ended: the database is away", reason=str(error))
+                log.warning("job not ended: the database is away", reason=str(error))
                 return
-            told.warning("job failed", reason=str(error), exc_info=not isinstance(error, AlmagestError))
+            log.warning("job failed", reason=str(error), exc_info=not isinstance(error, AlmagestError))
             self._fail(attempt, error)
         finally:
-            shutil.rmtree(workdir, ignore_errors=True)
+            shutil.rmtree(attempt.workdir, ignore_errors=True)
 
     def _end(self, attempt: Attempt, process: Process[Any], result: Mapping[str, Any] | Fanout) -> None:
         if isinstance(result, Fanout):

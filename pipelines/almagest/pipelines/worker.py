@@ -21,6 +21,7 @@ import psycopg
 import structlog
 from celery import signals
 from psycopg_pool import ConnectionPool
+from structlog.contextvars import get_contextvars
 
 from almagest.catalogue import database
 from almagest.core import logs
@@ -91,6 +92,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             quiet=True,
             without_mingle=True,
             without_gossip=True,
+            without_heartbeat=not settings.site.flower,
         )
         # Celery's own handlers would wait for whatever runs.
         consumer.install_platform_tweaks = lambda _: None
@@ -135,7 +137,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=0, help="jobs at the same time")
     parser.add_argument("--check", action="store_true", help="say whether the worker of this name is well, and end")
     arguments = parser.parse_args()
-    logs.configure("worker")
+    logs.configure("worker", get_contextvars)
     try:
         settings = Settings.load()
         if arguments.check:

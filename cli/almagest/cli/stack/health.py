@@ -8,6 +8,8 @@ import socket
 import subprocess
 from pathlib import Path
 
+from almagest.core.processes import FLOWER_PATH
+
 _TIMEOUT_S = 4.0
 
 
@@ -52,6 +54,11 @@ def redis(path: Path) -> str | None:
 def service(path: Path) -> str | None:
     """Whether a service and all it depends on are ready."""
     return _ask(UnixConnection(path), "/readyz", {200})
+
+
+def flower(path: Path) -> str | None:
+    """Whether Flower answers."""
+    return _ask(UnixConnection(path), f"{FLOWER_PATH}/healthcheck", {200})
 
 
 def site(bind: str, port: int) -> str | None:

@@ -62,7 +62,7 @@ DATA, SERVICES, DOOR = 1, 2, 3
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Everything that `almagest up` runs."""
-    return (*_data(settings), *_services(settings), *_workers(settings), _door(settings))
+    return (*_data(settings), *_services(settings), *_workers(settings), *_flower(settings), _door(settings))
 
 
 def _data(settings: Settings) -> tuple[Program, ...]:
@@ -129,6 +129,24 @@ def _worker(settings: Settings, name: str) -> Program:
         stop_signal="TERM",
         death_signal="KILL",  # its jobs are taken up by others
         probe=lambda: processes.why_unwell(processes.sign_of_life(settings, name)),
+    )
+
+
+def _flower(settings: Settings) -> tuple[Program, ...]:
+    service = processes.flower(settings)
+    if service is None or settings.site.elsewhere(service.name) is not None:
+        return ()
+    (socket,) = service.sockets(settings)
+    return (
+        Program(
+            name=socket.stem,
+            command=(sys.executable, "-P", "-m", "almagest.pipelines.flower", "--uds", str(socket)),
+            directory=settings.run,
+            stage=SERVICES,
+            stop_signal="TERM",
+            death_signal="TERM",
+            probe=lambda: health.flower(socket),
+        ),
     )
 
 

@@ -217,6 +217,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.expire_jobs(interval),
     almagest.quota_of(text, text),
     almagest.clock(),
+    almagest.history_sizes(),
+    almagest.connection_counts(),
     almagest.fold_commits()
 TO almagest_ops;
 
@@ -229,7 +231,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.job_children(uuid),
     almagest.list_jobs(text, jsonb, timestamptz, uuid, int),
     almagest.job_events(uuid, bigint, int),
-    almagest.job_counts()
+    almagest.job_counts(),
+    almagest.job_queues(),
+    almagest.job_losses()
 TO almagest_ops, almagest_worker;
 GRANT EXECUTE ON FUNCTION
     almagest.claim_job(uuid, text, interval, text[]),

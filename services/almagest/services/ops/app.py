@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -72,9 +73,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def authorize(request: Request) -> Response:
         return await authorizer.answer(request.headers)
 
-    async def own_counts(_: Request) -> Response:
-        return json_answer(dict(authorizer.counts))
-
     async def health(_: Request) -> Response:
         return json_answer({"status": "ok"})
 
@@ -97,11 +95,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stored = await database.stored()
         except DatabaseUnavailableError:
             stored = None
-        text = metrics.render(await survey(settings), await counts(settings), stored)
+        found, told = await asyncio.gather(survey(settings), counts(settings))
+        text = metrics.render(found, told, stored)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     app.add_route("/authorize", authorize)
-    app.add_route("/counts", own_counts)
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
@@ -120,6 +118,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signer=signer,
         survey=lambda: survey(settings),
     )
-    app.user_middleware = layers(settings, PREFIX, ROUTES, check)
+
+    def facts() -> dict[str, Any]:
+        return {
+            "pools": {"ops": database.use(), "records": records.use()},
+            "authorizations": dict(authorizer.counts),
+        }
+
+    app.user_middleware = layers(settings, PREFIX, ROUTES, check, facts=facts)
     inventory.enforce(app, ROUTES)
     return app

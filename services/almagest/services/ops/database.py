@@ -9,9 +9,11 @@ from uuid import UUID
 
 from almagest.catalogue.keys import Key
 from almagest.core.errors import DatabaseUnavailableError
+from almagest.core.groups import QUEUES
 from almagest.core.settings import Settings
+from almagest.pipelines import registry
 from almagest.services.ops.metrics import Stored
-from almagest.services.web.pool import WritePool
+from almagest.services.web.pool import PoolUse, WritePool
 
 T = TypeVar("T")
 
@@ -65,12 +67,29 @@ class Database:
             DatabaseUnavailableError: nobody can tell.
         """
         keys = await self.active_keys()
-        rows = await _soon(self._fetch_all("SELECT * FROM job_counts()"))
+        jobs = await _soon(self._fetch_all("SELECT * FROM job_counts()"))
+        queues = await _soon(self._fetch_all("SELECT * FROM job_queues()"))
+        losses = await _soon(self._fetch_all("SELECT * FROM job_losses()"))
+        connections = await _soon(self._fetch_all("SELECT * FROM connection_counts()"))
+        most = await _soon(self._fetch("SELECT current_setting('max_connections')::int"))
+        history = await _soon(self._fetch_all("SELECT * FROM history_sizes()"))
+        # A number that begins at one looks as if nothing had been added.
+        none_yet = dict.fromkeys(registry.processes(), 0)
         return Stored(
-            keys,
-            {(row["process"], row["status"]): row["number"] for row in rows},
-            max((row["oldest_waiting_s"] or 0.0 for row in rows), default=0.0),
+            active_keys=keys,
+            jobs={(row["process"], row["status"]): row["number"] for row in jobs},
+            oldest_waiting_s=max((row["oldest_waiting_s"] or 0.0 for row in jobs), default=0.0),
+            waiting={**dict.fromkeys(QUEUES, 0), **{row["queue"]: row["waiting"] for row in queues}},
+            dead={**none_yet, **{row["process"]: row["dead"] for row in losses}},
+            lease_expiries={**none_yet, **{row["process"]: row["lease_expiries"] for row in losses}},
+            connections={row["role"]: row["number"] for row in connections},
+            most_connections=most[0],
+            history_rows={row["kind"]: row["number"] for row in history},
         )
+
+    def use(self) -> PoolUse:
+        """How much of its pool is in use."""
+        return self._pool.use()
 
     async def fold_commits(self) -> int:
         """Keeps the counting of commits short; answers how many were folded.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import orjson
+import structlog
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,9 @@ from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 from almagest.services.web.problem import problem
+from almagest.services.web.request_id import request_id
+
+log = structlog.get_logger(__name__)
 
 #: Types of problems that the standard names.
 _EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
@@ -109,9 +113,15 @@ class Desk:
             return problem(403, "forbidden", lacking)
         inputs, wanted = _execution(await request.body(), process)
         prefers_later = _prefers_later(request)
-        job, _ = await self._office.accept(
-            process, inputs, caller.subject, {**wanted, "by": caller.name}, request.headers.get("idempotency-key")
+        job, is_new = await self._office.accept(
+            process,
+            inputs,
+            caller.subject,
+            {**wanted, "by": caller.name},
+            request.headers.get("idempotency-key"),
+            request_id(),
         )
+        log.info("job accepted", job=str(job.id), process=process.id, is_new=is_new)
         if process.is_quick and not prefers_later:
             job = await self._office.wait(job, _PATIENCE_S)
             if job.finished_at is not None:

@@ -36,11 +36,14 @@ class Office:
         principal: str,
         request: Mapping[str, Any],
         key: str | None,
+        request_id: str,
     ) -> tuple[jobs.Job, bool]:
         """Takes a job in and rings for it. Answers it, and whether it is new."""
 
         def work(connection: jobs.Connection) -> tuple[jobs.Job, bool]:
-            identifier, is_new = jobs.accept(connection, process, inputs, principal, request=request, key=key)
+            identifier, is_new = jobs.accept(
+                connection, process, inputs, principal, request=request, key=key, request_id=request_id
+            )
             return jobs.find(connection, identifier), is_new
 
         job, is_new = await self._ask(work)

@@ -12,6 +12,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from almagest.catalogue import database
 from almagest.core.errors import BadRequestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.services.web.pool import PoolUse, use_of
 
 T = TypeVar("T")
 
@@ -47,6 +48,10 @@ class Records:
                 raise DatabaseUnavailableError() from error
 
         return await asyncio.to_thread(within)
+
+    def use(self) -> PoolUse:
+        """How much of its pool is in use."""
+        return use_of(self._pool)
 
     async def close(self) -> None:
         """Closes what is open."""

@@ -12,7 +12,6 @@ API = (
     Route(("GET",), "/", Scope.READ),
     Route(("GET",), "/authorize", Scope.NONE),
     Route(("GET",), "/conformance", Scope.READ),
-    Route(("GET",), "/counts", Scope.NONE),
     Route(("GET",), "/health", Scope.PUBLIC),
     Route(("GET",), "/jobs", Scope.RUN),
     # Who waits for a job may ask as often as he likes.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from almagest.core.processes import FLOWER_PATH
 from almagest.services.ops import routes as ops
+from almagest.services.proxy import flower
 from almagest.services.stac import routes as stac
 from almagest.services.tiles import routes as tiles
 from almagest.services.web.inventory import Inventory, Route, Scope
@@ -24,6 +26,7 @@ class Mount:
         max_body_kb: its largest request body; None: the site's.
         is_counted: its requests count against quotas of calls.
         is_for_people: it has pages, whose cookie is passed on; who is not logged in is sent to where he can.
+        pages: what a page of it may load, where it has any: one of `CONTENT_POLICIES`.
     """
 
     prefix: str
@@ -34,6 +37,7 @@ class Mount:
     max_body_kb: int | None = None
     is_counted: bool = True
     is_for_people: bool = False
+    pages: str = ""
 
     @property
     def name(self) -> str:
@@ -114,6 +118,11 @@ INTERNAL: tuple[Mount, ...] = (
     Mount("/ops", "ops", ops.API, max_body_kb=_SEARCH_KB),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
+
+#: Only where somebody wants it.
+FLOWER = Mount(
+    FLOWER_PATH, "flower", flower.ROUTES, max_body_kb=64, is_counted=False, is_for_people=True, pages="flower"
+)
 
 #: What is given to a reader from the internal networks where nobody is asked there for a key.
 FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
@@ -199,6 +208,12 @@ CONTENT_POLICIES: dict[str, str] = {
     "docs": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    # As it comes; the hash is that of the one script that stands within a page.
+    "flower": (
+        "default-src 'none'; script-src 'self' 'sha256-A0YIP5A+DKoseGAUTHRoMPDkKPK5cKzfYH3mjcCKtj8='; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
     ),
     # A stored file, shown by itself, is nobody's page.
     "store": "sandbox; default-src 'none'",

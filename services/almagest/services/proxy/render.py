@@ -79,7 +79,13 @@ def configuration_path(settings: Settings) -> Path:
 
 def upstreams(settings: Settings) -> tuple[Upstream, ...]:
     """The services behind nginx, as many processes of each as there are now."""
-    return tuple(Upstream(service.name, service.processes(settings)) for service in processes.services(settings))
+    found = [*processes.services(settings), *filter(None, [processes.flower(settings)])]
+    return tuple(Upstream(service.name, service.processes(settings)) for service in found)
+
+
+def mounts(settings: Settings) -> tuple[policy.Mount, ...]:
+    """What the door serves."""
+    return (*policy.MOUNTS, policy.FLOWER) if settings.site.flower else policy.MOUNTS
 
 
 def servers(settings: Settings) -> tuple[Server, ...]:
@@ -89,7 +95,7 @@ def servers(settings: Settings) -> tuple[Server, ...]:
         ConfigurationError: an address cannot be listened on.
     """
     site = settings.site
-    made = [Server(_listen(site.bind, site.port, "ALMAGEST_BIND"), policy.MOUNTS)]
+    made = [Server(_listen(site.bind, site.port, "ALMAGEST_BIND"), mounts(settings))]
     if site.public_port:
         closed = tuple(mount.prefix for mount in policy.INTERNAL if mount.prefix.count("/") == 1)
         listen = _listen(site.public_bind or site.bind, site.public_port, "ALMAGEST_PUBLIC_BIND")
@@ -123,7 +129,7 @@ def configuration(settings: Settings) -> str:
         netloc=_authority(settings),
         scheme=urlsplit(settings.site.origin).scheme,
         upstreams=upstreams(settings),
-        mounts=policy.MOUNTS,
+        mounts=mounts(settings),
         file_roots=[str(root).rstrip("/") for root in settings.file_roots],
         internal_networks=settings.site.internal_networks,
         free_scopes=policy.FREE_SCOPES if settings.site.internal_read == "open" else (),

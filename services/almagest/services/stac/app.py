@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -149,8 +150,11 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         async with reads.connection() as connection:
             return int(await connection.fetchval("SELECT epoch($1)", collections))
 
+    def facts() -> dict[str, Any]:
+        return {"pools": {"reads": reads.use(), **({"writes": writes.use()} if writes else {})}}
+
     canary = Canary(canary_has_passed) if audience == "external" else None
-    app.user_middleware = layers(settings, prefix, table, ready, canary, replay, epoch)
+    app.user_middleware = layers(settings, prefix, table, ready, canary, replay, epoch, facts)
     inventory.enforce(app, table)
     return app
 

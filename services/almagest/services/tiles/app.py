@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
 
     canary = Canary(canary_has_passed) if audience == "external" else None
     app.user_middleware = [
-        *layers(settings, prefix, table, ready, canary, replay),
+        *layers(settings, prefix, table, ready, canary, replay, facts=lambda: {"pools": tiler.catalogue.use()}),
         Middleware(CacheHeaders, prefix=prefix),
     ]
     inventory.enforce(app, table)

@@ -18,7 +18,7 @@ from almagest.core.hrefs import AssetName
 from almagest.core.places import Place
 from almagest.core.settings import Settings
 from almagest.services.web.aging import read_from_replica
-from almagest.services.web.pool import READ_ONLY
+from almagest.services.web.pool import READ_ONLY, PoolUse, use_of
 
 Document = dict[str, Any]
 
@@ -51,6 +51,10 @@ class Catalogue:
         """Closes all connections."""
         for pool in self._pools():
             pool.close()
+
+    def use(self) -> dict[str, PoolUse]:
+        """How much of each pool is in use."""
+        return dict(zip(("reads", "writes"), map(use_of, self._pools()), strict=False))
 
     def check(self) -> None:
         """Asks the database whether it is there and knows our functions.

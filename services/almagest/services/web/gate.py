@@ -11,6 +11,7 @@ from starlette.types import Scope as Connection
 from almagest.core.errors import UnauthorizedError
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Inventory, Route
+from almagest.services.web.measured import note_route
 from almagest.services.web.problem import problem
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="almagest"'}
@@ -44,6 +45,8 @@ class Gate:
         else:
             path = _path(scope)
             route = self._inventory.find(scope["method"], path)
+            if route is not None:
+                note_route(scope, route)
             if refusal := self._refuse(route, scope) if route else self._unlisted(path):
                 await refusal(scope, receive, send)
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from starlette.middleware import Middleware
 
@@ -10,10 +11,12 @@ from almagest.core.settings import Settings
 from almagest.services.web.aging import Aged
 from almagest.services.web.attended import Attended
 from almagest.services.web.canary import Canary, CanaryGate
+from almagest.services.web.disks import disks
 from almagest.services.web.freshness import Revalidated
 from almagest.services.web.gate import Gate
 from almagest.services.web.health import Health
 from almagest.services.web.inventory import Route
+from almagest.services.web.measured import Measured
 from almagest.services.web.problem import LastResort
 from almagest.services.web.public_url import PublicUrl
 from almagest.services.web.replay import Replay
@@ -30,6 +33,7 @@ def layers(
     canary: Canary | None = None,
     replay: Replay | None = None,
     epoch: Epoch | None = None,
+    facts: Callable[[], Mapping[str, Any]] = dict,
 ) -> list[Middleware]:
     """The layers of an app.
 
@@ -41,6 +45,7 @@ def layers(
         canary: for an app of the external audience: asked before anybody is served.
         replay: for an app that reads from a replica: how far that has come.
         epoch: for an app whose answers stay the same until something is committed.
+        facts: what a process of it tells in numbers, besides what it was asked.
     """
 
     async def ready() -> None:
@@ -51,6 +56,7 @@ def layers(
     return [
         Middleware(RequestId),
         Middleware(Health, check=ready),
+        Middleware(Measured, facts=lambda: {"disks": disks(settings), **facts()}),
         Middleware(Revalidated),
         *([Middleware(Tripwire, hidden=HiddenHref.of(settings))] if canary else []),
         Middleware(LastResort),

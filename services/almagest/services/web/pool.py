@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
+import psycopg_pool
 
 from almagest.core import secrets, sqlstate
 from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
@@ -24,6 +26,30 @@ READ_ONLY = {"default_transaction_read_only": "on", "pgstac.readonly": "true"}
 #: How a replica ends a statement that stands in the way of the replay; one within a block that catches errors takes the
 #: whole session along.
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.ConnectionDoesNotExistError)
+
+
+@dataclass(frozen=True)
+class PoolUse:
+    """How much of a pool is in use.
+
+    Attributes:
+        in_use: connections that somebody has.
+        idle: connections that are open, and nobody's.
+        most: connections that it opens at most.
+        waiting: who waits for one.
+    """
+
+    in_use: int
+    idle: int
+    most: int
+    waiting: int
+
+
+def use_of(pool: psycopg_pool.ConnectionPool[Any]) -> PoolUse:
+    """How much of a pool of the other library is in use."""
+    told = pool.get_stats()
+    idle = told["pool_available"]
+    return PoolUse(told["pool_size"] - idle, idle, pool.max_size, told["requests_waiting"])
 
 
 class _Connections:
@@ -52,6 +78,12 @@ class _Connections:
         self._session = session or {}
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self._waiting = 0
+
+    def use(self) -> PoolUse:
+        """How much of it is in use at this moment."""
+        size, idle = (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
+        return PoolUse(size - idle, idle, self._most, self._waiting)
 
     async def close(self) -> None:
         """Closes what is open, waiting for statements under way."""
@@ -61,9 +93,16 @@ class _Connections:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Any]:
-        pool = self._pool or await self._open()
-        async with pool.acquire(timeout=self._settings.database.statement_timeout_s) as connection:
+        self._waiting += 1
+        try:
+            pool = self._pool or await self._open()
+            connection = await pool.acquire(timeout=self._settings.database.statement_timeout_s)
+        finally:
+            self._waiting -= 1
+        try:
             yield connection
+        finally:
+            await pool.release(connection)
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:

@@ -19,6 +19,7 @@ from almagest.services.ops.ui import forms
 from almagest.services.ops.ui.rendering import Pages, cookie
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
+from almagest.services.web.request_id import request_id
 
 _JOBS, _RECENT, _LINKED = 50, 8, 100
 
@@ -68,7 +69,9 @@ class WorkPages:
         else:
             try:
                 inputs = forms.inputs(process, form)
-                job, _ = await self._office.accept(process, inputs, caller.subject, {"by": caller.name}, None)
+                job, _ = await self._office.accept(
+                    process, inputs, caller.subject, {"by": caller.name}, None, request_id()
+                )
                 return self._pages.go(f"/jobs/{job.id}")
             except InvalidDocumentError as found:
                 status, error, faults = 400, "Some inputs are not what the process takes.", found

@@ -16,17 +16,25 @@ CREATE OR REPLACE FUNCTION almagest.claim_job(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    former_owner text;
     claimed almagest.job;
 BEGIN
+    SELECT j.lease_owner INTO former_owner FROM almagest.job AS j
+    WHERE j.id = of_job AND almagest.is_due(j) AND j.process = ANY (of_processes)
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     UPDATE almagest.job AS j
     SET status = 'running', attempt = j.attempt + 1, lease_owner = as_owner, lease_until = almagest.clock() + for_time,
         started_at = coalesce(j.started_at, almagest.clock()), updated_at = almagest.clock()
-    WHERE j.id = of_job AND almagest.is_due(j) AND j.process = ANY (of_processes)
+    WHERE j.id = of_job
     RETURNING j.* INTO claimed;
-    IF FOUND THEN
-        PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
-        RETURN NEXT claimed;
+    PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
+    IF former_owner IS NOT NULL THEN
+        PERFORM almagest.note_lost_leases(ARRAY[claimed.process]);
     END IF;
+    RETURN NEXT claimed;
 END;
 $$;
 COMMENT ON FUNCTION almagest.claim_job(uuid, text, interval, text[]) IS
@@ -171,6 +179,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     of_principal text;
+    of_request jsonb;
 BEGIN
     IF jsonb_array_length(children) = 0 THEN
         RAISE invalid_parameter_value USING MESSAGE = 'A job waits for at least one other.';
@@ -183,11 +192,14 @@ BEGIN
     SET lease_owner = NULL, lease_until = NULL, rung_at = NULL, attempt = 0, checkpoint = with_checkpoint,
         pending_children = jsonb_array_length(children), updated_at = almagest.clock()
     WHERE j.id = of_job
-    RETURNING j.principal INTO of_principal;
+    RETURNING j.principal, j.request INTO of_principal, of_request;
     PERFORM almagest.note_job(of_job, format('waits for %s jobs', jsonb_array_length(children)));
     RETURN QUERY
-    INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, max_attempts, parent)
-    SELECT c->>'process', c->>'version', c->>'queue', of_principal, c->'inputs', (c->>'max_attempts')::int, of_job
+    INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, request, max_attempts, parent)
+    SELECT c->>'process', c->>'version', c->>'queue', of_principal, c->'inputs',
+           -- Done for the same person, and found by the same id in all logs.
+           jsonb_strip_nulls(jsonb_build_object('by', of_request->'by', 'request_id', of_request->'request_id')),
+           (c->>'max_attempts')::int, of_job
     FROM jsonb_array_elements(children) AS c
     RETURNING j.id;
 END;

@@ -23,6 +23,7 @@ AS $$
 DECLARE
     dead almagest.job;
     buried int := 0;
+    lost text[] := '{}';
 BEGIN
     FOR dead IN
         SELECT j.* FROM almagest.job AS j
@@ -35,6 +36,7 @@ BEGIN
             'title', 'Worker lost',
             'detail', format('Its worker died or was cut off %s times while it ran.', dead.attempt)));
         buried := buried + 1;
+        lost := lost || dead.process;
     END LOOP;
     -- Nobody waits for the children of a job that has ended.
     FOR dead IN
@@ -45,6 +47,7 @@ BEGIN
         PERFORM almagest.end_job(dead.id, 'dismissed');
         buried := buried + 1;
     END LOOP;
+    PERFORM almagest.note_lost_leases(lost);
     RETURN buried;
 END;
 $$;
