@@ -76,7 +76,7 @@ def export(
         until: none from then on.
         subject: only those of whose subject, key or name this is.
     """
-    conditions = [
+    conditions: list[sql.Composable] = [
         sql.SQL(text).format(sql.Literal(value))
         for text, value in (
             ("r.at >= {}", since),

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
-from almagest.services.ops import metrics
+from almagest.services.ops import metrics, refusals
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
@@ -21,9 +21,11 @@ from almagest.services.ops.housekeeping import keep_house
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.office import Office
 from almagest.services.ops.routes import ROUTES
+from almagest.services.ops.sealing import keep_sealing
 from almagest.services.ops.survey import counts, survey
 from almagest.services.web import inventory, problem
 from almagest.services.web.layers import layers
+from almagest.services.web.recording import Recorder
 
 PREFIX = "/ops"
 
@@ -36,14 +38,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     database = Database(settings)
+    recorder = Recorder(database.note_requests)
     authorizer = Authorizer(database)
     office = Office(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        housekeeping = asyncio.create_task(keep_house(database))
-        yield
-        housekeeping.cancel()
+        chores = [asyncio.create_task(keep(database)) for keep in (keep_house, keep_sealing)]
+        async with recorder.kept():
+            yield
+        for chore in chores:
+            chore.cancel()
         await office.close()
         await database.close()
 
@@ -58,7 +63,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await database.active_keys()
 
     async def authorize(request: Request) -> Response:
-        return await authorizer.answer(request.headers)
+        answer = await authorizer.answer(request.headers)
+        refusals.note(recorder, request.headers, answer)
+        return answer
 
     async def own_counts(_: Request) -> Response:
         return json_answer(dict(authorizer.counts))
@@ -95,6 +102,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/ready", ready)
     Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
     problem.install(app)
-    app.user_middleware = layers(settings, PREFIX, ROUTES, check)
+    app.user_middleware = layers(settings, PREFIX, ROUTES, check, recorder)
     inventory.enforce(app, ROUTES)
     return app

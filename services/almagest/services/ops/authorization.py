@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from almagest.catalogue.keys import Key
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, UnauthorizedError
+from almagest.services.ops import refusals
 from almagest.services.ops.database import Database
 from almagest.services.web.gate import CHALLENGE
 from almagest.services.web.inventory import Scope
@@ -67,7 +68,8 @@ class Authorizer:
             return self._refuse(reason, key)
         if required not in row["scopes"] and Scope.ADMIN not in row["scopes"]:
             self._count("scope", key)
-            return problem(403, "forbidden", f"The key lacks the scope `{required}`.")
+            who = refusals.named(subject=f"key:{key.id}", name=row["name"], key_id=key.id)
+            return problem(403, "forbidden", f"The key lacks the scope `{required}`.", headers=who)
         self._count("granted")
         granted = {
             "X-Subject": f"key:{key.id}",
@@ -79,8 +81,10 @@ class Authorizer:
 
     def _refuse(self, outcome: str, key: Key | None = None) -> Response:
         # One sentence for all, so that a stranger does not learn which ids there are.
-        self._count(outcome, key if outcome != "unknown" else None)
-        return problem(401, UnauthorizedError.slug, "A valid key is needed.", headers=CHALLENGE)
+        known = key if outcome != "unknown" else None
+        self._count(outcome, known)
+        who = refusals.named(subject=f"key:{known.id}", key_id=known.id) if known else {}
+        return problem(401, UnauthorizedError.slug, "A valid key is needed.", headers={**CHALLENGE, **who})
 
     def _count(self, outcome: str, refused: Key | None = None) -> None:
         self.counts[outcome] += 1

@@ -49,11 +49,42 @@ class Database:
         """
         keys = await self.active_keys()
         rows = await _soon(self._fetch_all("SELECT * FROM job_counts()"))
+        unsealed = await _soon(self._fetch("SELECT unsealed, oldest_s FROM audit_numbers()"))
         return Stored(
             keys,
             {(row["process"], row["status"]): row["number"] for row in rows},
             max((row["oldest_waiting_s"] or 0.0 for row in rows), default=0.0),
+            *unsealed,
         )
+
+    async def note_requests(self, rows: str) -> None:
+        """Adds rows to the audit.
+
+        Args:
+            rows: a JSON array.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        await self._fetch("SELECT note_requests($1)", rows)
+
+    async def seal_audit(self) -> tuple[int, int, str] | None:
+        """Seals the next rows of the audit; answers the block's number, how many rows it has, and its hash.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT block, sealed, head FROM seal_audit()"))
+        return tuple(row) if row else None
+
+    async def extend_audit(self) -> int:
+        """Makes the partitions of the audit that will be needed soon; answers how many.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT extend_audit()"))
+        return int(row[0])
 
     async def fold_commits(self) -> int:
         """Keeps the counting of commits short; answers how many were folded.

@@ -27,11 +27,15 @@ class Stored:
         active_keys: keys that open something.
         jobs: by process and status.
         oldest_waiting_s: how long the oldest job waits that nobody has taken up [s].
+        unsealed: rows of the audit that no block holds yet.
+        oldest_unsealed_s: age of the oldest of them [s].
     """
 
     active_keys: int
     jobs: Mapping[tuple[str, str], int]
     oldest_waiting_s: float
+    unsealed: int
+    oldest_unsealed_s: float
 
 
 def render(processes: Iterable[Found], counts: Mapping[str, Mapping[str, int]], stored: Stored | None) -> bytes:
@@ -81,4 +85,12 @@ def _families(
         "almagest_jobs_oldest_waiting_seconds",
         "How long the oldest job waits that nobody has taken up.",
         value=stored.oldest_waiting_s,
+    )
+    yield GaugeMetricFamily(
+        "almagest_audit_unsealed_rows", "Rows of the audit that are not sealed.", value=stored.unsealed
+    )
+    yield GaugeMetricFamily(
+        "almagest_audit_oldest_unsealed_seconds",
+        "Age of the oldest row of the audit that is not sealed.",
+        value=stored.oldest_unsealed_s,
     )

@@ -42,7 +42,7 @@ class Gate:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            path = _path(scope)
+            path = path_below(scope)
             route = self._inventory.find(scope["method"], path)
             if refusal := self._refuse(route, scope) if route else self._unlisted(path):
                 await refusal(scope, receive, send)
@@ -77,7 +77,7 @@ def _as_get(scope: Connection, route: Route | None) -> Connection:
     return {**scope, "method": "GET", "almagest.method": "HEAD"} if is_needed else scope
 
 
-def _path(scope: Connection) -> str:
+def path_below(scope: Connection) -> str:
     """The path below the app's prefix, cut as the router cuts it."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
