@@ -93,13 +93,15 @@ def test_what_ops_refuses_is_noted_with_what_is_known() -> None:
     recorder = Noting(None)
     refusals.note(recorder, question, Response(status_code=204))
     assert noted == []
-    answer = Response(status_code=403, headers=refusals.named(subject="key:k", key_id="k"))
+    answer = Response(status_code=403, headers=refusals.named({"subject": "key:k", "name": None}, "k"))
     refusals.note(recorder, question, answer)
     assert list(answer.headers) == ["content-length"], "nobody else is told who was refused"
     (entry,) = noted
     assert (entry.subject, entry.key_id, entry.status, entry.path) == ("key:k", "k", 403, "/api/collections/ü")
     assert (entry.address, entry.route) == ("192.0.2.1", "/api/collections/{collection_id}")
     assert "secret" not in str(entry)
+    refusals.note(recorder, question, Response(status_code=403, headers={"X-Refusal": "quota"}))
+    assert noted[-1].status == 429
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=2000))

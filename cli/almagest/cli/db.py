@@ -18,11 +18,16 @@ app = typer.Typer(
 
 @app.command(epilog="Example: almagest db migrate")
 def migrate() -> None:
-    """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords."""
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
+    """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords.
 
-    database.prepare(session.attach(), reporter())
+    Where there is no admin, one called `admin` is made, whose password is the secret `admin.password`.
+    """
+    from almagest.catalogue import database
+    from almagest.cli.stack import keys, session
+
+    settings = session.attach()
+    database.prepare(settings, reporter())
+    keys.ensure_admin(settings)
     console.print("the database is up to date")
 
 
@@ -94,8 +99,8 @@ def uninstall(
         extent = uninstalling.look(connection)
         if not yes:
             typer.confirm(
-                f"{extent.former} former versions of items, {extent.keys} keys and {extent.audited} rows of the audit in the"
-                f" database {settings.database.name} will be gone for good. Go on?",
+                f"{extent.former} former versions of items, {extent.keys} keys and {extent.audited} rows of the audit"
+                f" in the database {settings.database.name} will be gone for good. Go on?",
                 abort=True,
             )
         uninstalling.uninstall(connection, reporter(), disconnect=disconnect)

@@ -54,9 +54,9 @@ def verify(connection: psycopg.Connection[Any], known: str = "") -> Verified:
         known: the hash of a block, or its beginning, that was noted once: it must still be there.
     """
     with _still(connection):
-        walk = _Walk(_forgotten(connection))
+        walk = _Walk(_forgotten(connection), known.lower())
         fault = walk.down(connection)
-        if fault is None and known and not walk.has_met(known):
+        if fault is None and not walk.has_met:
             fault = f"No block has the hash {known} any more: what was sealed then has been replaced."
         unsealed = connection.execute("SELECT unsealed, oldest_s FROM almagest.audit_numbers()").fetchone()
     return Verified(fault, walk.blocks, walk.rows, walk.gone, walk.head.hex(), *(unsealed or (0, 0.0)))
@@ -105,9 +105,10 @@ def forget(connection: psycopg.Connection[Any], month: date) -> int:
 class _Walk:
     """Goes from block to block and along the rows at the same time, until something is wrong."""
 
-    def __init__(self, forgotten: dict[date, int]) -> None:
+    def __init__(self, forgotten: dict[date, int], known: str) -> None:
         self._forgotten = forgotten
-        self._met: list[str] = []
+        self._known = known
+        self.has_met = not known
         self.blocks = 0
         self.rows = 0
         self.gone: dict[str, int] = {}
@@ -122,16 +123,12 @@ class _Walk:
             if fault:
                 return fault
             self.blocks, self.head, before = block.number, block.hash, block.through_id
-            self._met.append(block.hash.hex())
+            self.has_met = self.has_met or block.hash.hex().startswith(self._known)
         state = connection.execute("SELECT blocks, head FROM almagest.audit_state").fetchone()
         if state != (self.blocks, self.head):
             last = state[0] if state else 0
             return f"Block {self.blocks + 1} is missing: {last} were sealed, the last ones have been removed."
         return None
-
-    def has_met(self, known: str) -> bool:
-        """Whether a block has this hash."""
-        return any(met.startswith(known.lower()) for met in self._met)
 
     def _link(self, block: Block, before: int) -> str | None:
         """What is wrong with a block in its place."""

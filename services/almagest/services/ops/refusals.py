@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -20,9 +23,14 @@ _INVENTORIES = [
 ]
 
 
-def named(*, subject: str = "", name: str = "", key_id: str = "") -> dict[str, str]:
-    """Headers of a refusal that say who is refused."""
-    given = {_SUBJECT: subject, _NAME: name, _KEY_ID: key_id}
+def named(row: Mapping[str, Any], key_id: str) -> dict[str, str]:
+    """Headers of a refusal that say who is refused.
+
+    Args:
+        row: what the database says of who asked.
+        key_id: of the key that he has; empty: of none.
+    """
+    given = {_SUBJECT: row["subject"], _NAME: row["name"], _KEY_ID: key_id}
     return {header: value for header, value in given.items() if value}
 
 
@@ -48,7 +56,7 @@ def note(recorder: Recorder, question: Headers, answer: Response) -> None:
             method=method,
             route=route_of(method, path),
             path=path,
-            status=answer.status_code,
+            status=429 if answer.headers.get("X-Refusal") == "quota" else answer.status_code,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -17,6 +18,15 @@ from almagest.services.web.request_id import request_id
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _DENIED = frozenset({401, 403, 429})
 _BROKEN = 500
+#: Subject and name of whoever let himself in by the present request.
+_entered: ContextVar[list[str] | None] = ContextVar("entered", default=None)
+
+
+def done_by(subject: str, name: str) -> None:
+    """Says whose the present request turned out to be, of whom the door knew nothing; and so it is kept."""
+    entered = _entered.get()
+    if entered is not None:
+        entered[:] = subject, name
 
 
 @dataclass
@@ -48,6 +58,7 @@ class Audited:
             await self.app(scope, receive, send)
             return
         began, has_answered = time.perf_counter(), False
+        token = _entered.set([])
 
         async def note_and_send(message: Message) -> None:
             nonlocal has_answered
@@ -63,17 +74,19 @@ class Audited:
             if not has_answered and (route := self._route(scope)) and is_kept(scope["method"], route):
                 self.recorder.later(self._entry(scope, route, _BROKEN, began))
             raise
+        finally:
+            _entered.reset(token)
 
     async def _note(self, scope: Connection, status: int, began: float) -> None:
         is_denied = status in _DENIED
-        if not is_denied and scope["method"] in _READING and not self._is_governed:
+        if not (is_denied or scope["method"] not in _READING or self._is_governed or _entered.get()):
             return  # nearly all: they are not looked up
         route = self._route(scope)
         if route is None:
             return
         if is_denied:
             self.recorder.deny(self._entry(scope, route, status, began))
-        elif is_kept(scope["method"], route):
+        elif _entered.get() or is_kept(scope["method"], route):
             await self.recorder.record(self._entry(scope, route, status, began))
 
     def _route(self, scope: Connection) -> Route | None:
@@ -83,9 +96,10 @@ class Audited:
 
     def _entry(self, scope: Connection, route: Route, status: int, began: float) -> Entry:
         caller = Caller.of(scope)
+        subject, name = _entered.get() or (caller.subject, caller.name)
         return Entry(
-            subject=caller.subject,
-            name=caller.name,
+            subject=subject,
+            name=name,
             key_id=caller.key_id,
             request_id=request_id(),
             address=caller.address,
