@@ -239,7 +239,7 @@ def test_ops_seals_what_is_written_and_tells_how_much_is_not(
 ) -> None:
     monkeypatch.setattr("almagest.services.ops.sealing.INTERVAL_S", 0.05)
     with database.connect(settings, "almagest_ops") as other, other.transaction():
-        other.execute("SELECT note_requests('[{}, {}]')")  # is under way, and so holds up what comes later
+        other.execute("SELECT note_requests('[{}, {"ago_us": 3456000000000}]')")  # is under way, and so holds up what comes later
         with TestClient(create_app(settings), base_url=settings.site.origin, headers=ANN) as ops:
             ops.delete("/jobs/00000000-0000-0000-0000-000000000000")
             numbers = ops.get("/metrics", headers={"X-Scopes": "ops:read"}).text

@@ -185,6 +185,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         with connection.transaction():
             connection.execute("SET LOCAL ROLE almagest_admin")
             connection.execute(_script_text("grants.sql"))
+            connection.execute("SELECT almagest.extend_audit()")  # before anybody writes
             if pending:
                 connection.execute("SELECT almagest.note_commit('')")  # answers may be others now
         keeping.keep(connection, report)

@@ -26,7 +26,7 @@ COMMENT ON FUNCTION almagest.note_requests(jsonb) IS
     'Writes rows of the audit, an array of objects. `ago_us`: how long ago the answer was ready.';
 
 
-CREATE OR REPLACE FUNCTION almagest.extend_audit(horizon interval DEFAULT '2 months') RETURNS int
+CREATE OR REPLACE FUNCTION almagest.extend_audit(horizon interval DEFAULT '6 months') RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -66,7 +66,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.extend_audit(interval) IS
-    'Makes the partitions that will be needed until then, and answers how many. To be called now and then.';
+    'Makes the partitions that will be needed until then, and answers how many. To be called now and then, long before they
+are needed: who writes into the rest at this moment is refused, and has to write again.';
 
 
 CREATE OR REPLACE FUNCTION almagest.audit_partition(month date) RETURNS text
