@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 
 import structlog
 
@@ -19,16 +21,22 @@ ROOM_EVERY_S = 3600.0
 
 async def keep_sealing(database: Database) -> None:
     """Seals until it is cancelled; several processes do no harm. The log has the hash of each block, too."""
-    looked_s = -ROOM_EVERY_S
-    clock = asyncio.get_running_loop().time
+    looked_s = -math.inf
     while True:
+        if time.monotonic() - looked_s >= ROOM_EVERY_S:
+            looked_s = time.monotonic()
+            await _make_room(database)
         try:
-            if clock() - looked_s >= ROOM_EVERY_S:
-                await database.extend_audit()
-                looked_s = clock()
             while block := await database.seal_audit():
                 number, rows, head = block
                 log.info("audit sealed", block=number, rows=rows, hash=head)
         except AlmagestError as error:
             log.warning("the audit is not sealed", reason=str(error))
         await asyncio.sleep(INTERVAL_S)
+
+
+async def _make_room(database: Database) -> None:
+    try:
+        await database.extend_audit()
+    except AlmagestError as error:
+        log.warning("the audit has no room for the next months yet", reason=str(error))
