@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -159,21 +160,22 @@ def test_a_transaction_that_began_early_and_ends_late_keeps_its_place(
 def test_those_who_are_always_there_do_not_hold_up_sealing(
     settings: Settings, admin: Connection, ops: Connection
 ) -> None:
-    """At every moment somebody writes; each of them ends."""
-    with database.connect(settings, "postgres") as one_writer, database.connect(settings, "postgres") as other:
-        note(ops, "/api/a")
-        writers, running = [one_writer, other], None
-        for turn in range(6):
-            begun = writers[turn % 2].transaction()
-            begun.__enter__()
-            writers[turn % 2].execute("SELECT pg_current_xact_id()")
-            if running:
-                running.__exit__(None, None, None)
-            running = begun
+    """At every moment somebody writes, each for longer than sealing pauses; but each ends."""
+    note(ops, "/api/a")
+    with ExitStack() as connections:
+        writers = [connections.enter_context(database.connect(settings, "postgres")) for _ in range(3)]
+        running: list[ExitStack] = []
+        for turn in range(9):
+            begun = ExitStack()
+            begun.enter_context(writers[turn % 3].transaction())
+            writers[turn % 3].execute("SELECT pg_current_xact_id()")
+            running.append(begun)
+            if len(running) == 3:
+                running.pop(0).close()
             seal(ops)
         assert audit.verify(admin).unsealed == 0
-        assert running is not None
-        running.__exit__(None, None, None)
+        for begun in running:
+            begun.close()
 
 
 def test_what_was_rolled_back_leaves_no_gap_that_is_waited_for(admin: Connection, ops: Connection) -> None:
