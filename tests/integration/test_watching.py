@@ -30,8 +30,6 @@ from support.prometheus import FOLDER, Prometheus, program, watching
 
 KEY = "the key of whoever watches"
 DASHBOARD = FOLDER.parent / "grafana" / "dashboards" / "almagest.json"
-#: Told by the audit, which is no part of this app yet.
-LATER = {"almagest_audit_unsealed_seconds"}
 
 
 @contextlib.contextmanager
@@ -117,7 +115,7 @@ def told(ops: httpx.Client) -> set[str]:
 
 
 def test_queries_name_only_what_is_told(ops: httpx.Client) -> None:
-    known = told(ops) | LATER
+    known = told(ops)
     asked = {title: names(query) for title, query in panels()}
     asked |= {alert["alert"]: names(alert["expr"]) for alert in alerts()}
     assert {title: found - known for title, found in asked.items() if found - known} == {}
@@ -134,7 +132,7 @@ def test_the_table_of_numbers_is_whole(ops: httpx.Client) -> None:
 @pytest.mark.parametrize(("title", "query"), panels())
 def test_every_query_of_the_dashboard_has_an_answer(title: str, query: str, prometheus: Prometheus) -> None:
     found = prometheus.query(query)
-    if not names(query) & LATER and "ALERTS" not in query:
+    if "ALERTS" not in query:
         assert found, title
 
 

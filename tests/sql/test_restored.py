@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from almagest.catalogue import database, migrate
+from almagest.catalogue import audit, database, migrate
 from almagest.catalogue.storing import Store
 from almagest.core.settings import Settings
 from support import adopted, versions
@@ -44,6 +44,7 @@ def original(cluster: Cluster) -> Iterator[Settings]:
                 for number in range(20, 30):
                     with connection.transaction():
                         store.put([item(of, number, n=2)])
+            _audit(settings)
         yield settings
 
 
@@ -130,6 +131,40 @@ def test_a_transaction_that_has_the_number_of_one_there_is_another(restored: Set
             documents = [item(of, number), item(of, number, n=2), item(of, number, n=3)]
             assert versions.documents(connection, of, identifier) == documents
         assert met > 5
+
+
+def test_the_audit_is_whole_and_goes_on(restored: Settings) -> None:
+    with (
+        database.connect(restored, "postgres") as connection,
+        database.connect(restored, "almagest_ops") as ops,
+    ):
+        (pending,) = _one(connection, "SELECT pending_xact::text::bigint FROM almagest.audit_state")
+        assert pending > _next_number(connection), "the other cluster is not younger: this says nothing"
+        before = audit.verify(connection)
+        assert (before.fault, before.blocks, before.unsealed) == (None, 1, 2)
+        with database.connect(restored, "almagest_writer") as slow, slow.transaction():
+            slow.execute(_NOTE)
+            ops.execute(_NOTE)
+            # What was waited for there has ended, and what runs here is waited for.
+            assert ops.execute("SELECT sealed FROM almagest.seal_audit()").fetchone() == (2,)
+            assert ops.execute("SELECT sealed FROM almagest.seal_audit()").fetchone() is None
+        assert ops.execute("SELECT sealed FROM almagest.seal_audit()").fetchone() == (2,)
+        after = audit.verify(connection, before.head)
+        assert (after.fault, after.blocks, after.rows, after.unsealed) == (None, 3, 6, 0)
+
+
+_NOTE = "SELECT almagest.note_requests('[{}]')"
+
+
+def _audit(settings: Settings) -> None:
+    """Leaves a block, and rows that wait for a transaction which is under way."""
+    with database.connect(settings, "almagest_ops") as ops, database.connect(settings, "almagest_writer") as slow:
+        ops.execute("SELECT almagest.note_requests('[{}, {}]')")
+        ops.execute("SELECT * FROM almagest.seal_audit()")
+        with slow.transaction(force_rollback=True):
+            slow.execute(_NOTE)
+            ops.execute("SELECT almagest.note_requests('[{}, {}]')")
+            ops.execute("SELECT * FROM almagest.seal_audit()")
 
 
 def _burn(connection: psycopg.Connection[Any], count: int) -> None:

@@ -197,3 +197,19 @@ def _run(root: Path, *command: object, check: bool = True) -> None:
     root.chmod(0o755)
     as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
     subprocess.run([*as_user, *map(str, command)], check=check, capture_output=True)
+
+
+@contextlib.contextmanager
+def alone(template: str) -> Iterator[Cluster]:
+    """A cluster that nobody else uses, with a migrated template: transactions are of a cluster, not of a database."""
+    from almagest.catalogue import database
+
+    root = make_root()
+    try:
+        initialise(root)
+        running = serve(root)
+        database.prepare(running.settings(template))
+        running.seal(template)
+        yield running
+    finally:
+        stop(root)

@@ -86,6 +86,32 @@ def test_ops_is_told_who_asks_for_what(door: Door) -> None:
     assert question.headers["X-Request-ID"] == door.reached[-1].headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/collections/a%20b/items/%C3%BC?token=secret", "/api/collections/a b/items/\xc3\xbc"),
+        ("/api/../api//collections/./a", "/api/collections/a"),
+        ("/api/collections/a%0d%0aX-Required-Scope:%20public%0d%0a", None),
+        ("/api/collections/a%7f", None),
+    ],
+)
+def test_ops_is_told_what_was_meant_and_nothing_beside_it(door: Door, path: str, told: str | None) -> None:
+    door.questions.clear()
+    door.ask("DELETE", path, X_Original_Path="/mine", X_Original_Method="GET")
+    (question,) = door.questions
+    assert question.headers.get("X-Original-Method") == "DELETE"
+    assert question.headers.get("X-Original-Path") == told
+    assert question.headers["X-Required-Scope"] == "catalogue:write"
+    assert "secret" not in str(question)
+
+
+def test_ops_is_told_of_a_location_within_a_mount_too(door: Door) -> None:
+    door.questions.clear()
+    door.ask("GET", "/api/search?limit=1", source=OUTSIDE)
+    (question,) = door.questions
+    assert (question.headers["X-Original-Method"], question.headers["X-Original-Path"]) == ("GET", "/api/search")
+
+
 def test_an_application_is_told_who_asks(door: Door) -> None:
     door.ask("POST", "/api/collections", body=b"{}", **with_key("writes"))
     headers = door.reached[-1].headers

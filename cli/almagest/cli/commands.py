@@ -9,6 +9,7 @@ import typer
 from almagest.cli import (
     assets,
     audience,
+    audit,
     db,
     export,
     history,
@@ -68,6 +69,7 @@ app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
+app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")

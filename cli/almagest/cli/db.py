@@ -99,8 +99,8 @@ def uninstall(
         extent = uninstalling.look(connection)
         if not yes:
             typer.confirm(
-                f"{extent.former} former versions of items and {extent.keys} keys in the database"
-                f" {settings.database.name} will be gone for good. Go on?",
+                f"{extent.former} former versions of items, {extent.keys} keys and {extent.audited} rows of the audit"
+                f" in the database {settings.database.name} will be gone for good. Go on?",
                 abort=True,
             )
         uninstalling.uninstall(connection, reporter(), disconnect=disconnect)

@@ -21,7 +21,7 @@ from almagest.catalogue import keeping
 from almagest.core.errors import ConfigurationError
 
 #: The SQL sets, in the order in which they build on each other.
-SETS = ("pgstac_port", "search", "versions", "writes", "accounts", "jobs", "audience", "assets")
+SETS = ("pgstac_port", "search", "versions", "writes", "accounts", "audit", "jobs", "audience", "assets")
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
 TESTED_PGSTAC = ("0.10.0",)
@@ -185,6 +185,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
         with connection.transaction():
             connection.execute("SET LOCAL ROLE almagest_admin")
             connection.execute(_script_text("grants.sql"))
+            connection.execute("SELECT almagest.extend_audit()")  # before anybody writes
             if pending:
                 connection.execute("SELECT almagest.note_commit('')")  # answers may be others now
         keeping.keep(connection, report)

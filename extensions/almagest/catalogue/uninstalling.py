@@ -32,11 +32,13 @@ class Extent:
     Attributes:
         former: states of items that are no more.
         keys: keys that open something.
+        audited: rows of the audit.
         used_by: roles of ours that are connected now, with how many sessions.
     """
 
     former: int
     keys: int
+    audited: int
     used_by: dict[str, int]
 
 
@@ -53,12 +55,13 @@ def look(connection: psycopg.Connection[Any]) -> Extent:
         raise ConfigurationError(
             "Another version of Almagest is in this database: run `almagest db migrate` first, then uninstall that."
         )
-    former, keys = connection.execute(
+    former, keys, audited = connection.execute(
         """
         SELECT (SELECT count(*) FROM almagest.item_history WHERE NOT deleted),
-               (SELECT count(*) FROM almagest.active_keys())
+               (SELECT count(*) FROM almagest.active_keys()),
+               (SELECT count(*) FROM almagest.request_audit)
         """
-    ).fetchone() or (0, 0)
+    ).fetchone() or (0, 0, 0)
     used = connection.execute(
         """
         SELECT usename, count(*) FROM pg_stat_activity
@@ -66,7 +69,7 @@ def look(connection: psycopg.Connection[Any]) -> Extent:
         """,
         (list(_ROLES),),
     ).fetchall()
-    return Extent(former, keys, dict(used))
+    return Extent(former, keys, audited, dict(used))
 
 
 def uninstall(

@@ -222,6 +222,14 @@ GRANT EXECUTE ON FUNCTION
     almagest.fold_commits()
 TO almagest_ops;
 
+-- The audit can be added to, and sealed; nobody but the admin reads it.
+GRANT EXECUTE ON FUNCTION almagest.note_requests(jsonb) TO almagest_ops, almagest_writer;
+GRANT EXECUTE ON FUNCTION
+    almagest.seal_audit(int),
+    almagest.extend_audit(interval),
+    almagest.audit_numbers()
+TO almagest_ops;
+
 -- Jobs: the door takes them in and tells of them, workers do them.
 GRANT EXECUTE ON FUNCTION
     almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea, text),

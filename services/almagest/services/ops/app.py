@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
-from almagest.services.ops import metrics
+from almagest.services.ops import metrics, refusals
 from almagest.services.ops.accounts import Reception
 from almagest.services.ops.administration import Administration
 from almagest.services.ops.answers import json_answer
@@ -28,10 +28,12 @@ from almagest.services.ops.office import Office
 from almagest.services.ops.people import People
 from almagest.services.ops.records import Records
 from almagest.services.ops.routes import PAGES_AT, ROUTES
+from almagest.services.ops.sealing import keep_sealing
 from almagest.services.ops.survey import counts, survey
 from almagest.services.ops.ui import site
 from almagest.services.web import inventory, problem
 from almagest.services.web.layers import layers
+from almagest.services.web.recording import Recorder
 
 PREFIX = "/ops"
 
@@ -44,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     database = Database(settings)
+    recorder = Recorder(database.note_requests)
     signer, limiter = Signer(settings), Limiter(settings)
     authorizer = Authorizer(database, signer, limiter)
     records = Records(settings)
@@ -53,9 +56,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        housekeeping = asyncio.create_task(keep_house(database))
-        yield
-        housekeeping.cancel()
+        chores = [asyncio.create_task(keep(database)) for keep in (keep_house, keep_sealing)]
+        async with recorder.kept():
+            yield
+        for chore in chores:
+            chore.cancel()
         await records.close()
         await limiter.close()
         await database.close()
@@ -71,7 +76,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await database.active_keys()
 
     async def authorize(request: Request) -> Response:
-        return await authorizer.answer(request.headers)
+        answer = await authorizer.answer(request.headers)
+        refusals.note(recorder, request.headers, answer)
+        return answer
 
     async def health(_: Request) -> Response:
         return json_answer({"status": "ok"})
@@ -125,6 +132,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "authorizations": dict(authorizer.counts),
         }
 
-    app.user_middleware = layers(settings, PREFIX, ROUTES, check, facts=facts)
+    app.user_middleware = layers(settings, PREFIX, ROUTES, check, recorder, facts=facts)
     inventory.enforce(app, ROUTES)
     return app

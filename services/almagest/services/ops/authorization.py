@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from almagest.catalogue.keys import Key
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, UnauthorizedError
+from almagest.services.ops import refusals
 from almagest.services.ops.database import Database
 from almagest.services.ops.login.limiter import Allowance, Limiter
 from almagest.services.ops.login.tokens import Secret, Signer
@@ -84,15 +85,19 @@ class Authorizer:
             raise
         row = found.row
         if reason := row["reason"]:
-            return self._refuse(reason, found.id)
+            return self._refuse(reason, found)
         if required not in row["scopes"] and Scope.ADMIN not in row["scopes"]:
             self._count("scope", found.id)
-            return problem(403, "forbidden", f"Your key or login lacks the scope `{required}`.")
+            detail = f"Your key or login lacks the scope `{required}`."
+            return problem(403, "forbidden", detail, headers=refusals.named(row, found.key_id))
         allowance = await self._counted(row, headers)
         if allowance is not None and not allowance.is_left:
             self._count("quota", found.id)
             # nginx knows no third way to say no.
-            return Response(status_code=403, headers={"X-Refusal": "quota", **allowance.headers})
+            return Response(
+                status_code=403,
+                headers={"X-Refusal": "quota", **allowance.headers, **refusals.named(row, found.key_id)},
+            )
         self._count("granted")
         granted = {
             "X-Subject": row["subject"],
@@ -124,10 +129,12 @@ class Authorizer:
             return None
         return await self.limiter.take("calls", row["subject"], row["calls"], row["calls_per"])
 
-    def _refuse(self, outcome: str, refused: str = "") -> Response:
+    def _refuse(self, outcome: str, found: _Found | None = None) -> Response:
         # One sentence for all, so that a stranger does not learn which ids there are.
-        self._count(outcome, refused if outcome != "unknown" else "")
-        return problem(401, UnauthorizedError.slug, "A valid key or token is needed.", headers=CHALLENGE)
+        known = found if found is not None and outcome != "unknown" else None
+        self._count(outcome, known.id if known else "")
+        who = refusals.named(known.row, known.key_id) if known else {}
+        return problem(401, UnauthorizedError.slug, "A valid key or token is needed.", headers={**CHALLENGE, **who})
 
     def _count(self, outcome: str, refused: str = "") -> None:
         self.counts[outcome] += 1

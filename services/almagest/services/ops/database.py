@@ -73,6 +73,7 @@ class Database:
         connections = await _soon(self._fetch_all("SELECT * FROM connection_counts()"))
         most = await _soon(self._fetch("SELECT current_setting('max_connections')::int"))
         history = await _soon(self._fetch_all("SELECT * FROM history_sizes()"))
+        unsealed = await _soon(self._fetch("SELECT unsealed, oldest_s FROM audit_numbers()"))
         # A number that begins at one looks as if nothing had been added.
         none_yet = dict.fromkeys(registry.processes(), 0)
         return Stored(
@@ -85,11 +86,42 @@ class Database:
             connections={row["role"]: row["number"] for row in connections},
             most_connections=most[0],
             history_rows={row["kind"]: row["number"] for row in history},
+            unsealed=unsealed["unsealed"],
+            oldest_unsealed_s=unsealed["oldest_s"],
         )
 
     def use(self) -> PoolUse:
         """How much of its pool is in use."""
         return self._pool.use()
+
+    async def note_requests(self, rows: str) -> None:
+        """Adds rows to the audit.
+
+        Args:
+            rows: a JSON array.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        await self._fetch("SELECT note_requests($1)", rows)
+
+    async def seal_audit(self) -> tuple[int, int, str] | None:
+        """Seals the next rows of the audit; answers the block's number, how many rows it has, and its hash.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT block, sealed, head FROM seal_audit()"))
+        return tuple(row) if row else None
+
+    async def extend_audit(self) -> int:
+        """Makes the partitions of the audit that will be needed soon; answers how many.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT extend_audit()"))
+        return int(row[0])
 
     async def fold_commits(self) -> int:
         """Keeps the counting of commits short; answers how many were folded.

@@ -38,6 +38,8 @@ class Stored:
         connections: those that are open, by role.
         most_connections: as many there can be.
         history_rows: former states that are kept, about so many, by what they are of.
+        unsealed: rows of the audit that no block holds yet.
+        oldest_unsealed_s: age of the oldest of them [s].
     """
 
     active_keys: int
@@ -49,6 +51,8 @@ class Stored:
     connections: Mapping[str, int]
     most_connections: int
     history_rows: Mapping[str, int]
+    unsealed: int
+    oldest_unsealed_s: float
 
 
 def render(processes: Iterable[Found], told: Sequence[Told], stored: Stored | None) -> bytes:
@@ -113,6 +117,11 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
     asked = CounterMetricFamily(
         "almagest_authorizations", "Keys that were asked about, by what came of it.", labels=("process", "outcome")
     )
+    audit = CounterMetricFamily(
+        "almagest_audit_rows",
+        "Rows of the audit that were written late, after their answer, or never: the log has those.",
+        labels=(*of_process, "fate"),
+    )
     for each in told:
         who = (each.service, each.process)
         for *labels, number in each.numbers["requests"]:
@@ -129,7 +138,9 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
             size.add_metric((*who, folder), disk["size"])
         for outcome, number in each.numbers.get("authorizations", {}).items():
             asked.add_metric((each.process, outcome), number)
-    yield from (requests, took, connections, most, waiting, free, size, asked)
+        for fate, number in each.numbers.get("audit", {}).items():
+            audit.add_metric((*who, fate), number)
+    yield from (requests, took, connections, most, waiting, free, size, asked, audit)
 
 
 def _of_database(stored: Stored | None) -> Iterator[Metric]:
@@ -152,6 +163,14 @@ def _of_database(stored: Stored | None) -> Iterator[Metric]:
         "almagest_jobs_oldest_waiting_seconds",
         "How long the oldest job waits that nobody has taken up.",
         value=stored.oldest_waiting_s,
+    )
+    yield GaugeMetricFamily(
+        "almagest_audit_unsealed_rows", "Rows of the audit that are not sealed.", value=stored.unsealed
+    )
+    yield GaugeMetricFamily(
+        "almagest_audit_oldest_unsealed_seconds",
+        "Age of the oldest row of the audit that is not sealed.",
+        value=stored.oldest_unsealed_s,
     )
     yield _by(
         GaugeMetricFamily("almagest_jobs_waiting", "Jobs that wait for a worker, by queue.", labels=("queue",)),

@@ -24,6 +24,7 @@ from almagest.core.settings import Settings
 from almagest.services.ops.login.limiter import Limiter
 from almagest.services.ops.login.tokens import Secret, Signer, new_secret, sha256
 from almagest.services.ops.records import Records
+from almagest.services.web.audited import done_by
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +102,9 @@ class People:
         if not self.may_register(visitor):
             raise RegistrationClosedError()
         await self._limit("login-address", visitor.address, _FROM_ADDRESS)
-        return await self.create(name, password)
+        account = await self.create(name, password)
+        done_by(f"user:{account.id}", account.name)
+        return account
 
     async def create(self, name: str, password: str, role: str = "USER") -> Account:
         """Makes an account on behalf of an admin.
@@ -172,6 +175,7 @@ class People:
         if found.reason is not None:
             log.warning("refresh refused", session=given.session.hex, reason=found.reason)
             raise UnauthorizedError("This refresh token is not, or no longer, good: log in again.")
+        done_by(f"user:{found.account}", found.name)
         return Entrance(found.account, found.name, found.scopes, Secret(given.session, successor), found.expires_at)
 
     async def leave(self, session: str) -> None:
@@ -233,6 +237,7 @@ class People:
         )
         if session is None:
             raise WrongPasswordError()
+        done_by(f"user:{account.id}", account.name)
         log.info("login", account=account.name, session=session.hex, kind=kind)
         return Entrance(account.id, account.name, account.scopes, Secret(session, value))
 

@@ -35,6 +35,7 @@ from almagest.services.web import docs, inventory, problem
 from almagest.services.web.canary import Canary
 from almagest.services.web.layers import layers
 from almagest.services.web.pool import Pool, WritePool
+from almagest.services.web.recording import Recorder
 from almagest.services.web.replay import Replay
 from almagest.services.web.tripwire import HiddenHref
 
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         if audience == "internal"
         else None
     )
+    recorder = Recorder.over(writes)
     public = Links(f"{settings.site.origin}{prefix}/")
     policy = HrefPolicy.of(settings, external=audience == "external")
     tiles = TileLinks(policy, f"{settings.site.origin}{prefix}/tiles")
@@ -73,7 +75,8 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with recorder.kept():
+            yield
         for opened in (reads, writes, replay):
             if opened is not None:
                 await opened.close()
@@ -154,7 +157,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         return {"pools": {"reads": reads.use(), **({"writes": writes.use()} if writes else {})}}
 
     canary = Canary(canary_has_passed) if audience == "external" else None
-    app.user_middleware = layers(settings, prefix, table, ready, canary, replay, epoch, facts)
+    app.user_middleware = layers(settings, prefix, table, ready, recorder, canary, replay, epoch, facts)
     inventory.enforce(app, table)
     return app
 

@@ -21,12 +21,16 @@ from almagest.services.tiles.sources import Tiler
 from almagest.services.web import docs, inventory
 from almagest.services.web.canary import Canary
 from almagest.services.web.layers import layers
+from almagest.services.web.pool import WritePool
+from almagest.services.web.recording import PATIENCE_S, Recorder
 from almagest.services.web.replay import Replay
 
 PREFIXES: dict[Audience, str] = {"internal": "/api/tiles", "external": "/external/tiles"}
 
 _ROLES: dict[Audience, str] = {"internal": "almagest_reader", "external": "almagest_external"}
 _ROUTES = {"internal": routes.INTERNAL, "external": routes.EXTERNAL}
+#: Registering a search is all that is audited here.
+_AUDITS_AT_ONCE = 2
 
 
 def create_app(settings: Settings | None = None, audience: Audience = "internal") -> FastAPI:
@@ -41,13 +45,19 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     tiler = Tiler.of(settings, Catalogue(settings, _ROLES[audience], writer), external=audience == "external")
     replay = Replay.of(settings, _ROLES[audience])
     threads = settings.tiles.concurrency
+    # Of its own: what reads and registers here does so from threads.
+    audits = WritePool(settings, writer, timeout_s=PATIENCE_S, most=_AUDITS_AT_ONCE) if writer else None
+    recorder = Recorder.over(audits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Endpoints run in threads: no more of them than this machine can render at once.
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
         tiler.catalogue.open()
-        yield
+        async with recorder.kept():
+            yield
+        if audits is not None:
+            await audits.close()
         tiler.catalogue.close()
         if replay is not None:
             await replay.close()
@@ -81,8 +91,14 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         return await anyio.to_thread.run_sync(tiler.catalogue.canary_has_passed)
 
     canary = Canary(canary_has_passed) if audience == "external" else None
+
+    def facts() -> dict[str, Any]:
+        return {"pools": tiler.catalogue.use()}
+
     app.user_middleware = [
-        *layers(settings, prefix, table, ready, canary, replay, facts=lambda: {"pools": tiler.catalogue.use()}),
+        *layers(
+            settings, prefix, table, ready, recorder, canary, replay, facts=lambda: {"pools": tiler.catalogue.use()}
+        ),
         Middleware(CacheHeaders, prefix=prefix),
     ]
     inventory.enforce(app, table)

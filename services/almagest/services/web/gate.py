@@ -43,7 +43,7 @@ class Gate:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            path = _path(scope)
+            path = path_below(scope)
             route = self._inventory.find(scope["method"], path)
             if route is not None:
                 note_route(scope, route)
@@ -80,7 +80,7 @@ def _as_get(scope: Connection, route: Route | None) -> Connection:
     return {**scope, "method": "GET", "almagest.method": "HEAD"} if is_needed else scope
 
 
-def _path(scope: Connection) -> str:
+def path_below(scope: Connection) -> str:
     """The path below the app's prefix, cut as the router cuts it."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")

@@ -164,8 +164,8 @@ class Pool(_Connections):
 class WritePool(_Connections):
     """Writes as one role, where writes go."""
 
-    def __init__(self, settings: Settings, role: str, *, timeout_s: float) -> None:
-        super().__init__(settings, role, settings.primary, timeout_s)
+    def __init__(self, settings: Settings, role: str, *, timeout_s: float, most: int | None = None) -> None:
+        super().__init__(settings, role, settings.primary, timeout_s, most=most)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
