@@ -16,8 +16,10 @@ from almagest.core.settings import Settings
 from almagest.services.ops import metrics
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
+from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
-from almagest.services.ops.housekeeping import keep_house
+from almagest.services.ops.files import Counter
+from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.office import Office
 from almagest.services.ops.routes import ROUTES
@@ -38,12 +40,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = Database(settings)
     authorizer = Authorizer(database)
     office = Office(settings)
+    cabinet = Cabinet(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        housekeeping = asyncio.create_task(keep_house(database))
+        housekeeping = [asyncio.create_task(keep_house(database)), asyncio.create_task(collect(cabinet))]
         yield
-        housekeeping.cancel()
+        for task in housekeeping:
+            task.cancel()
+        await cabinet.close()
         await office.close()
         await database.close()
 
@@ -94,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
     Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
+    Counter(cabinet, settings, f"{settings.site.origin}{PREFIX}").install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)

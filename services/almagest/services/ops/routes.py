@@ -2,7 +2,13 @@
 
 from almagest.services.web.inventory import Route, Scope
 
+#: Bodies and answers here are files, as long as they may be: nginx passes them on as they come.
+FILES = (
+    Route(("GET", "POST"), "/files", Scope.FILES),
+    Route(("GET", "HEAD", "PUT", "DELETE"), "/files/{name}", Scope.FILES),
+)
 ROUTES = (
+    *FILES,
     Route(("GET",), "/", Scope.READ),
     Route(("GET",), "/authorize", Scope.NONE),
     Route(("GET",), "/conformance", Scope.READ),

@@ -22,6 +22,7 @@ class Mount:
         is_shared: pages of other sites may read it.
         serves_files: its answers may name a file that nginx sends.
         max_body_kb: its largest request body; None: the site's.
+        files: those of its routes whose bodies and answers are files of callers.
     """
 
     prefix: str
@@ -30,6 +31,7 @@ class Mount:
     is_shared: bool = False
     serves_files: bool = False
     max_body_kb: int | None = None
+    files: tuple[Route, ...] = ()
 
     @property
     def name(self) -> str:
@@ -86,6 +88,8 @@ def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
 #: A search, or a shape for statistics: nobody means more by what only reads, nor by the inputs of a process. The tiler
 #: takes few positions.
 _SEARCH_KB, _SHAPE_KB = 4096, 512
+#: The largest file that anybody may bring, whatever his tier, and the form around it.
+FILE_KB = (1 << 20) + 64
 
 #: What anybody may see. Longer prefixes come first.
 EXTERNAL: tuple[Mount, ...] = (
@@ -96,7 +100,7 @@ EXTERNAL: tuple[Mount, ...] = (
 INTERNAL: tuple[Mount, ...] = (
     Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB),
     Mount("/api", "stac", stac.INTERNAL, serves_files=True),
-    Mount("/ops", "ops", ops.ROUTES, max_body_kb=_SEARCH_KB),
+    Mount("/ops", "ops", ops.ROUTES, max_body_kb=_SEARCH_KB, files=ops.FILES),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
 
@@ -117,7 +121,9 @@ SHARED_HEADERS: tuple[str, ...] = ("Accept", "Content-Type", "If-Match", "If-Non
 PASSED_HEADERS: tuple[str, ...] = (
     "Accept",
     "Accept-Language",
+    "Content-Digest",
     "Content-Type",
+    "Digest",
     "If-Match",
     "If-Modified-Since",
     "If-None-Match",
@@ -126,6 +132,7 @@ PASSED_HEADERS: tuple[str, ...] = (
     "Idempotency-Key",
     "Prefer",
     "Range",
+    "Repr-Digest",
     "User-Agent",
 )
 
