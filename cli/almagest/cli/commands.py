@@ -11,6 +11,7 @@ from almagest.cli import (
     audience,
     db,
     export,
+    files,
     history,
     ingest,
     init,
@@ -68,6 +69,7 @@ app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(db.app, name="db")
+app.add_typer(files.app, name="files")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")

@@ -1,7 +1,7 @@
 """Bytes of files that callers keep: in while they stream, whole and on the disk before a row names them, out after it.
 
-Each file lies under a key of its own, ``own-files/<owner>/<chance>``, which is never used again: what one owner removes or
-replaces touches nothing else, whatever its bytes are.
+Each file lies under a key of its own, ``own-files/<owner>/<chance>``, which is never used again: what one owner removes
+or replaces touches nothing else, whatever its bytes are.
 """
 
 from __future__ import annotations

@@ -90,6 +90,8 @@ def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
 _SEARCH_KB, _SHAPE_KB = 4096, 512
 #: The largest file that anybody may bring, whatever his tier, and the form around it.
 FILE_KB = (1 << 20) + 64
+#: Once the whole of it has come in, it may have to go on to a bucket [s].
+FILE_TIMEOUT_S = 300
 
 #: What anybody may see. Longer prefixes come first.
 EXTERNAL: tuple[Mount, ...] = (

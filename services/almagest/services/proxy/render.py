@@ -127,6 +127,7 @@ def configuration(settings: Settings) -> str:
         mounts=policy.MOUNTS,
         own_files=settings.store_path / OWN_FILES,
         file_kb=policy.FILE_KB,
+        file_timeout_s=max(settings.site.request_timeout_s, policy.FILE_TIMEOUT_S),
         file_roots=[str(root).rstrip("/") for root in settings.file_roots],
         internal_networks=settings.site.internal_networks,
         free_scopes=policy.FREE_SCOPES if settings.site.internal_read == "open" else (),
