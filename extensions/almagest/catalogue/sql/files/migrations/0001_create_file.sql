@@ -3,7 +3,7 @@
 CREATE TABLE almagest.file (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     subject text NOT NULL CHECK (subject COLLATE "C" ~ '^(user|key):[!-~]{1,100}$'),
-    name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 255 AND name NOT IN ('.', '..') AND name !~ '[/\\]'),
+    name text NOT NULL CHECK (octet_length(name) <= 255 AND name !~ '^\.{0,2}$|[/\\]'),
     size bigint NOT NULL CHECK (size >= 0),
     sha256 bytea NOT NULL CHECK (length(sha256) = 32),
     media_type text NOT NULL,
