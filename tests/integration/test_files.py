@@ -24,7 +24,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from almagest.catalogue import database, uploads
+from almagest.catalogue import database, own_files, uploads
 from almagest.catalogue.bucket import open_bucket
 from almagest.core.settings import S3, Settings
 from almagest.services.ops.app import create_app
@@ -317,6 +317,19 @@ def test_fifty_at_once_get_as_much_room_as_there_is(own: Settings, ops: httpx.Cl
     assert ops.put(f"/files/{full}", content=bytes(1000)).status_code == 200, "what is replaced makes room"
 
 
+def test_nobody_has_files_without_end(ops: httpx.Client, settings: Settings, ann: dict[str, str]) -> None:
+    with database.connect(settings, "postgres") as connection:
+        connection.execute(
+            "INSERT INTO almagest.file (subject, name, size, sha256, media_type, key)"
+            " SELECT %s, n::text, 0, sha256(''), 'x/x', 'own-files/x/' || n FROM generate_series(1, 10000) AS n",
+            (ann["X-Subject"],),
+        )
+    refused = ops.put("/files/more", content=b"")
+    assert (refused.status_code, refused.json()["code"]) == (413, "quota-exceeded")
+    assert ops.put("/files/7", content=b"other").status_code == 200
+    assert ops.put("/files/more", content=b"", headers=caller("key:another")).status_code == 201
+
+
 def test_fifty_at_once_under_one_name_leave_one(own: Settings, ops: httpx.Client) -> None:
     with ThreadPoolExecutor(50) as threads:
         answers = list(threads.map(lambda n: ops.put("/files/a", content=str(n).encode()), range(50)))
@@ -367,6 +380,23 @@ def test_bytes_without_a_row_are_collected_and_no_others(own: Settings, ops: htt
         assert cabinet.collect(timedelta(0)) == 2
     assert list(stored(own).values()) == [b"kept"]
     assert (beside / "a.nc").exists()
+
+
+def test_bytes_stay_while_nobody_knows_whether_a_row_names_them(
+    own: Settings, ops: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = own_files.add
+
+    def cut_off(*given: Any, **more: Any) -> Any:
+        real(*given, **more)
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(own_files, "add", cut_off)
+    assert ops.put("/files/a", content=b"committed").status_code == 503
+    monkeypatch.undo()
+    assert content(own, get(ops, "/files/a")).content == b"committed"
+    with contextlib.closing(Counting(own)) as cabinet:
+        assert cabinet.collect(timedelta(0)) == 0
 
 
 class Counting:

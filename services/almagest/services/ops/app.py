@@ -18,7 +18,7 @@ from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
-from almagest.services.ops.files import Counter
+from almagest.services.ops.files import FileDesk
 from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.office import Office
@@ -99,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
     Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
-    Counter(cabinet, settings, f"{settings.site.origin}{PREFIX}").install(app)
+    FileDesk(cabinet, settings, f"{settings.site.origin}{PREFIX}").install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)

@@ -130,7 +130,8 @@ class Cabinet:
             log.warning("bytes of a file are still there", key=key, reason=str(error))
 
     async def _ask(self, work: Callable[[Connection], T]) -> T:
-        return await self.work(self._within, work)
+        # Not by those threads that may be waiting for a disk.
+        return await asyncio.to_thread(self._within, work)
 
     def _within(self, work: Callable[[Connection], T]) -> T:
         self._pool.open()

@@ -41,7 +41,7 @@ class ForbiddenError(BadRequestError):
     slug = "forbidden"
 
 
-class Counter:
+class FileDesk:
     """Answers requests about files."""
 
     def __init__(self, cabinet: Cabinet, settings: Settings, base: str) -> None:

@@ -19,6 +19,7 @@ CREATE OR REPLACE FUNCTION almagest.add_file(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most CONSTANT int := 10000;
     former almagest.file;
     room record;
 BEGIN
@@ -46,6 +47,11 @@ BEGIN
             MESSAGE = format('All your files together may have %s bytes, and have %s: delete some first.',
                              room.most_of_all, room.used);
     END IF;
+    -- What takes up no bytes takes up room all the same.
+    IF former.id IS NULL AND (SELECT count(*) FROM almagest.file AS f WHERE f.subject = of_subject) >= most THEN
+        RAISE EXCEPTION USING ERRCODE = 'AM413',
+            MESSAGE = format('You have %s files, and nobody has more: delete some first.', most);
+    END IF;
     DELETE FROM almagest.file AS f WHERE f.id = former.id;
     INSERT INTO almagest.file AS f (subject, name, size, sha256, media_type, key)
     VALUES (of_subject, with_name, with_size, with_sha256, with_media_type, with_key)
@@ -59,7 +65,7 @@ COMMENT ON FUNCTION almagest.add_file(text, text, bigint, bytea, text, text, boo
     'Adds a file whose bytes lie there. Answers it, what became of it (created, replaced, unchanged), and the key of the bytes
 that nobody needs now: those of the former file, or these, where it has the same already. 23505: the name is taken by other
 content and may not be replaced. AM412: it is to replace one of a certain content, and that is not there. AM413: all files
-of its owner would have more bytes than they may.';
+of its owner would have more bytes than they may, or be too many.';
 
 
 CREATE OR REPLACE FUNCTION almagest.list_files(
