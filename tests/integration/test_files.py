@@ -26,9 +26,11 @@ from starlette.testclient import TestClient
 
 from almagest.catalogue import database, own_files, uploads
 from almagest.catalogue.bucket import open_bucket
+from almagest.core import secrets
 from almagest.core.settings import S3, Settings
 from almagest.services.ops.app import create_app
 from almagest.services.ops.cabinet import Cabinet
+from almagest.services.ops.records import Records
 from support import s3
 
 TIFF = b"II*\0" + bytes(range(256)) * 40
@@ -65,7 +67,7 @@ def bucket() -> Iterator[s3.Bucket]:
 )
 def own(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Settings:
     """Settings with a store of one of the two kinds, which is empty."""
-    settings.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secrets.ensure(settings.secrets, secrets.JWT_KEY, "5a" * 32)
     made = dataclasses.replace(settings, store=settings.store.model_copy(update={"store": tmp_path / "store"}))
     if request.param == "bucket":
         bucket: s3.Bucket = request.getfixturevalue("bucket")
@@ -403,13 +405,15 @@ class Counting:
     """A cabinet, asked from outside of a loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._cabinet = Cabinet(settings)
+        self._records = Records(settings)
+        self._cabinet = Cabinet(settings, self._records)
 
     def collect(self, *age: timedelta) -> int:
         return asyncio.run(self._cabinet.collect(*age))
 
     def close(self) -> None:
         asyncio.run(self._cabinet.close())
+        asyncio.run(self._records.close())
 
 
 def test_a_store_that_is_away_is_said_to_be(own: Settings, ops: httpx.Client) -> None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import uvicorn
@@ -23,13 +22,8 @@ from support.cluster import free_port, unprivileged_user
 
 
 @contextlib.contextmanager
-def opened(settings: Settings, subject: str = "", tier: str = "") -> Iterator[Settings]:
+def opened(settings: Settings) -> Iterator[Settings]:
     """A site of nginx and one ops process; its home must be a short path that everybody may enter.
-
-    Args:
-        settings: of it.
-        subject: who a good key is taken for; empty: what ops says.
-        tier: his.
 
     Yields:
         Settings with the port that it listens on.
@@ -39,17 +33,8 @@ def opened(settings: Settings, subject: str = "", tier: str = "") -> Iterator[Se
     settings.run.mkdir(exist_ok=True)
     (settings.browser_path / "js").mkdir(parents=True, exist_ok=True)
     render.write(settings)
-    app = create_app(settings)
-
-    async def taken_for(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and subject and "/files" in scope["path"]:
-            kept = [(name, value) for name, value in scope["headers"] if name not in {b"x-subject", b"x-tier"}]
-            named = [(b"x-subject", subject.encode()), (b"x-tier", tier.encode())]
-            scope = {**scope, "headers": [*kept, *named]}
-        await app(scope, receive, send)
-
     place = next(service for service in processes.services(settings) if service.name == "ops").processes(settings)[0]
-    server = uvicorn.Server(uvicorn.Config(taken_for, uds=str(place.place), log_config=None, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), uds=str(place.place), log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     user = unprivileged_user()

@@ -23,6 +23,7 @@ from almagest.cli import (
     searching,
     settings,
     up,
+    users,
 )
 from almagest.cli.helping import Root
 
@@ -73,4 +74,5 @@ app.add_typer(files.app, name="files")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 app.add_typer(sample.app, name="sample")

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
 from almagest.services.ops import metrics
+from almagest.services.ops.accounts import Reception
+from almagest.services.ops.administration import Administration
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.cabinet import Cabinet
@@ -21,9 +23,14 @@ from almagest.services.ops.database import Database
 from almagest.services.ops.files import FileDesk
 from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
+from almagest.services.ops.login.limiter import Limiter
+from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
-from almagest.services.ops.routes import ROUTES
+from almagest.services.ops.people import People
+from almagest.services.ops.records import Records
+from almagest.services.ops.routes import PAGES_AT, ROUTES
 from almagest.services.ops.survey import counts, survey
+from almagest.services.ops.ui import site
 from almagest.services.web import inventory, problem
 from almagest.services.web.layers import layers
 
@@ -38,9 +45,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     database = Database(settings)
-    authorizer = Authorizer(database)
-    office = Office(settings)
-    cabinet = Cabinet(settings)
+    signer, limiter = Signer(settings), Limiter(settings)
+    authorizer = Authorizer(database, signer, limiter)
+    records = Records(settings)
+    office = Office(settings, records)
+    cabinet = Cabinet(settings, records)
+    people = People(settings, records, limiter, signer)
+    here = f"{settings.site.origin}{PREFIX}"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +60,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for task in housekeeping:
             task.cancel()
         await cabinet.close()
-        await office.close()
+        await records.close()
+        await limiter.close()
         await database.close()
 
     app = FastAPI(
@@ -98,9 +110,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
-    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
-    FileDesk(cabinet, settings, f"{settings.site.origin}{PREFIX}").install(app)
+    Desk(office, here, f"{settings.site.origin}/api").install(app)
+    Reception(people, records, signer, here).install(app)
+    Administration(people, records, here).install(app)
+    FileDesk(cabinet, settings, here).install(app)
     problem.install(app)
+    site.install(
+        app,
+        settings,
+        PAGES_AT,
+        f"{PREFIX}{PAGES_AT}",
+        people=people,
+        records=records,
+        office=office,
+        signer=signer,
+        survey=lambda: survey(settings),
+    )
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
     return app

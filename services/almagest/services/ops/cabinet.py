@@ -7,19 +7,17 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-import psycopg
 import structlog
-from psycopg_pool import ConnectionPool
 
-from almagest.catalogue import database, own_files, uploads
+from almagest.catalogue import own_files, uploads
 from almagest.catalogue.own_files import Added, Connection, OwnFile, Room
 from almagest.catalogue.uploads import Incoming
-from almagest.core import sqlstate
-from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
+from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.services.ops.records import Records
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,16 +33,10 @@ _ORPHAN_AGE = timedelta(days=1)
 class Cabinet:
     """Files, for the requests of one process of ours."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, records: Records) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            kwargs={**database.parameters(settings, "almagest_ops"), "autocommit": True},
-            min_size=0,
-            max_size=4,
-            timeout=5,
-            open=False,
-        )
+        self._ask = records.ask
 
     async def work(self, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
         """Does what may wait for a disk or a network."""
@@ -107,20 +99,17 @@ class Cabinet:
         Raises:
             AlmagestError: the database or the bucket does not answer.
         """
-        return await self.work(self._collect, age)
+        removed = 0
+        batches = uploads.older_than(self._settings, age)
+        while keys := await self.work(next, batches, None):
+            for key in await self._ask(functools.partial(own_files.without_file, keys=keys)):
+                await self.work(uploads.discard, self._settings, key)
+                removed += 1
+        return removed
 
     async def close(self) -> None:
         """Closes what is open."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._pool.close)
-
-    def _collect(self, age: timedelta) -> int:
-        removed = 0
-        for keys in uploads.older_than(self._settings, age):
-            for key in self._within(functools.partial(own_files.without_file, keys=keys)):
-                uploads.discard(self._settings, key)
-                removed += 1
-        return removed
 
     async def _discard(self, key: str) -> None:
         """No row names these bytes: should they not go now, they are collected later."""
@@ -128,22 +117,3 @@ class Cabinet:
             await self.work(uploads.discard, self._settings, key)
         except (AlmagestError, OSError) as error:
             log.warning("bytes of a file are still there", key=key, reason=str(error))
-
-    async def _ask(self, work: Callable[[Connection], T]) -> T:
-        # Not by those threads that may be waiting for a disk.
-        return await asyncio.to_thread(self._within, work)
-
-    def _within(self, work: Callable[[Connection], T]) -> T:
-        self._pool.open()
-        try:
-            with self._pool.connection() as connection:
-                return work(connection)
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError() from error
-        except psycopg.DataError as error:
-            raise BadRequestError(f"This cannot be stored: {error.diag.message_primary}.") from None
-        except psycopg.DatabaseError as error:
-            meant = sqlstate.meaning(error.sqlstate or "", error.diag.message_primary or "")
-            if meant is None:
-                raise
-            raise meant from error
