@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -18,9 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from starlette.testclient import TestClient
 
-from almagest.catalogue import accounts, database, passwords
-from almagest.cli.stack import redis
-from almagest.core import secrets
+from almagest.catalogue import accounts, passwords
 from almagest.core.settings import Settings
 from almagest.services.ops.app import create_app
 from almagest.services.ops.login.tokens import Secret
@@ -28,44 +24,6 @@ from support.doorman import Doorman
 
 PASSWORD = "correct horse battery staple"
 ANOTHER = "paperclips and elderberries"
-
-
-@pytest.fixture
-def own(settings: Settings, tmp_path: Path) -> Settings:
-    found = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
-    secrets.ensure(found.secrets, "almagest_ops")
-    secrets.ensure(found.secrets, secrets.JWT_KEY, "5a" * 32)
-    return found
-
-
-@pytest.fixture
-def admin(own: Settings) -> Iterator[psycopg.Connection]:
-    with database.connect(own, "postgres") as connection:
-        yield connection
-
-
-@pytest.fixture
-def counter(own: Settings) -> Iterator[None]:
-    """Redis, which counts requests."""
-    (own.site.home / "redis").mkdir()
-    own.run.mkdir(exist_ok=True)
-    redis.write_configuration(own)
-    server = subprocess.Popen(redis.command(own), stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while not redis.socket(own).exists():
-            assert time.monotonic() < deadline, "Redis did not start"
-            time.sleep(0.01)
-        yield
-    finally:
-        server.kill()
-        server.wait()
-
-
-@pytest.fixture
-def door(own: Settings, counter: None) -> Iterator[Doorman]:
-    with TestClient(create_app(own), base_url=own.site.origin) as client:
-        yield Doorman(client)
 
 
 @pytest.fixture

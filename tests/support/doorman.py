@@ -31,6 +31,7 @@ class Doorman:
         route = Inventory(routes.ROUTES).find(method, path)
         assert route is not None, path
         headers = {"X-Forwarded-For": self.address, **options.pop("headers", {})}
+        cookie = cookie if path.startswith(f"{routes.PAGES_AT}/") else ""  # no other address is sent it
         if cookie:
             headers["Cookie"] = cookie
         if not route.scope.is_open:

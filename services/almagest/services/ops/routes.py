@@ -56,6 +56,8 @@ PAGES = (
     Route(("GET",), "/static/{file}", Scope.PUBLIC),
     Route(("GET", "POST"), "/login", Scope.LOGIN),
     Route(("GET", "POST"), "/register", Scope.LOGIN),
+    Route(("GET",), "/oidc/login", Scope.LOGIN),
+    Route(("GET",), "/oidc/callback", Scope.LOGIN),
     Route(("POST",), "/logout", Scope.ACCOUNT, is_counted=False),
     Route(("GET",), "/processes/{process_id}", Scope.RUN, is_counted=False),
     Route(("POST",), "/processes/{process_id}", Scope.RUN),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -140,7 +141,9 @@ class EntrancePages:
 
 def _wanted(request: Request, prefix: str) -> str:
     """Where somebody wanted to go, below the pages; nowhere else is he sent."""
+    # nginx writes the address as it came, behind everything else.
     _, _, wanted = request.scope["query_string"].decode("latin-1").partition("next=")
+    wanted = wanted if wanted.startswith("/") else unquote(wanted)
     below = wanted.removeprefix(f"{prefix}/")
-    is_plain = bool(re.fullmatch(r"[\w.~%?=&-]+(/[\w.~%?=&-]*)*", below, re.ASCII))
+    is_plain = ".." not in below and bool(re.fullmatch(r"[\w.~%?=&-]+(/[\w.~%?=&-]*)*", below, re.ASCII))
     return f"/{below}" if below != wanted and is_plain else "/"

@@ -18,6 +18,7 @@ from almagest.services.ops.survey import Found
 from almagest.services.ops.ui.account import AccountPages
 from almagest.services.ops.ui.admin import AdminPages
 from almagest.services.ops.ui.entrance import EntrancePages
+from almagest.services.ops.ui.provider import ProviderPages
 from almagest.services.ops.ui.rendering import Pages
 from almagest.services.ops.ui.work import WorkPages
 from almagest.services.web import problem
@@ -51,7 +52,9 @@ def install(
     """
     origin = settings.site.origin
     pages = Pages(signer, prefix, origin, settings.api.title)
-    EntrancePages(settings, pages, people, signer, prefix).install(app, at)
+    entrance = EntrancePages(settings, pages, people, signer, prefix)
+    entrance.install(app, at)
+    ProviderPages(settings, pages, people, entrance, signer, prefix).install(app, at)
     WorkPages(pages, office, signer, origin).install(app, at)
     AccountPages(pages, people, records, signer, origin).install(app, at)
     AdminPages(pages, people, records, signer, origin, survey).install(app, at)
