@@ -17,7 +17,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from almagest.catalogue import audience, database, jobs
+from almagest.catalogue import audience, database, jobs, uploads
 from almagest.catalogue.storing import Store
 from almagest.catalogue.versions import version_of
 from almagest.core.errors import StorageFullError
@@ -383,6 +383,52 @@ def test_a_result_becomes_a_dated_asset(works: Works, collections: psycopg.Conne
     assert made is not None
     assert sorted(made["assets"]) == ["comparison:2025-06-20", "comparison:latest"], "the same bytes are one"
     assert made["assets"]["comparison:latest"]["title"] == "T"
+
+
+def kept_by(subject: str, works: Works, content: bytes) -> str:
+    """The href of a file that somebody keeps."""
+    with uploads.Incoming(works.settings, None, "") as incoming:
+        incoming.write(content)
+        return uploads.href(works.settings, incoming.keep(subject, "c.nc").key)
+
+
+def test_a_job_reads_files_of_who_wants_it_done_and_of_nobody_else(works: Works) -> None:
+    own, other = kept_by("ann", works, b"hers"), kept_by("bob", works, b"his")
+    climbing = own.rpartition("/")[0] + "/../" + other.partition("own-files/")[2]
+    read: list[bytes] = []
+
+    def reading(href: str) -> str:
+        def run(_: Number, context: Context) -> Mapping[str, Any]:
+            read.append(context.fetch(href).read_bytes())
+            return {"number": 1}
+
+        job = works.accept(process(run, id=f"p{len(works.known)}"))
+        works.runner.run(job)
+        return works.job(job).status
+
+    assert reading(own) == "successful"
+    assert read == [b"hers"]
+    link = works.settings.store_path / "link.nc"
+    link.symlink_to(Path(other.removeprefix("file://")))
+    for href in (other, climbing, link.as_uri(), other.replace("own-files", "%6Fwn-files")):
+        assert reading(href) == "failed", href
+    assert read == [b"hers"]
+
+
+def test_an_asset_made_of_a_file_outlives_it(works: Works, collections: psycopg.Connection[Any]) -> None:
+    own = kept_by("ann", works, b"CDF\x01 and more")
+
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        context.register("scenes", "a", own, prefix="comparison", day=date(2025, 6, 20))
+        return {"number": 1}
+
+    works.runner.run(works.accept(run))
+    Path(own.removeprefix("file://")).unlink()
+    made = document(collections, "scenes", "a")
+    assert made is not None
+    asset = made["assets"]["comparison:latest"]
+    assert Path(asset["href"].removeprefix("file://")).read_bytes() == b"CDF\x01 and more"
+    assert "own-files" not in asset["href"]
 
 
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "not-there.csv"])

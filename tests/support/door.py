@@ -196,7 +196,8 @@ class Door:
 
 def mount_of(reached: Reached) -> policy.Mount:
     """The mount whose processes were reached."""
-    return next(mount for mount in policy.MOUNTS if mount.upstream == reached.upstream)
+    served = [mount for mount in policy.MOUNTS if mount.upstream == reached.upstream]
+    return next((mount for mount in served if reached.decoded.startswith(f"{mount.prefix}/")), served[0])
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from almagest.core.errors import ConfigurationError, NotFoundError
 from almagest.core.hrefs import HrefPolicy, HrefRefusedError, candidates
-from almagest.core.settings import Settings, Site, Store
+from almagest.core.settings import S3, Settings, Site, Store
 
 TIFF = b"II*\x00" + b"\x00" * 60
 
@@ -456,3 +456,33 @@ def test_at_a_glance_no_href_is_overlooked_that_is_permitted(external: bool, tmp
     for href in permitted:
         assert policy.may_be_named_in(f'{{"assets": {{"a": {{"href": {json.dumps(href)}}}}}}}'), href
     assert not policy.may_be_named_in('{"assets": {"a": {"href": "https://example.org/a.tif", "file:size": 1}}}')
+
+
+def test_files_of_single_callers_are_opened_by_no_document(tmp_path: Path) -> None:
+    settings = Settings(site=Site(home=tmp_path), store=Store(store=tmp_path / "store"), s3=S3(bucket="ours"))
+    own = tmp_path / "store" / "own-files" / "0f" / "scene.tif"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(TIFF)
+    (tmp_path / "store" / "link.tif").symlink_to(own)
+    (tmp_path / "store" / "folder").symlink_to(own.parent.parent)
+    (tmp_path / "store" / "own-files.tif").write_bytes(TIFF)
+    policy = HrefPolicy.of(settings)
+    beside = (tmp_path / "store" / "own-files.tif").as_uri()
+    assert policy.permits(beside)
+    assert policy.resolve(beside)
+    assert policy.permits("s3://ours/own-files.tif")
+    for href in (
+        own.as_uri(),
+        str(own),
+        f"file://{tmp_path}/store//own-files/0f/scene.tif",
+        f"{tmp_path}/store/link.tif",
+        f"{tmp_path}/store/folder/0f/scene.tif",
+        "s3://ours/own-files/0f/scene.tif",
+        "s3://ours/own%2Dfiles/0f/scene.tif",
+        "s3://ours/%6Fwn-files/0f/scene.tif",
+    ):
+        refused(policy, href)
+        with pytest.raises(HrefRefusedError):
+            policy.stored(href)
+    assert not policy.permits(own.as_uri())
+    assert not policy.permits("s3://ours/%6Fwn-files/0f/scene.tif")

@@ -107,6 +107,29 @@ def test_only_who_serves_files_may_name_one(door: Door, path: str) -> None:
     assert (status, told["path"]) == (200, path)
 
 
+def test_files_of_callers_stream_in_and_have_the_tag_that_the_application_told(door: Door) -> None:
+    folder = door.settings.store_path / "own-files" / "0f"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ab.bin").write_bytes(CONTENT)
+    path = "/ops/files/a b"
+    door.answers[path] = {"X-Accel-Redirect": "/_own_files/0f/ab.bin", "ETag": '"of its bytes"'}
+    governs = {"Authorization": "Bearer governs"}
+    status, headers, content = get(door, "/ops/files/a%20b", "Authorization: Bearer governs\r\n")
+    assert (status, content, headers["etag"]) == (200, CONTENT, '"of its bytes"')
+    assert headers["content-security-policy"] == "sandbox; default-src 'none'"
+    # The site lets 1 MiB through, and more than that only here.
+    large = bytes(3 << 20)
+    del door.answers[path]
+    answer = door.ask("PUT", "/ops/files/a", body=large, **governs)
+    assert answer[0] == 200, answer
+    assert len(answer[2]["body"]) == len(large)
+    assert door.ask("POST", "/ops/files", body=large, **governs)[0] == 200
+    assert door.ask("POST", "/ops/processes/echo/execution", body=large, **governs)[0] == 413
+    assert door.ask("PUT", "/ops/files/a", body=b"x", Authorization="Bearer reads")[0] == 403
+    assert door.ask("GET", "/ops/files/a/b", **governs)[0] == 404
+    assert door.ask("GET", "/_own_files/0f/ab.bin", **governs)[0] == 404
+
+
 def test_the_store_has_no_address_of_its_own(door: Door) -> None:
     door.reached.clear()
     for path in (

@@ -12,6 +12,7 @@ from almagest.cli import (
     audit,
     db,
     export,
+    files,
     history,
     ingest,
     init,
@@ -71,6 +72,7 @@ app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
+app.add_typer(files.app, name="files")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")

@@ -183,6 +183,13 @@ class TooLargeError(AlmagestError):
     slug = "content-too-large"
 
 
+class QuotaExceededError(AlmagestError):
+    """This is more than you may keep here. Delete something first."""
+
+    status = 413
+    slug = "quota-exceeded"
+
+
 class UnsupportedMediaTypeError(AlmagestError):
     """The body's media type is not one that this route takes."""
 

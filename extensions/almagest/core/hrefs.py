@@ -22,6 +22,10 @@ from almagest.core.errors import ConfigurationError, NotFoundError
 if TYPE_CHECKING:
     from almagest.core.settings import Settings
 
+#: Where files of single callers lie, in the folder of the store or in its bucket. Only they open them, and nobody does
+#: because a document names one.
+OWN_FILES = "own-files"
+
 _MAX_LENGTH = 4096
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 #: A DNS name whose last label is a word, so that no spelling of an IP address (127.1, 0x7f.1, 2130706433) is one.
@@ -62,7 +66,8 @@ class HrefPolicy:
         hosts: DNS names, or ``name:port`` for a port other than 443. A name is trusted with all it resolves to.
         own_assets: what the addresses begin with by which outsiders read exposed assets. Where it is given, it is those
             that documents name, and never what is stored; :meth:`own` says which asset is meant.
-        bucket: all its objects may be opened; empty for none.
+        bucket: all its objects may be opened, but those of single callers; empty for none.
+        closed: folders below those, of which nothing is opened.
 
     Raises:
         ConfigurationError: a root or a host would open more than anybody can mean.
@@ -72,6 +77,7 @@ class HrefPolicy:
     hosts: tuple[str, ...] = ()
     own_assets: str = ""
     bucket: str = ""
+    closed: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for root in self.file_roots:
@@ -97,7 +103,8 @@ class HrefPolicy:
             if secrets.is_relative_to(root.resolve()):
                 raise ConfigurationError(f"ALMAGEST_STORE_ROOTS: `{root}` holds the secrets of this catalogue.")
         own_assets = f"{settings.site.origin}/external/assets/" if external else ""
-        return cls(settings.file_roots, settings.store.asset_hosts, own_assets, settings.s3.bucket)
+        closed = (settings.store_path / OWN_FILES,)
+        return cls(settings.file_roots, settings.store.asset_hosts, own_assets, settings.s3.bucket, closed)
 
     def permits(self, href: object) -> bool:
         """Whether a document may name this href, as far as a look at it tells; made for pages of a thousand items.
@@ -114,7 +121,8 @@ class HrefPolicy:
             target = _parse(href)
             if target.startswith("https:"):
                 return self._host(target) in self._hosts
-            return target.startswith(self._lexical_roots) and Path(target).is_file()
+            is_open = target.startswith(self._lexical_roots) and not target.startswith(self._closed)
+            return is_open and Path(target).is_file()
         except (HrefRefusedError, OSError):
             return False
 
@@ -196,6 +204,10 @@ class HrefPolicy:
         return tuple(f"{os.path.realpath(root)}/" for root in self.file_roots)
 
     @cached_property
+    def _closed(self) -> tuple[str, ...]:
+        return (*(f"{folder}/" for folder in self.closed), *(f"{os.path.realpath(folder)}/" for folder in self.closed))
+
+    @cached_property
     def _lexical_roots(self) -> tuple[str, ...]:
         """A root as it is spelled, and as it is: hrefs are written either way."""
         return (*(f"{root}/" for root in self.file_roots), *self._real_roots)
@@ -221,7 +233,7 @@ class HrefPolicy:
         """The real path of a regular file below the folders that can be read, and its first bytes."""
         try:
             real = os.path.realpath(path, strict=True)
-            if not real.startswith(self._real_roots):
+            if not real.startswith(self._real_roots) or real.startswith(self._closed):
                 raise HrefRefusedError
             # Not blocking, or a named pipe would hold us for ever; not following, since real paths hold no links.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -244,7 +256,8 @@ def candidates(asset: Mapping[str, Any]) -> Iterator[str]:
 
 
 def s3_key(href: object, bucket: str) -> str | None:
-    """The key of an object in a bucket; None for other hrefs, and for keys that clients spell in two ways.
+    """The key of an object in a bucket; None for other hrefs, for keys that clients spell in two ways, and for files of
+    single callers.
 
     Some write the key as it is. So what is no href, for a space or a lone percent sign in it, is taken for a key, and
     only what can be an href is decoded.
@@ -259,7 +272,9 @@ def s3_key(href: object, bucket: str) -> str | None:
             key = unquote_to_bytes(key).decode()
         except UnicodeDecodeError:
             return None
-    return None if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable() else key
+    segments = key.split("/")
+    is_none = not {"", ".", ".."}.isdisjoint(segments) or not key.isprintable() or segments[0] == OWN_FILES
+    return None if is_none else key
 
 
 def s3_href(bucket: str, key: str) -> str:

@@ -123,10 +123,10 @@ class Context(Protocol):
         """
 
     def fetch(self, href: str) -> Path:
-        """Where a file of the store can be read.
+        """Where a file of the store can be read, also one that whoever wants the job done keeps there himself.
 
         Raises:
-            NotFoundError: there is no such file in the store.
+            NotFoundError: there is no such file in the store, or it is somebody else's.
         """
 
     def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:

@@ -101,7 +101,11 @@ class Attempt:
     ) -> None:
         """See :class:`almagest.core.jobs.Context`."""
         is_stored = "://" in file
-        made = self.publication.stored(file) if is_stored else self.publication.store(within(self.workdir, file))
+        made = (
+            self.publication.stored(file, self.workdir)
+            if is_stored
+            else self.publication.store(within(self.workdir, file))
+        )
         self.publication.asset(collection, item, prefix, {**made, **(asset or {})}, day, public=public)
 
     def fetch(self, href: str) -> Path:

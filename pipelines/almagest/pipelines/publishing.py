@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 from psycopg.types.json import Jsonb
 
-from almagest.catalogue import files
+from almagest.catalogue import files, uploads
 from almagest.catalogue.acceptance import Rules, accept_item
 from almagest.catalogue.jobs import Job
 from almagest.catalogue.registering.files import asset_of
@@ -74,20 +74,25 @@ class Publication:
         href, content = files.keep(self._settings, path)
         return asset_of(content, href, software=self._software)
 
-    def stored(self, href: str) -> Document:
-        """The asset of a file that lies in the store already.
+    def stored(self, href: str, workdir: Path) -> Document:
+        """The asset of a file that lies in the store already; of a copy, where it is one that its owner may remove.
 
         Raises:
-            NotFoundError: there is no such file in the store.
+            NotFoundError: there is no such file in the store, or it is not for who wants the job done.
         """
+        if uploads.key_of(self._settings, href):
+            kept, content = files.keep(self._settings, self.fetch(href, workdir))
+            return asset_of(content, kept)
         return asset_of(files.look(self._settings, href), href)
 
     def fetch(self, href: str, workdir: Path) -> Path:
         """Where a file of the store can be read: where it lies, or in the working folder.
 
         Raises:
-            NotFoundError: there is no such file in the store.
+            NotFoundError: there is no such file in the store, or it is not for who wants the job done.
         """
+        if key := uploads.key_of(self._settings, href):
+            return uploads.fetch(self._settings, key, self._job.principal, workdir)
         return files.fetch(self._settings, href, workdir)
 
     def items(self, documents: Iterable[Document], workdir: Path, *, public: bool) -> None:

@@ -19,12 +19,12 @@ from almagest.core.errors import BadRequestError, ConflictError
 _SHA256 = "1220"
 _CHUNK = 4 << 20
 _HEAD = 64
-_OCTETS = "application/octet-stream"
+OCTETS = "application/octet-stream"
 _NETCDF, _HDF5 = "application/x-netcdf", "application/x-hdf5"
 _GEOTIFF = "image/tiff; application=geotiff"
 
 #: What files begin with, and what they are then.
-_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"CDF\x01", _NETCDF),
     (b"CDF\x02", _NETCDF),
     (b"CDF\x05", _NETCDF),
@@ -41,7 +41,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"SQLite format 3\0", "application/vnd.sqlite3"),
 )
 #: What names end with. Of a content that several kinds of files share, the name tells which one it is.
-_ENDINGS = {
+ENDINGS = {
     ".nc": _NETCDF,
     ".nc4": _NETCDF,
     ".cdf": _NETCDF,
@@ -61,7 +61,7 @@ _ENDINGS = {
     ".webp": "image/webp",
 }
 #: Contents that files of other kinds begin with as well.
-_SHARED = {_HDF5: {_NETCDF}, "application/vnd.sqlite3": {_ENDINGS[".gpkg"]}}
+SHARED = {_HDF5: {_NETCDF}, "application/vnd.sqlite3": {ENDINGS[".gpkg"]}}
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ def read(chunks: Iterable[bytes], changed: datetime) -> Content:
 def media_type(name: str, head: bytes) -> str:
     """What a file is, by its first bytes and its name."""
     ending = PurePosixPath(name.lower()).suffix
-    by_name = _ENDINGS.get(ending) or mimetypes.guess_type(f"a{ending}")[0]
-    by_content = next((kind for begin, kind in _BEGINNINGS if head.startswith(begin)), None)
-    if by_content is None or by_name in _SHARED.get(by_content, ()):
-        return by_name or _OCTETS
+    by_name = ENDINGS.get(ending) or mimetypes.guess_type(f"a{ending}")[0]
+    by_content = next((kind for begin, kind in BEGINNINGS if head.startswith(begin)), None)
+    if by_content is None or by_name in SHARED.get(by_content, ()):
+        return by_name or OCTETS
     return by_content
 
 

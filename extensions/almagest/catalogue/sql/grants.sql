@@ -230,6 +230,16 @@ GRANT EXECUTE ON FUNCTION
     almagest.audit_numbers()
 TO almagest_ops;
 
+-- Files of callers.
+GRANT EXECUTE ON FUNCTION
+    almagest.file_room(text),
+    almagest.add_file(text, text, bigint, bytea, text, text, boolean, bytea),
+    almagest.list_files(text, timestamptz, uuid, int),
+    almagest.find_file(text, text),
+    almagest.remove_file(text, text, bytea),
+    almagest.keys_without_file(text[])
+TO almagest_ops;
+
 -- Jobs: the door takes them in and tells of them, workers do them.
 GRANT EXECUTE ON FUNCTION
     almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea, text),

@@ -19,8 +19,10 @@ from almagest.services.ops.accounts import Reception
 from almagest.services.ops.administration import Administration
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
+from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
-from almagest.services.ops.housekeeping import keep_house
+from almagest.services.ops.files import FileDesk
+from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.login.limiter import Limiter
 from almagest.services.ops.login.tokens import Signer
@@ -51,16 +53,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     authorizer = Authorizer(database, signer, limiter)
     records = Records(settings)
     office = Office(settings, records)
+    cabinet = Cabinet(settings, records)
     people = People(settings, records, limiter, signer)
     here = f"{settings.site.origin}{PREFIX}"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        chores = [asyncio.create_task(keep(database)) for keep in (keep_house, keep_sealing)]
+        tending = [keep_house(database), keep_sealing(database), collect(cabinet)]
+        chores = [asyncio.create_task(each) for each in tending]
         async with recorder.kept():
             yield
         for chore in chores:
             chore.cancel()
+        await cabinet.close()
         await records.close()
         await limiter.close()
         await database.close()
@@ -113,6 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Desk(office, here, f"{settings.site.origin}/api").install(app)
     Reception(people, records, signer, here).install(app)
     Administration(people, records, here).install(app)
+    FileDesk(cabinet, settings, here).install(app)
     problem.install(app)
     site.install(
         app,

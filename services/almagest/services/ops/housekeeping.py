@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from almagest.core.errors import AlmagestError
+from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
 
 log = structlog.get_logger(__name__)
@@ -15,6 +16,8 @@ log = structlog.get_logger(__name__)
 INTERVAL_S = 20.0
 #: As many as `fold_commits` folds at most.
 FOLDED_AT_ONCE = 100_000
+#: Time between two looks for bytes that no file is made of.
+COLLECTING_S = 3600.0
 
 
 async def keep_house(database: Database) -> None:
@@ -27,3 +30,14 @@ async def keep_house(database: Database) -> None:
             await database.forget_sessions()
         except AlmagestError as error:
             log.warning("housekeeping has to wait", reason=str(error))
+
+
+async def collect(cabinet: Cabinet) -> None:
+    """Removes what crashes have left of files, until it is cancelled."""
+    while True:
+        await asyncio.sleep(COLLECTING_S)
+        try:
+            if removed := await cabinet.collect():
+                log.info("bytes of no file are removed", places=removed)
+        except (AlmagestError, OSError) as error:
+            log.warning("bytes of no file are not looked for", reason=str(error))

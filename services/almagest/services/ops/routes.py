@@ -4,11 +4,18 @@ from dataclasses import replace
 
 from almagest.services.web.inventory import Route, Scope
 
+#: Bodies and answers here are files, as long as they may be: nginx passes them on as they come.
+FILES = (
+    Route(("GET", "POST"), "/files", Scope.FILES),
+    Route(("GET", "HEAD", "PUT", "DELETE"), "/files/{name}", Scope.FILES),
+)
+
 #: Where the pages are, below the app's prefix.
 PAGES_AT = "/ui"
 
 #: For programs, and people who write to programs.
 API = (
+    *FILES,
     Route(("GET",), "/", Scope.READ),
     Route(("GET",), "/authorize", Scope.NONE),
     Route(("GET",), "/conformance", Scope.READ),

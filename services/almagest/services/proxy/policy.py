@@ -24,6 +24,7 @@ class Mount:
         is_shared: pages of other sites may read it.
         serves_files: its answers may name a file that nginx sends.
         max_body_kb: its largest request body; None: the site's.
+        files: those of its routes whose bodies and answers are files of callers.
         is_counted: its requests count against quotas of calls.
         is_for_people: it has pages, whose cookie is passed on; who is not logged in is sent to where he can.
         pages: what a page of it may load, where it has any: one of `CONTENT_POLICIES`.
@@ -35,6 +36,7 @@ class Mount:
     is_shared: bool = False
     serves_files: bool = False
     max_body_kb: int | None = None
+    files: tuple[Route, ...] = ()
     is_counted: bool = True
     is_for_people: bool = False
     pages: str = ""
@@ -100,6 +102,10 @@ def _with_head(methods: tuple[str, ...]) -> tuple[str, ...]:
 #: A search, or a shape for statistics: nobody means more by what only reads, nor by the inputs of a process. The tiler
 #: takes few positions.
 _SEARCH_KB, _SHAPE_KB = 4096, 512
+#: The largest file that anybody may bring, whatever his tier, and the form around it.
+FILE_KB = (1 << 20) + 64
+#: Once the whole of it has come in, it may have to go on to a bucket [s].
+FILE_TIMEOUT_S = 300
 
 #: What anybody may see. Longer prefixes come first.
 EXTERNAL: tuple[Mount, ...] = (
@@ -115,7 +121,7 @@ INTERNAL: tuple[Mount, ...] = (
     Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB, is_counted=False),
     Mount("/api", "stac", stac.INTERNAL, serves_files=True),
     Mount(PAGES, "ops", ops.PAGES, max_body_kb=_SEARCH_KB, is_for_people=True),
-    Mount("/ops", "ops", ops.API, max_body_kb=_SEARCH_KB),
+    Mount("/ops", "ops", ops.API, max_body_kb=_SEARCH_KB, files=ops.FILES),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
 
@@ -141,7 +147,9 @@ SHARED_HEADERS: tuple[str, ...] = ("Accept", "Content-Type", "If-Match", "If-Non
 PASSED_HEADERS: tuple[str, ...] = (
     "Accept",
     "Accept-Language",
+    "Content-Digest",
     "Content-Type",
+    "Digest",
     "If-Match",
     "If-Modified-Since",
     "If-None-Match",
@@ -150,6 +158,7 @@ PASSED_HEADERS: tuple[str, ...] = (
     "Idempotency-Key",
     "Prefer",
     "Range",
+    "Repr-Digest",
     "User-Agent",
 )
 

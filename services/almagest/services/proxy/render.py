@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from almagest.core import executables, processes
 from almagest.core.errors import PROBLEM_TYPES, ConfigurationError
+from almagest.core.hrefs import OWN_FILES
 from almagest.core.settings import Settings
 from almagest.services.proxy import policy
 
@@ -130,6 +131,9 @@ def configuration(settings: Settings) -> str:
         scheme=urlsplit(settings.site.origin).scheme,
         upstreams=upstreams(settings),
         mounts=mounts(settings),
+        own_files=settings.store_path / OWN_FILES,
+        file_kb=policy.FILE_KB,
+        file_timeout_s=max(settings.site.request_timeout_s, policy.FILE_TIMEOUT_S),
         file_roots=[str(root).rstrip("/") for root in settings.file_roots],
         internal_networks=settings.site.internal_networks,
         free_scopes=policy.FREE_SCOPES if settings.site.internal_read == "open" else (),

@@ -63,6 +63,11 @@ class Condition:
         self._excluded = _named(request.headers.getlist("if-none-match"), "If-None-Match")
         self._required = required
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the request says anything."""
+        return self._named is not None or bool(self._excluded)
+
     def check(self, document: Any) -> None:
         """Compares it with the document as it is; None: there is none.
 
@@ -70,19 +75,20 @@ class Condition:
             PreconditionFailedError: it is another one.
             PreconditionRequiredError: the request says nothing, and must.
         """
-        if document is not None and self._excluded and ("*" in self._excluded or etag(document) in self._excluded):
+        self.check_tag(None if document is None else etag(document))
+
+    def check_tag(self, tag: str | None) -> None:
+        """As :meth:`check`, with the tag of what is there."""
+        if tag is not None and not self._excluded.isdisjoint({"*", tag}):
             raise PreconditionFailedError(
                 "What `If-None-Match` excludes is there: it is only to be changed where it is not."
             )
         if self._named is None:
-            if self._required and document is not None:
+            if self._required and tag is not None:
                 raise PreconditionRequiredError
-            return
-        if document is not None and "*" in self._named:
-            return
-        if document is None:
+        elif tag is None:
             raise PreconditionFailedError("There is nothing here that `If-Match` could name.")
-        if etag(document) not in self._named:
+        elif self._named.isdisjoint({"*", tag}):
             raise PreconditionFailedError
 
 
