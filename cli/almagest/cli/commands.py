@@ -9,6 +9,7 @@ import typer
 from almagest.cli import (
     assets,
     audience,
+    callbacks,
     db,
     export,
     history,
@@ -19,6 +20,7 @@ from almagest.cli import (
     query,
     results,
     sample,
+    schedules,
     searching,
     settings,
     up,
@@ -67,8 +69,10 @@ app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
+app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(db.app, name="db")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sample.app, name="sample")
+app.add_typer(schedules.app, name="schedule")

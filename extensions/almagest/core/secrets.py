@@ -15,6 +15,8 @@ WRITE_KEY = "write.key"
 TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
 #: What signed them before; those are still taken.
 PREVIOUS_TOKEN_KEY = "token.key.previous"  # noqa: S105 (a file's name)
+#: What the keys are made of that callbacks are signed with.
+CALLBACK_KEY = "callback.key"
 #: What the bucket of the S3 store asks for.
 S3_ACCESS = "s3.access"
 S3_SECRET = "s3.secret"  # noqa: S105 (a file's name)

@@ -29,10 +29,12 @@ from almagest.core.groups import QUEUES
 from almagest.core.processes import sign_of_life, why_unwell
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
+from almagest.pipelines.courier import Courier
 from almagest.pipelines.doorbell import RING, Doorbell
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.reconciler import Reconciler
 from almagest.pipelines.runner import Runner
+from almagest.pipelines.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +71,9 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             interval_s=work.poll_s,
             retention=timedelta(days=work.retention_days),
             alive=sign_of_life(settings, name),
+            first=Scheduler(registry.processes()).look,
         )
+        courier = Courier(pool, settings)
 
         @doorbell.app.task(name=RING)  # type: ignore[untyped-decorator]
         def answer(job: str) -> None:
@@ -83,6 +87,8 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         signals.setup_logging.connect(_leave_logging, weak=False)
         reconciler.start()
         stack.callback(reconciler.stop)
+        courier.start()
+        stack.callback(courier.stop)
         consumer = doorbell.app.Worker(
             pool="threads",
             concurrency=slots,
@@ -120,8 +126,8 @@ def _pool(settings: Settings, slots: int) -> ConnectionPool[psycopg.Connection]:
         # Of a database that was started anew, no connection works any more.
         check=ConnectionPool.check_connection,
         min_size=1,
-        # One for each job, the keeper and the reconciler.
-        max_size=slots + 2,
+        # One for each job, the keeper, the reconciler and the courier.
+        max_size=slots + 3,
         timeout=10,
         open=True,
     )

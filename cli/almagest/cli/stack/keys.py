@@ -15,9 +15,10 @@ _FIRST_SCOPES = ("catalogue:read", "catalogue:write", "ops:read")
 
 
 def ensure(settings: Settings) -> None:
-    """Make what is missing: the first key, and the one that signs page tokens."""
+    """Make what is missing: the first key, and those that sign page tokens and callbacks."""
     secrets.ensure(settings.secrets, secrets.WRITE_KEY, Key.make().reveal())
     secrets.ensure(settings.secrets, secrets.TOKEN_KEY, random.token_hex(32))
+    secrets.ensure(settings.secrets, secrets.CALLBACK_KEY, random.token_hex(32))
 
 
 def ensure_registered(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import metrics
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
@@ -93,7 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
-    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
+    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)

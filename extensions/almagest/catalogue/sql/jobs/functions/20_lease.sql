@@ -25,6 +25,9 @@ BEGIN
     RETURNING j.* INTO claimed;
     IF FOUND THEN
         PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
+        IF claimed.attempt = 1 THEN
+            PERFORM almagest.call_back(claimed);
+        END IF;
         RETURN NEXT claimed;
     END IF;
 END;
