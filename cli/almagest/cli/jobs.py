@@ -222,22 +222,15 @@ def _document(job: Job) -> dict[str, Any]:
 
 
 def _watch(connection: psycopg.Connection[Any], job: UUID) -> None:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from almagest.catalogue import jobs
-    from almagest.core.jobs import ENDED
+    from almagest.client.watching import Look, watch
 
-    columns = (
-        TextColumn("{task.fields[status]:<10}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=100, status="accepted", said="")
-        while (found := jobs.find(connection, job)).status not in ENDED:
-            bar.update(task, completed=found.progress, status=found.status, said=found.message or "")
-            time.sleep(_LOOK_S)
+    def look() -> Look:
+        found = jobs.find(connection, job)
+        return Look(found.status, found.progress, plain(found.message or ""))
+
+    watch(look, console, every_s=_LOOK_S)
+    found = jobs.find(connection, job)
     if found.status != "successful":
         detail = (found.error or {}).get("detail", "")
         console.print(
