@@ -24,6 +24,7 @@ from almagest.cli import (
     searching,
     settings,
     up,
+    worker,
 )
 from almagest.cli.helping import Root
 
@@ -67,6 +68,7 @@ app.command(epilog=results.EPILOG)(results.add_asset)
 app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=worker.EPILOG)(worker.worker)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(callbacks.app, name="callbacks")

@@ -1,4 +1,4 @@
-"""A worker: ``python -m almagest.pipelines.worker --queues default,cpu``.
+"""A worker: ``almagest worker --queues default,cpu``, or ``python -m almagest.pipelines.worker`` with the same options.
 
 Celery's consumer hears the doorbell, in a thread for each job that is done at the same time; the reconciler sees to
 what nobody rang for. Whatever dies, the table knows.
@@ -7,14 +7,16 @@ what nobody rang for. Whatever dies, the table knows.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -24,7 +26,7 @@ from psycopg_pool import ConnectionPool
 
 from almagest.catalogue import database
 from almagest.core import logs
-from almagest.core.errors import AlmagestError
+from almagest.core.errors import AlmagestError, ConfigurationError
 from almagest.core.groups import QUEUES
 from almagest.core.processes import sign_of_life, why_unwell
 from almagest.core.settings import Settings
@@ -49,14 +51,19 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         queues: kinds of machines that this one is.
         slots: jobs that are done at the same time.
         name: of this worker among others; its folder is called so.
+
+    Raises:
+        ConfigurationError: another one of this name runs here.
     """
     work = settings.work
     lease = timedelta(seconds=work.lease_s)
     free = threading.BoundedSemaphore(slots)
     workroot = settings.site.home / "work" / name
+    workroot.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(_alone(workroot))
         pool = stack.enter_context(_pool(settings, slots))
-        workroot.mkdir(parents=True, exist_ok=True)
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
@@ -105,6 +112,31 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         consumer.start()
 
 
+def queues_of(settings: Settings, given: str) -> tuple[str, ...]:
+    """Kinds of jobs from a comma-separated list; where that is empty, those of the settings.
+
+    Raises:
+        ConfigurationError: there is no such kind.
+    """
+    queues = tuple(name.strip() for name in given.split(",") if name.strip()) or settings.work.queues
+    if unknown := sorted(set(queues) - set(QUEUES)):
+        raise ConfigurationError(f"There is no queue {unknown[0]!r}, only {', '.join(QUEUES)}.")
+    return queues
+
+
+@contextmanager
+def _alone(workroot: Path) -> Iterator[None]:
+    """Keeps others out of a folder: whoever takes it over removes what he finds in it."""
+    descriptor = os.open(workroot, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigurationError(f"A worker called {workroot.name} runs here: give this one another name.") from None
+    finally:
+        os.close(descriptor)
+
+
 def _leave(reconciler: Reconciler, keeper: Keeper) -> None:
     """Gives back what is being done and ends: others begin it anew, and nobody waits for hours of work here."""
     reconciler.stop()
@@ -146,7 +178,7 @@ def main() -> None:
         settings = Settings.load()
         if arguments.check:
             sys.exit(why_unwell(sign_of_life(settings, arguments.name)))
-        queues = tuple(filter(None, arguments.queues.split(","))) or settings.work.queues
+        queues = queues_of(settings, arguments.queues)
         serve(settings, queues, arguments.slots or settings.work.slots, arguments.name)
     except AlmagestError as error:
         sys.exit(f"worker: {error}")
