@@ -190,6 +190,8 @@ def test_a_zone_that_a_machine_has_not_heard_of_pauses_its_schedule(
     assert known(echo.PROCESS).look(worker) == 1
     paused = schedules.find(admin, "hello")
     assert (paused.enabled, "Mars" in (paused.last_error or "")) == (False, True)
+    assert paused.coming(5) == []
+    assert len(replace(paused, enabled=True).coming(5)) == 1
     assert known(echo.PROCESS).look(worker) == 0
 
 

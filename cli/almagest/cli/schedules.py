@@ -7,11 +7,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -92,7 +90,7 @@ def list_(as_json: _AsJson = False) -> None:
         table.add_column(heading)
     for schedule in found:
         came = Text(schedule.last_error, "red") if schedule.last_error else str(schedule.last_job or "")
-        following = (_there(schedule, schedule.next_at), _utc(schedule.next_at)) if schedule.enabled else ("paused", "")
+        following = next(((_there(moment), _utc(moment)) for moment in schedule.coming(1)), ("paused", ""))
         last = _utc(schedule.last_at) if schedule.last_at else ""
         table.add_row(
             schedule.name, schedule.process, schedule.principal, schedule.cron, schedule.zone, *following, last, came
@@ -163,35 +161,26 @@ def _print(schedule: Schedule) -> None:
     for name, value in _document(schedule).items():
         if name != "next" and value is not None:
             out.print(f"{name:<10} {value if isinstance(value, str) else json.dumps(value)}")
-    if not schedule.enabled:
-        return
-    for number, moment in enumerate(_coming(schedule)):
+    for number, moment in enumerate(schedule.coming(_SHOWN)):
         heading = "" if number else "next"
-        out.print(f"{heading:<10} {_there(schedule, moment)} {schedule.zone:<20} {_utc(moment)} UTC")
-
-
-def _coming(schedule: Schedule) -> list[datetime]:
-    """The moments to come: the stored one, which may be overdue, and those behind it."""
-    first = schedule.next_at.astimezone(UTC)
-    return [first, *islice(schedule.times.after(max(first, datetime.now(UTC))), _SHOWN - 1)]
+        out.print(f"{heading:<10} {_there(moment)} {schedule.zone:<20} {_utc(moment)} UTC")
 
 
 def _document(schedule: Schedule) -> dict[str, Any]:
     shown = dataclasses.asdict(schedule)
     del shown["next_at"]
     coming = [
-        {"utc": moment.isoformat(), "local": moment.astimezone(ZoneInfo(schedule.zone)).isoformat()}
-        for moment in _coming(schedule)
+        {"utc": moment.astimezone(UTC).isoformat(), "local": moment.isoformat()} for moment in schedule.coming(_SHOWN)
     ]
     plain = {
         name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
         for name, value in shown.items()
     }
-    return {**plain, "next": coming if schedule.enabled else []}
+    return {**plain, "next": coming}
 
 
-def _there(schedule: Schedule, moment: datetime) -> str:
-    return f"{moment.astimezone(ZoneInfo(schedule.zone)):%Y-%m-%d %H:%M:%S %z}"
+def _there(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %z}"
 
 
 def _utc(moment: datetime) -> str:

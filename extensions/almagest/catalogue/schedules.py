@@ -9,6 +9,7 @@ import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +44,18 @@ class Schedule:
     def times(self) -> Times:
         """When it is due."""
         return Times(self.cron, self.zone)
+
+    def coming(self, number: int) -> list[datetime]:
+        """Its next moments, in its zone; none where it is paused. The first of them may be overdue."""
+        if not self.enabled:
+            return []
+        try:
+            behind = self.times.after(max(self.next_at, datetime.now(UTC)))
+        except BadRequestError:  # a zone that only other machines know
+            return [self.next_at]
+        return [
+            moment.astimezone(zoneinfo.ZoneInfo(self.zone)) for moment in (self.next_at, *islice(behind, number - 1))
+        ]
 
 
 @dataclass(frozen=True)

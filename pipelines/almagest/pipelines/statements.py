@@ -47,7 +47,7 @@ class Statements:
             "finished": job.finished_at,
             "updated": job.updated_at,
         }
-        told = {name: _moment(moment) for name, moment in moments.items() if moment is not None}
+        told = {name: moment_text(moment) for name, moment in moments.items() if moment is not None}
         error = {"exception": exception(job)} if job.status == "failed" else {}
         return {
             "jobID": str(job.id),
@@ -87,5 +87,6 @@ def _link(rel: str, href: str, title: str) -> dict[str, str]:
     return {"rel": rel, "type": "application/json", "title": title, "href": href}
 
 
-def _moment(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
+    """A moment as answers have it."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -18,6 +18,7 @@ from almagest.services.ops import metrics
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
+from almagest.services.ops.figures import Figures
 from almagest.services.ops.housekeeping import keep_house
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.office import Office
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
+    Figures(office).install(app)
     Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)

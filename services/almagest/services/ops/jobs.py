@@ -19,9 +19,9 @@ from almagest.pipelines import callbacks, registry, statements
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
 from almagest.services.ops.answers import json_answer
+from almagest.services.ops.asked import interval, owner
 from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
-from almagest.services.web.inventory import Scope
 from almagest.services.web.problem import problem
 
 #: Types of problems that the standard names.
@@ -123,7 +123,7 @@ class Desk:
         limit = _limit(request)
         token = request.query_params.get("token")
         before = _read_token(token) if token else None
-        found = await self._office.listed(_owner(request), _filters(request), before, limit + 1)
+        found = await self._office.listed(owner(request), _filters(request), before, limit + 1)
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/jobs"}]
         if len(found) > limit:
             last = found[limit - 1]
@@ -170,8 +170,8 @@ class Desk:
             job = await self._office.find(UUID(identifier))
         except (ValueError, NotFoundError):
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.") from None
-        owner = _owner(request)
-        if owner is not None and job.principal != owner:  # as if it were not there
+        whose = owner(request)
+        if whose is not None and job.principal != whose:  # as if it were not there
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
         return job
 
@@ -242,12 +242,6 @@ def _prefers_later(request: Request) -> bool:
     return "respond-async" in {preference.partition(";")[0].strip().lower() for preference in given.split(",")}
 
 
-def _owner(request: Request) -> str | None:
-    """Whose jobs a caller may see; None: all."""
-    caller = Caller.of(request.scope)
-    return None if caller.may(Scope.ADMIN) else caller.subject
-
-
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", str(_PAGE))
     if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) < 1:
@@ -269,7 +263,8 @@ def _filters(request: Request) -> dict[str, Any]:
                 raise BadRequestError(f"{name}: whole seconds.")
             filters[key] = int(query[name])
     if "datetime" in query:
-        filters |= _interval(query["datetime"])
+        ends = zip(("from", "to"), interval(query["datetime"]), strict=True)
+        filters |= {name: moment.isoformat() for name, moment in ends if moment is not None}
     return filters
 
 
@@ -279,16 +274,3 @@ def _read_token(token: str) -> tuple[datetime, UUID]:
         return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
     except (ValueError, OverflowError, OSError):
         raise BadRequestError("token: it is none that a page of jobs gave.") from None
-
-
-def _interval(text: str) -> dict[str, str]:
-    begin, slash, end = text.partition("/")
-    found = {"from": begin, "to": end if slash else begin}
-    try:
-        return {
-            name: datetime.fromisoformat(value).isoformat() for name, value in found.items() if value not in {"", ".."}
-        }
-    except ValueError:
-        raise BadRequestError(
-            "datetime: write a time as `2025-06-20T00:00:00Z`, or two of them with a slash between; one may be `..`."
-        ) from None

@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from almagest.catalogue import database, jobs
+from almagest.catalogue import database, jobs, schedules, statistics
 from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
@@ -75,6 +75,16 @@ class Office:
     async def events(self, job: UUID, behind: int) -> list[jobs.Event]:
         """The log of a job behind an event."""
         return await self._ask(lambda connection: list(jobs.events(connection, job, behind)))
+
+    async def statistics(
+        self, principal: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[statistics.Fared]:
+        """How jobs of somebody, or of all, fared that were accepted in a time."""
+        return await self._ask(lambda connection: statistics.by_process(connection, principal, begin, end))
+
+    async def schedules(self) -> list[schedules.Schedule]:
+        """All schedules."""
+        return await self._ask(schedules.listed)
 
     async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
         """Ends a job, or removes one that has ended; answers what became of it."""

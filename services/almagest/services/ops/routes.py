@@ -9,6 +9,7 @@ ROUTES = (
     Route(("GET",), "/counts", Scope.NONE),
     Route(("GET",), "/health", Scope.PUBLIC),
     Route(("GET",), "/jobs", Scope.RUN),
+    Route(("GET",), "/jobs/statistics", Scope.RUN),
     Route(("GET", "DELETE"), "/jobs/{job_id}", Scope.RUN),
     Route(("GET",), "/jobs/{job_id}/log", Scope.RUN),
     Route(("GET",), "/jobs/{job_id}/results", Scope.RUN),
@@ -17,4 +18,5 @@ ROUTES = (
     Route(("GET",), "/processes/{process_id}", Scope.READ),
     Route(("POST",), "/processes/{process_id}/execution", Scope.RUN),
     Route(("GET",), "/ready", Scope.OPS),
+    Route(("GET",), "/schedules", Scope.ADMIN),
 )
