@@ -313,10 +313,18 @@ class Work(Group):
     callback_ports: Annotated[tuple[int, ...], NoDecode] = Field(
         (80, 443), description="Ports that callbacks may go to (comma-separated)."
     )
+    ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of the workers that the process `ingest` may read (comma-separated)."
+    )
+    ingest_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts that the process `ingest` may read over http or https (comma-separated)."
+    )
     redis_host: str = Field("", description="Host of Redis; empty: the private one's socket.")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port of Redis, where it has a host.")
 
-    _split_lists = field_validator("queues", "callback_networks", "callback_ports", mode="before")(_split)
+    _split_lists = field_validator(
+        "queues", "callback_networks", "callback_ports", "ingest_roots", "ingest_hosts", mode="before"
+    )(_split)
 
     @field_validator("queues")
     @classmethod
