@@ -17,8 +17,10 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from almagest.catalogue import database, jobs, outbox
+from almagest.cli.commands import app
 from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.pipelines import callbacks, echo, registry
@@ -102,6 +104,7 @@ def test_success_is_told_with_the_results(works: Works, called: Receiver) -> Non
     assert entry.delivered_at is not None
     assert headers["x-almagest-delivery"] == str(entry.id)
     assert headers["x-almagest-about"] == f"job:{job}"
+    assert works.ops.get(f"/jobs/{job}/log").json()["events"][-1]["message"] == "called back: successful"
     assert works.courier.deliver() == 0
 
 
@@ -228,6 +231,9 @@ def test_a_name_that_means_a_private_address_is_given_up_at_once(works: Works, c
     assert (entry.tries, entry.given_up_at is not None, called.heard) == (1, True, [])
     assert "public Internet" in (entry.last_error or "")
     courier.stop()
+    (job,) = works.ops.get("/jobs").json()["jobs"]
+    told = works.ops.get(f"/jobs/{job['id']}/log").json()["events"][-1]["message"]
+    assert told == "calling back was given up: successful"
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(works: Works, called: Receiver) -> None:
@@ -276,6 +282,49 @@ def test_everybody_has_his_turn(works: Works) -> None:
             jobs.dismiss(connection, job)
         found = {post.principal for post in outbox.claim(connection, timedelta(minutes=1), 2)}
     assert found == {"ann", "bob"}
+
+
+def test_what_is_told_of_a_job_that_is_gone_is_told_all_the_same(works: Works, called: Receiver) -> None:
+    job = works.accept({"successUri": called.url()})
+    works.runner.run(job)
+    with works.pool.connection() as connection:
+        jobs.dismiss(connection, job)
+    assert works.courier.deliver() == 1
+    assert works.entries()[0].delivered_at is not None
+
+
+def test_who_conforms_says_so(works: Works) -> None:
+    claimed = works.ops.get("/conformance").json()["conformsTo"]
+    assert any(uri.endswith("/conf/callback") for uri in claimed)
+
+
+def test_the_commands(works: Works, called: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "ALMAGEST_HOME": str(works.settings.site.home),
+        "ALMAGEST_DB_HOST": works.settings.db_host,
+        "ALMAGEST_DB_PORT": str(works.settings.database.port),
+        "ALMAGEST_DB_NAME": works.settings.database.name,
+        "ALMAGEST_WORK_CALLBACK_NETWORKS": "127.0.0.0/8",
+        "ALMAGEST_WORK_CALLBACK_PORTS": str(called.port),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(app, arguments)
+
+    submit = ("jobs", "submit", "echo", "--input", "message=Hi", "--callback")
+    assert "public Internet" in str(call(*submit, f"http://10.0.0.1:{called.port}/").exception)
+    job = call(*submit, called.url()).stdout.split()[-1]
+    works.runner.run(UUID(job))
+    assert "waits" in call("callbacks", "list", job).stdout
+    works.courier.deliver()
+    ((_, headers, body),) = called.heard
+    assert json.loads(body) == {"echo": "Hi"}
+    assert "told" in call("callbacks", "list").stdout
+    (entry,) = json.loads(call("callbacks", "list", job, "--json").stdout)
+    assert (entry["about"], entry["tries"]) == (f"job:{job}", 1)
+    secret = call("callbacks", "secret", "operator").stdout.strip()
+    assert headers["x-almagest-signature"] == callbacks.signature(secret, body)
 
 
 def test_without_a_secret_nothing_is_sent(works: Works, called: Receiver) -> None:

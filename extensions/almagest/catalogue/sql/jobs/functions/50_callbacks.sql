@@ -24,3 +24,23 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.call_back(almagest.job) IS
     'Has the subscriber of a job told, if it has one, that it has begun or ended.';
+
+
+CREATE OR REPLACE FUNCTION almagest.note_callback() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Not why it was given up: that would tell whoever submits jobs what there is in our networks.
+    INSERT INTO almagest.job_event (job, kind, message)
+    SELECT j.id, 'state',
+           CASE WHEN NEW.delivered_at IS NOT NULL THEN 'called back: ' ELSE 'calling back was given up: ' END
+               || (NEW.payload->>'status')
+    FROM almagest.job AS j WHERE j.id = (NEW.payload->>'id')::uuid;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION almagest.note_callback() IS 'Says in the log of a job, if it is still there, what came of a callback.';
+
+CREATE OR REPLACE TRIGGER note_callback AFTER UPDATE OF next_at ON almagest.outbox
+FOR EACH ROW WHEN (NEW.kind = 'job' AND NEW.next_at IS NULL AND OLD.next_at IS NOT NULL)
+EXECUTE FUNCTION almagest.note_callback();
