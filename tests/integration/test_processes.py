@@ -17,6 +17,7 @@ from psycopg_pool import ConnectionPool
 from starlette.testclient import TestClient
 
 from almagest.catalogue import database
+from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
 from almagest.pipelines.keeper import Keeper
@@ -38,7 +39,9 @@ ANN, BOB, ADMIN = caller("ann"), caller("bob"), caller("root", "admin")
 
 @pytest.fixture
 def own(settings: Settings, tmp_path: Path) -> Settings:
-    return replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
+    found = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
+    secrets.ensure(found.secrets, secrets.JWT_KEY, "5a" * 32)
+    return found
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_refusal_is_a_problem_document_with_the_remedy(door: Door) -> None:
     assert problem["instance"] == f"urn:uuid:{headers['x-request-id']}"
     status, headers, problem = door.ask("DELETE", "/api/collections/a", **with_key("reads"))
     assert (status, problem["status"], problem["code"]) == (403, 403, "forbidden")
-    assert problem["detail"] == "The key lacks the scope `catalogue:write`."
+    assert problem["detail"] == "Your key or login lacks the scope `catalogue:write`."
     assert "www-authenticate" not in headers
 
 

@@ -24,6 +24,7 @@ from almagest.cli import (
     searching,
     settings,
     up,
+    users,
     worker,
 )
 from almagest.cli.helping import Root
@@ -76,5 +77,6 @@ app.add_typer(db.app, name="db")
 app.add_typer(history.app, name="history")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 app.add_typer(sample.app, name="sample")
 app.add_typer(schedules.app, name="schedule")

@@ -18,11 +18,16 @@ app = typer.Typer(
 
 @app.command(epilog="Example: almagest db migrate")
 def migrate() -> None:
-    """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords."""
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
+    """Create the database where it is missing, install pgSTAC, apply our SQL, give the roles their passwords.
 
-    database.prepare(session.attach(), reporter())
+    Where there is no admin, one called `admin` is made, whose password is the secret `admin.password`.
+    """
+    from almagest.catalogue import database
+    from almagest.cli.stack import keys, session
+
+    settings = session.attach()
+    database.prepare(settings, reporter())
+    keys.ensure_admin(settings)
     console.print("the database is up to date")
 
 

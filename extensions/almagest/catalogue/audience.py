@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 
@@ -154,3 +154,9 @@ def set_search(connection: psycopg.Connection, identifier: str, visibility: Visi
 
 def _visibility(internal: bool) -> Visibility:
     return "internal" if internal else "public"
+
+
+def public_among(connection: psycopg.Connection[Any], collections: Iterable[str]) -> set[str]:
+    """Those of some collections that outsiders may see, for a role that cannot read the rules."""
+    row = connection.execute("SELECT almagest.public_among(%s)", (list(collections),)).fetchone()
+    return set(row[0]) if row else set()

@@ -202,9 +202,12 @@ def pgstac(settings: Settings, user: str, **options: str) -> Iterator[Any]:
 def credentials(settings: Settings, connection: psycopg.Connection, *, rotate: bool = False) -> list[str]:
     """Gives each login role its password (made where it is missing, new ones with ``rotate``) and session settings.
 
+    What signs access tokens is made here, too, where it is missing.
+
     Returns:
         The names of the roles.
     """
+    secrets.ensure(settings.secrets, secrets.JWT_KEY, random.token_hex(32))
     for role, session in ROLES.items():
         password = random.token_urlsafe(32) if rotate else secrets.ensure(settings.secrets, role)
         name = sql.Identifier(role)

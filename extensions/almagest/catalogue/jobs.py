@@ -95,7 +95,7 @@ def accept(
         InvalidDocumentError: the inputs are not what the process takes.
         BadRequestError: they, or the key, cannot be stored.
         ConflictError: the key was used for another request.
-        TooManyRequestsError: too many jobs of his have not ended.
+        TooManyRequestsError: too many jobs of his have not ended, or his quota of this class is used up.
     """
     if key is not None and not 0 < len(key) <= _LONGEST_KEY:
         raise BadRequestError(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
@@ -104,7 +104,7 @@ def accept(
     digest = _digest(process.id, checked, request) if key is not None else None
     try:
         row = connection.execute(
-            "SELECT id, is_new FROM almagest.accept_job(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "SELECT id, is_new FROM almagest.accept_job(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 process.id,
                 process.version,
@@ -115,12 +115,15 @@ def accept(
                 process.max_attempts,
                 key,
                 digest,
+                process.quota,
             ),
         ).fetchone()
     except psycopg.errors.UniqueViolation as error:
         raise ConflictError(error.diag.message_primary) from None
     except psycopg.errors.ProgramLimitExceeded as error:
         raise TooManyRequestsError(error.diag.message_primary) from None
+    except psycopg.errors.ConfigurationLimitExceeded as error:
+        raise TooManyRequestsError(error.diag.message_primary, int(error.diag.message_detail or 0)) from None
     except psycopg.DataError:
         raise BadRequestError("The inputs hold a character that cannot be stored (U+0000).") from None
     assert row is not None
@@ -229,6 +232,14 @@ def to_ring(connection: Connection, age: timedelta, at_most: int = 1000) -> list
 def bury(connection: Connection) -> int:
     """Ends what killed its workers too often, and what nobody waits for any more; answers how many."""
     return int(_value(connection, "SELECT almagest.bury_jobs()"))
+
+
+def counts(connection: Connection) -> dict[str, dict[Status, int]]:
+    """How many jobs there are of each process and status."""
+    found: dict[str, dict[Status, int]] = {}
+    for process, status, number in connection.execute("SELECT process, status, number FROM almagest.job_counts()"):
+        found.setdefault(process, {})[status] = number
+    return found
 
 
 def expire(connection: Connection, age: timedelta) -> int:

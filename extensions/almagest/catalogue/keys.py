@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
@@ -69,6 +70,7 @@ class Entry:
 
     id: str
     name: str
+    owner: str | None
     scopes: list[str]
     addresses: list[str]
     created_at: datetime
@@ -87,6 +89,7 @@ def create(
     *,
     expires: datetime | timedelta | None = None,
     addresses: Sequence[str] = (),
+    account: UUID | None = None,
 ) -> Key:
     """Makes a key.
 
@@ -96,6 +99,7 @@ def create(
         scopes: what it may, of :data:`SCOPES`.
         expires: when it ends, or how long from now.
         addresses: networks that it may be used from; none: from anywhere.
+        account: whose it is: it never allows more than he may; None: nobody's.
 
     Raises:
         ConfigurationError: one of these cannot be; says which and why.
@@ -104,7 +108,7 @@ def create(
     networks = [_network(address) for address in addresses]
     while True:
         key = Key.make()
-        if register(connection, key, name, scopes, until, networks):
+        if register(connection, key, name, scopes, until, networks, account):
             return key
 
 
@@ -115,6 +119,7 @@ def register(
     scopes: Sequence[str],
     expires_at: datetime | None = None,
     addresses: Sequence[str] = (),
+    account: UUID | None = None,
 ) -> bool:
     """Stores a key that exists already; False, and nothing changes, where its id was ever used.
 
@@ -128,8 +133,8 @@ def register(
         what = f"{unknown[0]!r} is not a scope" if unknown else "A key needs a scope"
         raise ConfigurationError(f"{what}: there are {', '.join(SCOPES)}.")
     row = connection.execute(
-        "SELECT almagest.create_key(%s, %s, %s, %s, %s, %s::cidr[])",
-        (key.id, key.sha256, name, list(dict.fromkeys(scopes)), expires_at, list(dict.fromkeys(addresses))),
+        "SELECT almagest.create_key(%s, %s, %s, %s, %s, %s::cidr[], %s)",
+        (key.id, key.sha256, name, list(dict.fromkeys(scopes)), expires_at, list(dict.fromkeys(addresses)), account),
     ).fetchone()
     return bool(row and row[0])
 
@@ -158,15 +163,16 @@ def revoke(connection: psycopg.Connection, key_id: str) -> str:
     return str(row[0])
 
 
-def entries(connection: psycopg.Connection) -> list[Entry]:
-    """Every key there ever was, in the order in which they were made."""
+def entries(connection: psycopg.Connection, account: UUID | None = None) -> list[Entry]:
+    """Every key there ever was, or of an account, in the order in which they were made."""
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(
             """
-            SELECT id, name, scopes, addresses::text[] AS addresses, created_at, expires_at, rotated_at,
+            SELECT id, name, owner, scopes, addresses::text[] AS addresses, created_at, expires_at, rotated_at,
                    previous_until, revoked_at, last_used_at, active
-            FROM almagest.list_keys()
-            """
+            FROM almagest.list_keys(%s)
+            """,
+            (account,),
         ).fetchall()
 
 

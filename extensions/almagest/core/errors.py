@@ -195,3 +195,8 @@ class TooManyRequestsError(AlmagestError):
 
     status = 429
     slug = "too-many-requests"
+
+    def __init__(self, message: str | None = None, retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        #: When it can be tried again [s]; 0: nobody knows.
+        self.retry_after_s = retry_after_s

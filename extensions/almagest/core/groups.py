@@ -347,6 +347,25 @@ class Work(Group):
         return value
 
 
+class Accounts(Group):
+    """Who may have an account, and who else vouches for people."""
+
+    registration: Literal["internal", "open", "closed"] = Field(
+        "internal",
+        description="Who may make an account: whoever is in `ALMAGEST_INTERNAL_NETWORKS`, everybody, or only an admin"
+        " for somebody.",
+    )
+    session_days: float = Field(30.0, gt=0, le=365, description="How long somebody stays logged in [days].")
+    oidc_issuer: str = Field(
+        "",
+        description="OpenID provider that people may log in with, as its discovery document names it; empty: none. Its"
+        " secret is the file `oidc.secret`.",
+        pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$",
+    )
+    oidc_client_id: str = Field("almagest", description="What we are called there.", min_length=1)
+    oidc_name: str = Field("single sign-on", description="What people call that provider.", min_length=1)
+
+
 class Client(Group):
     """How commands reach a catalogue that runs elsewhere. Services know nothing of it."""
 
@@ -357,7 +376,7 @@ class Client(Group):
     key: SecretStr | None = Field(None, description="The key itself; a file is the better place.")
 
 
-GROUPS: tuple[type[Group], ...] = (Site, Database, Replica, Store, S3, Audience, Api, Tiles, Work, Client)
+GROUPS: tuple[type[Group], ...] = (Site, Database, Replica, Store, S3, Audience, Api, Tiles, Work, Accounts, Client)
 
 #: The groups by the names that they have in ``Settings`` and in configuration files.
 SECTIONS: dict[str, type[Group]] = {group.__name__.lower(): group for group in GROUPS}

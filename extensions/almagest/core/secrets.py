@@ -17,6 +17,13 @@ TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
 PREVIOUS_TOKEN_KEY = "token.key.previous"  # noqa: S105 (a file's name)
 #: What the keys are made of that callbacks are signed with.
 CALLBACK_KEY = "callback.key"
+#: What signs access tokens, 32 bytes in hexadecimal, and what signed them before.
+JWT_KEY = "jwt.key"
+PREVIOUS_JWT_KEY = "jwt.key.previous"
+#: What the first admin logs in with.
+ADMIN_PASSWORD = "admin.password"  # noqa: S105 (a file's name)
+#: What our client is called by at an OpenID provider, and proves it with.
+OIDC_SECRET = "oidc.secret"  # noqa: S105 (a file's name)
 #: What the bucket of the S3 store asks for.
 S3_ACCESS = "s3.access"
 S3_SECRET = "s3.secret"  # noqa: S105 (a file's name)

@@ -21,6 +21,7 @@ from almagest.core.groups import (
     GROUPS,
     S3,
     SECTIONS,
+    Accounts,
     Api,
     Audience,
     Client,
@@ -38,6 +39,7 @@ __all__ = [
     "GROUPS",
     "S3",
     "SECTIONS",
+    "Accounts",
     "Api",
     "Audience",
     "Client",
@@ -69,6 +71,7 @@ class Settings:
     api: Api = field(default_factory=Api)
     tiles: Tiles = field(default_factory=Tiles)
     work: Work = field(default_factory=Work)
+    accounts: Accounts = field(default_factory=Accounts)
 
     @classmethod
     def load(cls) -> Settings:

@@ -5,7 +5,6 @@ A message is the id of a job and nothing else, and may be lost, come twice or co
 
 from __future__ import annotations
 
-from urllib.parse import quote
 from uuid import UUID
 
 import structlog
@@ -13,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from almagest.core import secrets
+from almagest.core import redis
 from almagest.core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -52,7 +51,7 @@ class Doorbell:
 
 def celery(settings: Settings) -> Celery:
     """The Celery app: a broker without results."""
-    app = Celery("almagest", broker=_address(settings), set_as_current=False)
+    app = Celery("almagest", broker=redis.address(settings, "redis+socket"), set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         # What a dead worker had in hand is rung for again by the table, not by the broker.
@@ -77,12 +76,3 @@ def celery(settings: Settings) -> Celery:
         },
     )
     return app
-
-
-def _address(settings: Settings) -> str:
-    work = settings.work
-    password = secrets.read(settings.secrets, "redis")
-    who = f":{quote(password, safe='')}@" if password else ""
-    if work.redis_host:
-        return f"redis://{who}{work.redis_host}:{work.redis_port}/0"
-    return f"redis+socket://{who}{settings.run / 'redis.sock'}"

@@ -17,7 +17,7 @@ class Inputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: str = Field(max_length=10_000, description="What is said.", examples=["Hello"])
-    pause_s: float = Field(0, ge=0, le=60, description="How long to wait before it is said [s].")
+    pause_s: float = Field(0, title="Pause [s]", ge=0, le=60, description="How long to wait before it is said [s].")
     fail: bool = Field(False, description="Fail instead, as a process does that cannot do what it was asked for.")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets as random
+from contextlib import suppress
 
-from almagest.catalogue import database
+from almagest.catalogue import accounts, database, passwords
 from almagest.catalogue.keys import Key, register
 from almagest.core import secrets
-from almagest.core.errors import ConfigurationError, UnauthorizedError
+from almagest.core.errors import ConfigurationError, ConflictError, UnauthorizedError
 from almagest.core.settings import Settings
 
 #: What the first key may: everything but the administration.
@@ -15,10 +16,20 @@ _FIRST_SCOPES = ("catalogue:read", "catalogue:write", "ops:read")
 
 
 def ensure(settings: Settings) -> None:
-    """Make what is missing: the first key, and those that sign page tokens and callbacks."""
+    """Make what is missing: the first key, and those that sign page tokens, access tokens and callbacks."""
     secrets.ensure(settings.secrets, secrets.WRITE_KEY, Key.make().reveal())
     secrets.ensure(settings.secrets, secrets.TOKEN_KEY, random.token_hex(32))
+    secrets.ensure(settings.secrets, secrets.JWT_KEY, random.token_hex(32))
     secrets.ensure(settings.secrets, secrets.CALLBACK_KEY, random.token_hex(32))
+
+
+def ensure_admin(settings: Settings) -> None:
+    """Make the first admin, with the password among the secrets, where there is none yet."""
+    password = secrets.ensure(settings.secrets, secrets.ADMIN_PASSWORD)
+    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
+        if not accounts.has_admin(connection):
+            with suppress(ConflictError):  # somebody who is none is called so: `almagest users` can help
+                accounts.create(connection, "admin", passwords.hashed(password), role="ADMIN")
 
 
 def ensure_registered(settings: Settings) -> None:

@@ -112,6 +112,7 @@ def start(settings: Settings, progress: Progress, *, die_with_us: bool) -> subpr
 
             database.prepare(settings, progress)
             keys.ensure_registered(settings)
+            keys.ensure_admin(settings)
         with progress.step("Services and nginx"):
             _start(client, rest)
             _wait(settings, rest, 120)

@@ -70,6 +70,8 @@ def addresses(settings: Settings) -> dict[str, str]:
         "database": f"postgresql://{_READER}@{database.host or '127.0.0.1'}:{database.port}/{database.name}",
         "database_password": str(settings.secrets / _READER),
         "write_key": str(settings.secrets / secrets.WRITE_KEY),
+        "pages": f"{settings.site.origin}/ops/ui/",
+        "admin_password": str(settings.secrets / secrets.ADMIN_PASSWORD),
     }
 
 
@@ -104,6 +106,8 @@ def show_addresses(console: Console, settings: Settings) -> None:
         "database": "Database",
         "database_password": "Password",
         "write_key": "Write key",
+        "pages": "Jobs, keys",
+        "admin_password": "as `admin`",
     }
     for name, address in addresses(settings).items():
         # No table: it would fold a long address, and terminals make links of whole ones.

@@ -190,17 +190,39 @@ TO almagest_writer;
 -- Whoever makes a partition makes its triggers.
 GRANT EXECUTE ON FUNCTION almagest.capture_insert(), almagest.capture_update(), almagest.capture_delete() TO pgstac_admin;
 
--- Who checks keys cannot read them.
+-- Who checks keys and logins cannot read them.
 GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
+    almagest.authorize_token(uuid, uuid),
+    almagest.authorize_page(uuid, bytea),
     almagest.active_keys(),
+    almagest.create_key(text, bytea, text, text[], timestamptz, cidr[], uuid),
+    almagest.rotate_key(text, bytea, interval),
+    almagest.revoke_key(text),
+    almagest.list_keys(uuid),
+    almagest.create_account(text, text, text, text, text),
+    almagest.find_account(uuid, text, text, text),
+    almagest.list_accounts(text, int, text),
+    almagest.change_account(uuid, text, text, text[], boolean),
+    almagest.set_password(uuid, text, boolean),
+    almagest.open_session(uuid, text, bytea, interval, text, text),
+    almagest.refresh_session(uuid, bytea, bytea, interval),
+    almagest.end_session(uuid, text),
+    almagest.end_sessions(uuid, text),
+    almagest.list_sessions(uuid),
+    almagest.forget_sessions(),
+    almagest.list_tiers(),
+    almagest.list_roles(),
+    almagest.public_among(text[]),
+    almagest.expire_jobs(interval),
     almagest.quota_of(text, text),
+    almagest.clock(),
     almagest.fold_commits()
 TO almagest_ops;
 
 -- Jobs: the door takes them in and tells of them, workers do them.
 GRANT EXECUTE ON FUNCTION
-    almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea),
+    almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea, text),
     almagest.dismiss_job(uuid, boolean),
     almagest.retry_job(uuid),
     almagest.job_document(uuid),

@@ -15,15 +15,22 @@ from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import metrics
+from almagest.services.ops.accounts import Reception
+from almagest.services.ops.administration import Administration
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
 from almagest.services.ops.figures import Figures
 from almagest.services.ops.housekeeping import keep_house
 from almagest.services.ops.jobs import Desk
+from almagest.services.ops.login.limiter import Limiter
+from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
-from almagest.services.ops.routes import ROUTES
+from almagest.services.ops.people import People
+from almagest.services.ops.records import Records
+from almagest.services.ops.routes import PAGES_AT, ROUTES
 from almagest.services.ops.survey import counts, survey
+from almagest.services.ops.ui import site
 from almagest.services.web import inventory, problem
 from almagest.services.web.layers import layers
 
@@ -38,15 +45,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     database = Database(settings)
-    authorizer = Authorizer(database)
-    office = Office(settings)
+    signer, limiter = Signer(settings), Limiter(settings)
+    authorizer = Authorizer(database, signer, limiter)
+    records = Records(settings)
+    office = Office(settings, records)
+    people = People(settings, records, limiter, signer)
+    here = f"{settings.site.origin}{PREFIX}"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         housekeeping = asyncio.create_task(keep_house(database))
         yield
         housekeeping.cancel()
-        await office.close()
+        await records.close()
+        await limiter.close()
         await database.close()
 
     app = FastAPI(
@@ -96,8 +108,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
     Figures(office).install(app)
-    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
+    Desk(office, here, f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
+    Reception(people, records, signer, here).install(app)
+    Administration(people, records, here).install(app)
     problem.install(app)
+    site.install(
+        app,
+        settings,
+        PAGES_AT,
+        f"{PREFIX}{PAGES_AT}",
+        people=people,
+        records=records,
+        office=office,
+        signer=signer,
+        survey=lambda: survey(settings),
+    )
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
     return app

@@ -1,6 +1,7 @@
-"""Answers nginx, which asks before it passes a request on: whose key is this, and may it do that?
+"""Answers nginx, which asks before it passes a request on: who is it, may he do that, and how often?
 
-Nothing is remembered from one request to the next, so that what was revoked or has expired is refused at once.
+Nothing is remembered from one request to the next, so that what was revoked, has ended or has expired is refused at
+once. Only how often somebody asked is counted, by :mod:`almagest.services.ops.login.limiter`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import ipaddress
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
@@ -17,6 +20,8 @@ from starlette.responses import Response
 from almagest.catalogue.keys import Key
 from almagest.core.errors import ConfigurationError, DatabaseUnavailableError, UnauthorizedError
 from almagest.services.ops.database import Database
+from almagest.services.ops.login.limiter import Allowance, Limiter
+from almagest.services.ops.login.tokens import Secret, Signer
 from almagest.services.web.gate import CHALLENGE
 from almagest.services.web.inventory import Scope
 from almagest.services.web.problem import problem
@@ -24,9 +29,23 @@ from almagest.services.web.problem import problem
 log = structlog.get_logger(__name__)
 
 #: What can come of a question. Those that the database finds out are its own words.
-OUTCOMES = ("granted", "missing", "malformed", "unknown", "revoked", "expired", "address", "scope", "unavailable")
+OUTCOMES = (
+    *("granted", "missing", "malformed", "unknown", "revoked", "expired", "ended", "disabled", "address"),
+    *("scope", "quota", "unavailable"),
+)
+#: The cookie of the pages. nginx passes it on for these alone.
+COOKIE = "almagest_session"
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +(\S+)")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the database says of what somebody showed; ``id`` may be written into logs."""
+
+    row: Any
+    id: str
+    key_id: str = ""
 
 
 @dataclass
@@ -34,58 +53,86 @@ class Authorizer:
     """Decides, and counts what it decided.
 
     Attributes:
-        database: is asked about keys.
+        database: is asked who it is.
+        signer: has signed access tokens.
+        limiter: counts requests.
         counts: how often what came of a question, since this process began.
     """
 
     database: Database
+    signer: Signer
+    limiter: Limiter
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
 
     async def answer(self, headers: Headers) -> Response:
-        """204 with the key's name, id and scopes; 401; or 403.
+        """204 with who it is and what he may; 401; or 403, which stands for 429 where it says so.
 
         Raises:
             DatabaseUnavailableError: nobody can tell.
             ConfigurationError: nginx does not say which scope is needed.
         """
         required = _required(headers.get("x-required-scope", ""))
-        given = headers.getlist("authorization")
-        if not given:
+        given, cookie = headers.getlist("authorization"), _cookie(headers)
+        if not given and not cookie:
             return self._refuse("missing")
-        # Two headers are as many as none: who reads the first and who the last might differ.
-        found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         try:
-            key = Key.parse(found[1] if found else "")
+            found = await self._find(given, cookie, headers)
         except UnauthorizedError:
             return self._refuse("malformed")
-        try:
-            row = await self.database.authorize(key, client_address(headers.get("x-client-address", "")))
         except DatabaseUnavailableError:
             self._count("unavailable")
             raise
+        row = found.row
         if reason := row["reason"]:
-            return self._refuse(reason, key)
+            return self._refuse(reason, found.id)
         if required not in row["scopes"] and Scope.ADMIN not in row["scopes"]:
-            self._count("scope", key)
-            return problem(403, "forbidden", f"The key lacks the scope `{required}`.")
+            self._count("scope", found.id)
+            return problem(403, "forbidden", f"Your key or login lacks the scope `{required}`.")
+        allowance = await self._counted(row, headers)
+        if allowance is not None and not allowance.is_left:
+            self._count("quota", found.id)
+            # nginx knows no third way to say no.
+            return Response(status_code=403, headers={"X-Refusal": "quota", **allowance.headers})
         self._count("granted")
         granted = {
-            "X-Subject": f"key:{key.id}",
+            "X-Subject": row["subject"],
             "X-Principal": row["name"],
-            "X-Key-Id": key.id,
+            "X-Key-Id": found.key_id,
             "X-Scopes": " ".join(row["scopes"]),
+            "X-Tier": row["tier"] or "",
+            "X-Session": str(row.get("session") or ""),
         }
-        return Response(status_code=204, headers=granted)
+        told = {name: value for name, value in granted.items() if value}
+        return Response(status_code=204, headers={**told, **(allowance.headers if allowance else {})})
 
-    def _refuse(self, outcome: str, key: Key | None = None) -> Response:
+    async def _find(self, given: list[str], cookie: str, headers: Headers) -> _Found:
+        if not given:
+            secret = Secret.of_cookie(cookie)
+            return _Found(await self.database.authorize_page(secret.session, secret.sha256), secret.session.hex)
+        # Two headers are as many as none: who reads the first and who the last might differ.
+        bearer = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+        text = bearer[1] if bearer else ""
+        if text.startswith("ey"):
+            claims = self.signer.read(text)
+            return _Found(await self.database.authorize_token(claims.session, claims.account), claims.session.hex)
+        key = Key.parse(text)
+        address = client_address(headers.get("x-client-address", ""))
+        return _Found(await self.database.authorize(key, address), key.id, key.id)
+
+    async def _counted(self, row: Any, headers: Headers) -> Allowance | None:
+        if row["calls"] is None or not headers.get("x-counted"):
+            return None
+        return await self.limiter.take("calls", row["subject"], row["calls"], row["calls_per"])
+
+    def _refuse(self, outcome: str, refused: str = "") -> Response:
         # One sentence for all, so that a stranger does not learn which ids there are.
-        self._count(outcome, key if outcome != "unknown" else None)
-        return problem(401, UnauthorizedError.slug, "A valid key is needed.", headers=CHALLENGE)
+        self._count(outcome, refused if outcome != "unknown" else "")
+        return problem(401, UnauthorizedError.slug, "A valid key or token is needed.", headers=CHALLENGE)
 
-    def _count(self, outcome: str, refused: Key | None = None) -> None:
+    def _count(self, outcome: str, refused: str = "") -> None:
         self.counts[outcome] += 1
         if refused:
-            log.warning("key refused", key_id=refused.id, reason=outcome)
+            log.warning("refused", id=refused, reason=outcome)
 
 
 def client_address(text: str) -> str | None:
@@ -95,6 +142,14 @@ def client_address(text: str) -> str | None:
     except ValueError:
         return None
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
 
 
 def _required(text: str) -> Scope:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from uuid import UUID
 
 from almagest.catalogue.keys import Key
 from almagest.core.errors import DatabaseUnavailableError
@@ -25,12 +26,28 @@ class Database:
         self._pool = WritePool(settings, "almagest_ops", timeout_s=_PATIENCE_S)
 
     async def authorize(self, key: Key, address: str | None) -> Any:
-        """A row with the name and scopes of a key, or the reason why it opens nothing.
+        """A row that says whose a key is, what it may and how often, or the reason why it opens nothing.
 
         Raises:
             DatabaseUnavailableError: nobody can tell.
         """
         return await _soon(self._fetch("SELECT * FROM authorize($1, $2, $3)", key.id, key.sha256, address))
+
+    async def authorize_token(self, session: UUID, account: UUID) -> Any:
+        """As :meth:`authorize`, of an access token.
+
+        Raises:
+            DatabaseUnavailableError: nobody can tell.
+        """
+        return await _soon(self._fetch("SELECT * FROM authorize_token($1, $2)", session, account))
+
+    async def authorize_page(self, session: UUID, sha256: bytes) -> Any:
+        """As :meth:`authorize`, of the cookie of a page.
+
+        Raises:
+            DatabaseUnavailableError: nobody can tell.
+        """
+        return await _soon(self._fetch("SELECT * FROM authorize_page($1, $2)", session, sha256))
 
     async def active_keys(self) -> int:
         """How many keys open something.
@@ -62,6 +79,15 @@ class Database:
             DatabaseUnavailableError: it does not answer.
         """
         row = await _soon(self._fetch("SELECT fold_commits()"))
+        return int(row[0])
+
+    async def forget_sessions(self) -> int:
+        """Removes logins that ended long ago; answers how many.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        row = await _soon(self._fetch("SELECT forget_sessions()"))
         return int(row[0])
 
     async def close(self) -> None:

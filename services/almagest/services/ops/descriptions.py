@@ -55,7 +55,12 @@ def summary(process: Process[Any], base: str) -> dict[str, Any]:
 
 def description(process: Process[Any], base: str) -> dict[str, Any]:
     """All that is to be known of a process."""
-    return {**summary(process, base), "inputs": dict(_inputs(process)), "outputs": dict(_outputs(process))}
+    return {**summary(process, base), "inputs": input_descriptions(process), "outputs": dict(_outputs(process))}
+
+
+def input_descriptions(process: Process[Any]) -> dict[str, dict[str, Any]]:
+    """What a process takes: title, description and schema of each input, by its name."""
+    return dict(_inputs(process))
 
 
 def _inputs(process: Process[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -18,11 +18,12 @@ FOLDED_AT_ONCE = 100_000
 
 
 async def keep_house(database: Database) -> None:
-    """Folds commits until it is cancelled; while the database is away, nothing is committed."""
+    """Folds commits and forgets old logins until it is cancelled; while the database is away, there are none."""
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
             while await database.fold_commits() >= FOLDED_AT_ONCE:
                 pass
+            await database.forget_sessions()
         except AlmagestError as error:
-            log.warning("commits are not folded", reason=str(error))
+            log.warning("housekeeping has to wait", reason=str(error))

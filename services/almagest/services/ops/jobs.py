@@ -18,7 +18,7 @@ from almagest.core.jobs import Process, Status
 from almagest.pipelines import callbacks, registry, statements
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
-from almagest.services.ops.answers import json_answer
+from almagest.services.ops.answers import json_answer, page_size
 from almagest.services.ops.asked import interval, owner
 from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
@@ -105,7 +105,8 @@ class Desk:
         process = _process(request)
         caller = Caller.of(request.scope)
         if process.scope and not caller.may(process.scope):
-            return problem(403, "forbidden", f"The key lacks the scope `{process.scope}`, which {process.id} needs.")
+            lacking = f"Your key or login lacks the scope `{process.scope}`, which {process.id} needs."
+            return problem(403, "forbidden", lacking)
         inputs, wanted = _execution(await request.body(), process, self._outbound)
         prefers_later = _prefers_later(request)
         job, _ = await self._office.accept(
@@ -243,10 +244,7 @@ def _prefers_later(request: Request) -> bool:
 
 
 def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", str(_PAGE))
-    if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) < 1:
-        raise BadRequestError("limit: a whole number, at least 1.")
-    return min(int(given), _LARGEST_PAGE)
+    return page_size(request, _PAGE, _LARGEST_PAGE)
 
 
 def _filters(request: Request) -> dict[str, Any]:

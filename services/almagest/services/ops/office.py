@@ -1,24 +1,20 @@
-"""Where jobs are handed in and asked about, on behalf of the web: the table by threads, and the doorbell."""
+"""Where jobs are handed in and asked about, on behalf of the web: the table, and the doorbell."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-import psycopg
-from psycopg_pool import ConnectionPool
-
-from almagest.catalogue import database, jobs, schedules, statistics
-from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
+from almagest.catalogue import audience, jobs, schedules, statistics
+from almagest.core.errors import AlmagestError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
-
-T = TypeVar("T")
+from almagest.services.ops.records import Records
 
 _LOOK_S, _LONGEST_LOOK_S = 0.03, 1.0
 #: Requests that wait for their jobs at the same time. Others are told at once that theirs is accepted.
@@ -28,16 +24,10 @@ _WAITERS = 16
 class Office:
     """Jobs, for the requests of one process of ours."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, records: Records) -> None:
         self._doorbell = Doorbell(settings)
         self._waiting = asyncio.Semaphore(_WAITERS)
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            kwargs={**database.parameters(settings, "almagest_ops"), "autocommit": True},
-            min_size=0,
-            max_size=4,
-            timeout=5,
-            open=False,
-        )
+        self._ask = records.ask
 
     async def accept(
         self,
@@ -86,6 +76,10 @@ class Office:
         """All schedules."""
         return await self._ask(schedules.listed)
 
+    async def public_among(self, collections: Collection[str]) -> set[str]:
+        """Those of some collections that outsiders may see."""
+        return await self._ask(lambda connection: audience.public_among(connection, collections))
+
     async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
         """Ends a job, or removes one that has ended; answers what became of it."""
         return await self._ask(lambda connection: jobs.dismiss(connection, job, may_remove=may_remove))
@@ -104,20 +98,3 @@ class Office:
                 except AlmagestError:
                     return job
         return job
-
-    async def close(self) -> None:
-        """Closes what is open."""
-        await asyncio.to_thread(self._pool.close)
-
-    async def _ask(self, work: Callable[[jobs.Connection], T]) -> T:
-        def within() -> T:
-            self._pool.open()
-            try:
-                with self._pool.connection() as connection:
-                    return work(connection)
-            except psycopg.DataError:
-                raise BadRequestError("The request holds a character that cannot be stored (U+0000).") from None
-            except psycopg.OperationalError as error:
-                raise DatabaseUnavailableError() from error
-
-        return await asyncio.to_thread(within)

@@ -22,6 +22,8 @@ class Mount:
         is_shared: pages of other sites may read it.
         serves_files: its answers may name a file that nginx sends.
         max_body_kb: its largest request body; None: the site's.
+        is_counted: its requests count against quotas of calls.
+        is_for_people: it has pages, whose cookie is passed on; who is not logged in is sent to where he can.
     """
 
     prefix: str
@@ -30,6 +32,8 @@ class Mount:
     is_shared: bool = False
     serves_files: bool = False
     max_body_kb: int | None = None
+    is_counted: bool = True
+    is_for_people: bool = False
 
     @property
     def name(self) -> str:
@@ -74,6 +78,12 @@ class Mount:
         for expression, taken in methods.items():
             yield expression, ", ".join(sorted(taken | {"OPTIONS"} if self.is_shared else taken))
 
+    def uncounted(self) -> Iterator[str]:
+        """Regular expressions of method and path of what does not count against quotas."""
+        for route in self.routes:
+            if not (self.is_counted and route.is_counted):
+                yield f"({'|'.join(_with_head(route.methods))}) {self.expression(route)}"
+
     def expression(self, route: Route) -> str:
         """The regular expression of a route's path. nginx compares the decoded path with it."""
         return f"{self.prefix}{route.pattern}"
@@ -92,11 +102,16 @@ EXTERNAL: tuple[Mount, ...] = (
     Mount("/external/tiles", "external-tiles", tiles.EXTERNAL, is_shared=True, max_body_kb=_SHAPE_KB),
     Mount("/external", "external-stac", stac.EXTERNAL, is_shared=True, serves_files=True, max_body_kb=_SEARCH_KB),
 )
+#: Where people have pages.
+PAGES = f"/ops{ops.PAGES_AT}"
+#: Where they log in.
+LOGIN_PAGE = f"{PAGES}/login"
 #: What is for those inside, and those with a key.
 INTERNAL: tuple[Mount, ...] = (
-    Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB),
+    Mount("/api/tiles", "tiles", tiles.INTERNAL, max_body_kb=_SHAPE_KB, is_counted=False),
     Mount("/api", "stac", stac.INTERNAL, serves_files=True),
-    Mount("/ops", "ops", ops.ROUTES, max_body_kb=_SEARCH_KB),
+    Mount(PAGES, "ops", ops.PAGES, max_body_kb=_SEARCH_KB, is_for_people=True),
+    Mount("/ops", "ops", ops.API, max_body_kb=_SEARCH_KB),
 )
 MOUNTS: tuple[Mount, ...] = (*EXTERNAL, *INTERNAL)
 
@@ -142,7 +157,7 @@ class Refusal:
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(400, "bad-request", "Bad request", "The request is malformed: check its line, headers and length."),
-    Refusal(401, "unauthorized", "Unauthorized", "A valid key is needed: send `Authorization: Bearer <key>`."),
+    Refusal(401, "unauthorized", "Unauthorized", "A valid key or token is needed: send `Authorization: Bearer <key>`."),
     Refusal(403, "forbidden", "Forbidden", "This is not served."),
     Refusal(404, "not-found", "Not found", "There is nothing here."),
     Refusal(405, "method-not-allowed", "Method not allowed", "This address cannot be used with this method."),
@@ -172,6 +187,11 @@ CONTENT_POLICIES: dict[str, str] = {
     "site": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    # Our own pages: no style or script stands in them.
+    "pages": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
     ),
     # An answer of the API is data. Should a browser be made to show one as a page, it may do nothing.
     "api": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'",

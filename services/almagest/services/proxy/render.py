@@ -134,6 +134,8 @@ def configuration(settings: Settings) -> str:
         exposed_headers=policy.EXPOSED_HEADERS,
         shared_headers=policy.SHARED_HEADERS,
         refusals=policy.REFUSALS,
+        pages=policy.PAGES,
+        login_page=policy.LOGIN_PAGE,
         problem_types=PROBLEM_TYPES,
         passed_headers=policy.PASSED_HEADERS,
         content_policies=policy.CONTENT_POLICIES,

@@ -19,6 +19,7 @@ class Caller:
         key_id: of the key that was used, if any.
         scopes: what he may.
         tier: what his quotas are; empty: he has none.
+        session: his login; empty: he came with a key, or without anything.
         address: where he is; empty: at the other end of a Unix socket.
     """
 
@@ -27,6 +28,7 @@ class Caller:
     key_id: str
     scopes: frozenset[str]
     tier: str
+    session: str
     address: str
 
     @classmethod
@@ -38,6 +40,7 @@ class Caller:
             key_id=_header(connection, b"x-key-id"),
             scopes=frozenset(_header(connection, b"x-scopes").split()),
             tier=_header(connection, b"x-tier"),
+            session=_header(connection, b"x-session"),
             address=_header(connection, b"x-forwarded-for"),
         )
 

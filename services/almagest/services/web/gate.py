@@ -64,7 +64,7 @@ class Gate:
         if not caller.scopes:
             return problem(401, UnauthorizedError.slug, str(UnauthorizedError()), headers=CHALLENGE)
         if not caller.may(route.scope):
-            return problem(403, "forbidden", f"The key lacks the scope `{route.scope}`.")
+            return problem(403, "forbidden", f"Your key or login lacks the scope `{route.scope}`.")
         return None
 
 

@@ -64,11 +64,13 @@ class Route:
         methods: GET brings HEAD along; it is named only where the app answers it by itself.
         path: below the app's prefix, with parameters as the app writes them.
         scope: what is asked for.
+        is_counted: a request counts against the quota of calls of whoever asks.
     """
 
     methods: tuple[str, ...]
     path: str
     scope: Scope
+    is_counted: bool = True
 
     @cached_property
     def pattern(self) -> str:

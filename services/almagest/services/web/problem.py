@@ -99,7 +99,7 @@ class LastResort:
 
 def install(app: FastAPI) -> None:
     """Answers every exception of this app with a problem document."""
-    app.add_exception_handler(AlmagestError, _almagest)
+    app.add_exception_handler(AlmagestError, answer)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(ValidationError, _validation)
@@ -108,13 +108,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
-async def _almagest(_: Request, error: Exception) -> Response:
+async def answer(_: Request, error: Exception) -> Response:
+    """The problem document of one of our errors."""
     assert isinstance(error, AlmagestError)
     if error.status >= 500:
         log.error("request failed", kind=type(error).__name__, detail=str(error))
     if error.slug == "internal" or type(error).status == 500:
         return internal_problem()
-    headers = {"Retry-After": "2"} if error.status == 503 else None
+    wait_s = 2 if error.status == 503 else getattr(error, "retry_after_s", 0)
+    headers = {"Retry-After": str(wait_s)} if wait_s else None
     return problem(
         error.status,
         error.slug,

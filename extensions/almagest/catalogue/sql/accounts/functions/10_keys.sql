@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION almagest.authorize(key_id text, secret_sha256 bytea, address inet)
-RETURNS TABLE (name text, scopes text[], reason text)
+RETURNS TABLE (subject text, name text, scopes text[], tier text, calls bigint, calls_per interval, reason text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -17,17 +17,24 @@ BEGIN
         WHEN key.expires_at <= present THEN 'expired'
         WHEN cardinality(key.addresses) > 0 AND (address <<= ANY (key.addresses)) IS NOT TRUE THEN 'address'
     END;
-    IF reason IS NULL THEN
+    IF reason IS NULL AND key.account IS NULL THEN
+        subject := 'key:' || key.id;
         name := key.name;
         scopes := key.scopes;
+    ELSIF reason IS NULL THEN
+        SELECT s.subject, s.name, almagest.both_scopes(key.scopes, s.scopes), s.tier, s.calls, s.calls_per, s.reason
+        INTO subject, name, scopes, tier, calls, calls_per, reason
+        FROM almagest.standing(key.account) AS s;
+    END IF;
+    IF reason IS NULL THEN
         PERFORM almagest.note_use(key.id, key.last_used_at, present);
     END IF;
     RETURN NEXT;
 END;
 $$;
 COMMENT ON FUNCTION almagest.authorize(text, bytea, inet) IS
-    'One row: whose key this is and what it may, or why it opens nothing: unknown (no such id, or another secret), revoked,
-expired, address. Only whoever has the secret learns more than unknown.';
+    'One row: whose key this is, what it may and how often, or why it opens nothing: unknown (no such id, or another secret),
+revoked, expired, address, disabled. Only whoever has the secret learns more than unknown.';
 
 
 CREATE OR REPLACE FUNCTION almagest.note_use(key_id text, before timestamptz, present timestamptz) RETURNS void
@@ -64,25 +71,27 @@ COMMENT ON FUNCTION almagest.active_keys() IS 'How many keys are neither revoked
 
 
 CREATE OR REPLACE FUNCTION almagest.create_key(
-    key_id text, secret_sha256 bytea, name text, scopes text[], expires_at timestamptz, addresses cidr[]
+    key_id text, secret_sha256 bytea, name text, scopes text[], expires_at timestamptz, addresses cidr[],
+    of_account uuid DEFAULT NULL
 ) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH made AS (
-        INSERT INTO almagest.api_key (id, secret_sha256, name, scopes, expires_at, addresses)
+        INSERT INTO almagest.api_key (id, secret_sha256, name, scopes, expires_at, addresses, account)
         VALUES (key_id, create_key.secret_sha256, create_key.name, create_key.scopes, create_key.expires_at,
-                create_key.addresses)
+                create_key.addresses, of_account)
         ON CONFLICT (id) DO NOTHING
         RETURNING 1
     )
     SELECT EXISTS (SELECT FROM made)
 $$;
-COMMENT ON FUNCTION almagest.create_key(text, bytea, text, text[], timestamptz, cidr[]) IS
-    'Stores a new key. False, and nothing is changed, where the id is taken, also by a key that was revoked.';
+COMMENT ON FUNCTION almagest.create_key(text, bytea, text, text[], timestamptz, cidr[], uuid) IS
+    'Stores a new key, of an account or of nobody. False, and nothing is changed, where the id is taken, also by a key that
+was revoked.';
 
 
 CREATE OR REPLACE FUNCTION almagest.rotate_key(key_id text, secret_sha256 bytea, overlap interval) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     present timestamptz := almagest.clock();
@@ -109,7 +118,7 @@ COMMENT ON FUNCTION almagest.rotate_key(text, bytea, interval) IS
 
 
 CREATE OR REPLACE FUNCTION almagest.revoke_key(key_id text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     key almagest.api_key;
@@ -128,16 +137,18 @@ COMMENT ON FUNCTION almagest.revoke_key(text) IS
     'Ends a key for good, from the next request on. Returns its name. Raises P0002 where there is none.';
 
 
-CREATE OR REPLACE FUNCTION almagest.list_keys()
+CREATE OR REPLACE FUNCTION almagest.list_keys(of_account uuid DEFAULT NULL)
 RETURNS TABLE (
-    id text, name text, scopes text[], addresses cidr[], created_at timestamptz, expires_at timestamptz,
+    id text, name text, owner text, scopes text[], addresses cidr[], created_at timestamptz, expires_at timestamptz,
     rotated_at timestamptz, previous_until timestamptz, revoked_at timestamptz, last_used_at timestamptz, active boolean
 )
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT k.id, k.name, k.scopes, k.addresses, k.created_at, k.expires_at, k.rotated_at, k.previous_until, k.revoked_at,
-           k.last_used_at, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > almagest.clock())
+    SELECT k.id, k.name, a.name, k.scopes, k.addresses, k.created_at, k.expires_at, k.rotated_at, k.previous_until,
+           k.revoked_at, k.last_used_at, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > almagest.clock())
     FROM almagest.api_key AS k
+    LEFT JOIN almagest.account AS a ON a.id = k.account
+    WHERE of_account IS NULL OR k.account = of_account
     ORDER BY k.created_at, k.id
 $$;
-COMMENT ON FUNCTION almagest.list_keys() IS 'Every key there ever was, without hashes.';
+COMMENT ON FUNCTION almagest.list_keys(uuid) IS 'Every key there ever was, or of an account, without hashes.';

@@ -94,3 +94,17 @@ COMMENT ON COLUMN almagest.session.previous_sha256 IS
 ALTER TABLE almagest.api_key ADD COLUMN account uuid REFERENCES almagest.account (id);
 CREATE INDEX api_key_of_account ON almagest.api_key (account) WHERE account IS NOT NULL;
 COMMENT ON COLUMN almagest.api_key.account IS 'Whose it is: it may what he may, at most. NULL: nobody''s but the operator''s.';
+
+CREATE TABLE almagest.quota_use (
+    subject text NOT NULL,
+    class text NOT NULL,
+    at timestamptz NOT NULL DEFAULT almagest.clock()
+);
+CREATE INDEX quota_use_of ON almagest.quota_use (subject, class, at);
+COMMENT ON TABLE almagest.quota_use IS
+    'What counts against exact quotas, until it no longer does. Whoever removes a job has had it all the same.';
+
+-- They answer more now.
+DROP FUNCTION IF EXISTS almagest.authorize(text, bytea, inet);
+DROP FUNCTION IF EXISTS almagest.create_key(text, bytea, text, text[], timestamptz, cidr[]);
+DROP FUNCTION IF EXISTS almagest.list_keys();

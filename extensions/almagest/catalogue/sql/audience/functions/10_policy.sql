@@ -46,6 +46,16 @@ $$;
 COMMENT ON FUNCTION almagest.is_internal(text) IS 'Whether a collection of this id is internal-only.';
 
 
+CREATE OR REPLACE FUNCTION almagest.public_among(collections text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT c FROM unnest(collections) AS t(c) WHERE NOT almagest.is_internal(c));
+END;
+$$;
+COMMENT ON FUNCTION almagest.public_among(text[]) IS 'Those of some collections that outsiders may see, for who cannot read the rules.';
+
+
 CREATE OR REPLACE FUNCTION almagest.visible_collections(requested text[]) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$

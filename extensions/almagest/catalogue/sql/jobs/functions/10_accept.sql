@@ -8,7 +8,7 @@ COMMENT ON FUNCTION almagest.note_job(uuid, text, text) IS 'Adds a line to the l
 
 CREATE OR REPLACE FUNCTION almagest.accept_job(
     of_process text, of_version text, of_queue text, of_principal text, with_inputs jsonb, with_request jsonb,
-    with_max_attempts int, with_key text DEFAULT NULL, with_sha256 bytea DEFAULT NULL
+    with_max_attempts int, with_key text DEFAULT NULL, with_sha256 bytea DEFAULT NULL, of_class text DEFAULT NULL
 ) RETURNS TABLE (id uuid, is_new boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -31,6 +31,7 @@ BEGIN
     ON CONFLICT (principal, idempotency_key) DO NOTHING
     RETURNING j.id, true INTO id, is_new;
     IF is_new THEN
+        PERFORM almagest.take_quota(of_principal, of_class);
         PERFORM almagest.note_job(id, 'accepted');
     ELSE
         SELECT j.* INTO found FROM almagest.job AS j
@@ -45,9 +46,9 @@ BEGIN
     RETURN NEXT;
 END;
 $$;
-COMMENT ON FUNCTION almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea) IS
+COMMENT ON FUNCTION almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea, text) IS
     'Takes a job in. With a key that its owner has used before, the job of that time, if the request is the same, else 23505.
-54000 where too many of his have not ended.';
+54000 where too many of his have not ended, 53400 where his quota of this class is used up.';
 
 
 CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid, may_remove boolean) RETURNS text

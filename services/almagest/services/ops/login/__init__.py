@@ -1,0 +1,1 @@
+"""Who is it? Passwords, tokens, cookies, and how often one may ask."""
