@@ -69,6 +69,7 @@ def works(settings: Settings, tmp_path: Path) -> Iterator[Works]:
         ),
     )
     secrets.ensure(own.secrets, secrets.CALLBACK_KEY, SECRET)
+    secrets.ensure(own.secrets, secrets.JWT_KEY, "5a" * 32)
     with (
         ConnectionPool(
             kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6

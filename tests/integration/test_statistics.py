@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from almagest.catalogue import database, jobs, schedules
 from almagest.catalogue.schedules import Times
+from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.pipelines import echo
 from almagest.services.ops.app import create_app
@@ -29,6 +30,7 @@ ANN, ADMIN = caller("ann"), caller("root", "admin")
 @pytest.fixture
 def ops(settings: Settings, tmp_path: Path) -> Iterator[httpx.Client]:
     own = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
+    secrets.ensure(own.secrets, secrets.JWT_KEY, "5a" * 32)
     with TestClient(create_app(own), base_url=own.site.origin, headers=ANN) as client:
         yield client
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from almagest.core import secrets
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from support.cluster import free_port
@@ -43,6 +44,7 @@ def served_ops(settings: Settings, caller: dict[str, str]) -> Iterator[Settings]
     from almagest.services.ops.app import create_app
 
     settings = _on_a_port(settings)
+    secrets.ensure(settings.secrets, secrets.JWT_KEY, "5a" * 32)
     headers = [(name.lower().encode(), value.encode()) for name, value in caller.items()]
     with _listening(create_app(settings), settings, headers):
         yield settings
