@@ -57,4 +57,4 @@ def secret(
     from almagest.pipelines import callbacks
 
     settings = session.attach()
-    print(callbacks.key(secrets.require(settings.secrets, secrets.CALLBACK_KEY), subject))
+    print(callbacks.key(secrets.ensure(settings.secrets, secrets.CALLBACK_KEY), subject))
