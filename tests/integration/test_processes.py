@@ -229,7 +229,7 @@ def test_the_same_key_is_the_same_job(ops: httpx.Client) -> None:
         (b'{"inputs": {"message": "x"}, "outputs": {"echo": {"transmissionMode": "reference"}}}', "by value alone"),
         (b'{"inputs": {"message": "a\\u0000b"}}', "cannot be stored"),
         (b'{"inputs": {"message": "\\ud800"}}', "not JSON"),
-        (b'{"inputs": {"message": "x"}, "subscriber": {"successUri": "http://127.0.0.1"}}', "Nobody is called back"),
+        (b'{"inputs": {"message": "x"}, "subscriber": {"successUri": "http://127.0.0.1"}}', "public Internet"),
     ],
 )
 def test_a_request_that_cannot_be_is_told_why(ops: httpx.Client, body: bytes, told: str) -> None:

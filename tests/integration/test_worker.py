@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -98,6 +101,42 @@ def test_duplicate_bells_are_harmless(office: Office) -> None:
     office.works.start_worker("w1")
     office.works.start_worker("w2")
     assert {(job.status, job.attempt) for job in office.wait(*ids)} == {("successful", 1)}
+
+
+def test_the_command_starts_one_and_no_second_of_its_name(office: Office) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "almagest.cli.main",
+        "worker",
+        "--name",
+        "more",
+        "--queues",
+        "default",
+        "--slots",
+        "1",
+    ]
+    shutil.rmtree(office.works.folder / "work")  # as on a machine that is new
+
+    def ended(*options: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*command, *options], env=office.works.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.returncode, " ".join(done.stderr.split())
+
+    with subprocess.Popen(command, env=office.works.environment, stderr=subprocess.DEVNULL) as running:
+        try:
+            (done,) = office.wait(office.submit())
+            assert done.status == "successful"
+            assert ended("--check") == (0, "")
+            assert ended()[0] == 1
+            assert "more runs here" in ended()[1]
+            assert "no queue 'fpga'" in ended("--queues", "fpga")[1]
+            assert running.poll() is None
+        finally:
+            running.terminate()
+    assert running.returncode == 0
+    assert "no jobs" in ended("--name", "other", "--check")[1]
 
 
 def test_a_killed_workers_job_is_taken_up_by_another(office: Office) -> None:

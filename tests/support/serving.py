@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from almagest.core import secrets
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from support.cluster import free_port
@@ -27,12 +28,37 @@ def served(settings: Settings, audience: Audience = "internal") -> Iterator[Sett
     """
     from almagest.services.stac.app import create_app
 
-    settings = replace(settings, site=settings.site.model_copy(update={"port": free_port(), "public_url": ""}))
-    app = create_app(settings, audience)
+    settings = _on_a_port(settings)
+    headers = [(b"x-scopes", SCOPES)] if audience == "internal" else []
+    with _listening(create_app(settings, audience), settings, headers):
+        yield settings
 
+
+@contextlib.contextmanager
+def served_ops(settings: Settings, caller: dict[str, str]) -> Iterator[Settings]:
+    """The ops app on a port of this machine; everybody is the one whom these headers of nginx name.
+
+    Yields:
+        Settings whose origin is that port.
+    """
+    from almagest.services.ops.app import create_app
+
+    settings = _on_a_port(settings)
+    secrets.ensure(settings.secrets, secrets.JWT_KEY, "5a" * 32)
+    headers = [(name.lower().encode(), value.encode()) for name, value in caller.items()]
+    with _listening(create_app(settings), settings, headers):
+        yield settings
+
+
+def _on_a_port(settings: Settings) -> Settings:
+    return replace(settings, site=settings.site.model_copy(update={"port": free_port(), "public_url": ""}))
+
+
+@contextlib.contextmanager
+def _listening(app: Any, settings: Settings, headers: list[tuple[bytes, bytes]]) -> Iterator[None]:
     async def vouched(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and audience == "internal":
-            scope = {**scope, "headers": [*scope["headers"], (b"x-scopes", SCOPES)]}
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [*scope["headers"], *headers]}
         await app(scope, receive, send)
 
     config = uvicorn.Config(vouched, host="127.0.0.1", port=settings.site.port, log_config=None, lifespan="on")
@@ -43,7 +69,7 @@ def served(settings: Settings, audience: Audience = "internal") -> Iterator[Sett
         assert thread.is_alive(), "it did not start"
         time.sleep(0.01)
     try:
-        yield settings
+        yield
     finally:
         server.should_exit = True
         thread.join(30)

@@ -10,6 +10,7 @@ from almagest.cli import (
     assets,
     audience,
     audit,
+    callbacks,
     db,
     export,
     files,
@@ -21,10 +22,12 @@ from almagest.cli import (
     query,
     results,
     sample,
+    schedules,
     searching,
     settings,
     up,
     users,
+    worker,
 )
 from almagest.cli.helping import Root
 
@@ -68,9 +71,11 @@ app.command(epilog=results.EPILOG)(results.add_asset)
 app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=worker.EPILOG)(worker.worker)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(audit.app, name="audit")
+app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(db.app, name="db")
 app.add_typer(files.app, name="files")
 app.add_typer(history.app, name="history")
@@ -78,3 +83,4 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(sample.app, name="sample")
+app.add_typer(schedules.app, name="schedule")

@@ -14,7 +14,8 @@ from uuid import UUID
 
 import typer
 
-from almagest.cli.output import console, results
+from almagest.cli.inputs import read_inputs
+from almagest.cli.output import console, plain, results
 from almagest.core.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -50,17 +51,21 @@ def submit(
     key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same request with it is the same job.")
     ] = None,
+    callback: Annotated[
+        str | None, typer.Option(metavar="URL", help="Is sent the results, or why there are none, when it has ended.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for it, and print its outputs.")] = False,
 ) -> None:
     """Submit a job and print its id."""
     from almagest.catalogue import jobs
-    from almagest.pipelines import registry
+    from almagest.pipelines import callbacks, registry
     from almagest.pipelines.doorbell import Doorbell
 
-    inputs = _inputs(file, given or [])
+    inputs = read_inputs(file, given or [])
     with _connected() as (settings, connection):
         found = registry.find(process)
-        job, is_new = jobs.accept(connection, found, inputs, PRINCIPAL, key=key)
+        request = {"subscriber": callbacks.subscriber_at(callback, settings)} if callback else {}
+        job, is_new = jobs.accept(connection, found, inputs, PRINCIPAL, request=request, key=key)
         if is_new:
             Doorbell(settings).ring(job, found.queue)
         if not wait:
@@ -108,11 +113,11 @@ def show(job: _Id, as_json: _AsJson = False) -> None:
         if value in (None, {}, False):
             continue
         if name == "error":
-            out.print(f"{name:<15} {value.get('title')}: {_plain(value.get('detail', ''))}")
+            out.print(f"{name:<15} {value.get('title')}: {plain(value.get('detail', ''))}")
             if internal := value.get("internal"):
-                out.print(_plain(internal))
+                out.print(plain(internal))
         else:
-            out.print(f"{name:<15} {_plain(value) if isinstance(value, str) else json.dumps(value)}")
+            out.print(f"{name:<15} {plain(value) if isinstance(value, str) else json.dumps(value)}")
 
 
 @app.command(epilog="Example: almagest jobs watch 2f0c…")
@@ -138,7 +143,7 @@ def logs(
             for event in jobs.events(connection, job, last):
                 last = event.id
                 mark = "|" if event.kind == "log" else "*"
-                print(f"{event.at:%Y-%m-%d %H:%M:%S} {mark} {_plain(event.message)}", flush=True)
+                print(f"{event.at:%Y-%m-%d %H:%M:%S} {mark} {plain(event.message)}", flush=True)
             if last == before:
                 if has_ended or not follow:
                     return
@@ -172,24 +177,6 @@ def retry(job: _Id) -> None:
     console.print(f"Job {job} is accepted again.", markup=False)
 
 
-def _inputs(file: Path | None, given: list[str]) -> dict[str, Any]:
-    try:
-        inputs = json.loads(file.read_bytes()) if file else {}
-    except ValueError as error:
-        raise BadRequestError(f"{file} is not JSON: {error}.") from None
-    if not isinstance(inputs, dict):
-        raise BadRequestError(f"{file} holds no JSON object.")
-    for pair in given:
-        name, separator, value = pair.partition("=")
-        if not separator:
-            raise BadRequestError(f"{pair!r} is not NAME=VALUE.")
-        try:
-            inputs[name] = json.loads(value)
-        except ValueError:
-            inputs[name] = value
-    return inputs
-
-
 def _list(filters: dict[str, Any], limit: int, *, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -213,14 +200,9 @@ def _list(filters: dict[str, Any], limit: int, *, as_json: bool) -> None:
             str(job.progress),
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
             _took(job),
-            _plain((job.error or {}).get("detail", job.message) or ""),
+            plain((job.error or {}).get("detail", job.message) or ""),
         )
     results().print(table)
-
-
-def _plain(text: str) -> str:
-    """A text that somebody else chose, without what would command the terminal."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
 
 
 def _took(job: Job) -> str:
@@ -240,22 +222,15 @@ def _document(job: Job) -> dict[str, Any]:
 
 
 def _watch(connection: psycopg.Connection[Any], job: UUID) -> None:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from almagest.catalogue import jobs
-    from almagest.core.jobs import ENDED
+    from almagest.client.watching import Look, watch
 
-    columns = (
-        TextColumn("{task.fields[status]:<10}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=100, status="accepted", said="")
-        while (found := jobs.find(connection, job)).status not in ENDED:
-            bar.update(task, completed=found.progress, status=found.status, said=found.message or "")
-            time.sleep(_LOOK_S)
+    def look() -> Look:
+        found = jobs.find(connection, job)
+        return Look(found.status, found.progress, plain(found.message or ""))
+
+    watch(look, console, every_s=_LOOK_S)
+    found = jobs.find(connection, job)
     if found.status != "successful":
         detail = (found.error or {}).get("detail", "")
         console.print(

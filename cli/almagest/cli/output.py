@@ -25,3 +25,8 @@ def reporter() -> Callable[[str], None]:
         console.print(f"[dim]·[/dim] {sentence}")
 
     return report
+
+
+def plain(text: str) -> str:
+    """A text that somebody else chose, without what would command the terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from almagest.client.place import api_and_key
+
 if TYPE_CHECKING:
     from almagest.catalogue.registering.keys import Registered
     from almagest.client.http import Http
@@ -92,7 +94,7 @@ def register_analysis(
         return local.register(collection_id, item_id, key_prefix, asset, day, Path(place))
     from almagest.client.http import Http
 
-    with Http(*_api(api_url, key)) as http:
+    with Http(*api_and_key(api_url, key)) as http:
         return register(http, collection_id, item_id, place, key_prefix, day, kind=media_type, **said)
 
 
@@ -166,18 +168,3 @@ def _written(data: str | os.PathLike[str] | Dataset, path: str | os.PathLike[str
     finally:
         draft.unlink(missing_ok=True)
     return str(target)
-
-
-def _api(url: str | None, key: str | None) -> tuple[str, str | None]:
-    from almagest.core.configuration import Configuration
-    from almagest.core.errors import ConfigurationError
-
-    client = Configuration.load().client
-    url = url or client.api_url
-    if not url:
-        raise ConfigurationError("Say where the catalogue is: api_url=…, or ALMAGEST_API_URL; or catalogue=….")
-    if key is None and client.key is not None:
-        key = client.key.get_secret_value()
-    elif key is None and client.key_file is not None:
-        key = client.key_file.read_text().strip()
-    return url, key

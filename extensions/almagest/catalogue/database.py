@@ -84,13 +84,20 @@ def parameters(settings: Settings, user: str, database: str | None = None) -> di
     }
 
 
-def authorship() -> str:
-    """Options of a session whose changes are made by whoever runs this program."""
+def authorship(actor: str | None = None, job: str | None = None) -> str:
+    """Options of a session whose changes are made by somebody, or else by whoever runs this program; as which job."""
+    return " ".join(
+        f"-c almagest.{name}=" + re.sub(r"([\\\s])", r"\\\1", value)
+        for name, value in (("actor", actor or _operator()), ("job", job))
+        if value
+    )
+
+
+def _operator() -> str:
     try:
-        operator = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):  # a user that the machine has no name for
-        operator = str(os.getuid())
-    return "-c almagest.actor=" + re.sub(r"([\\\s])", r"\\\1", operator)
+        return str(os.getuid())
 
 
 @contextmanager

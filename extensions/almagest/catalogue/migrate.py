@@ -21,7 +21,19 @@ from almagest.catalogue import keeping
 from almagest.core.errors import ConfigurationError
 
 #: The SQL sets, in the order in which they build on each other.
-SETS = ("pgstac_port", "search", "versions", "writes", "accounts", "audit", "files", "jobs", "audience", "assets")
+SETS = (
+    "pgstac_port",
+    "search",
+    "versions",
+    "writes",
+    "accounts",
+    "audit",
+    "files",
+    "outbox",
+    "jobs",
+    "audience",
+    "assets",
+)
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
 TESTED_PGSTAC = ("0.10.0",)

@@ -310,10 +310,26 @@ class Work(Group):
     )
     poll_s: float = Field(5.0, gt=0, description="Time between two looks for jobs that nobody rang for [s].")
     retention_days: float = Field(30.0, gt=0, description="How long jobs that have ended are kept [days].")
+    callback_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks that callbacks may go to although they are private (comma-separated). All others that are"
+        " not of the public Internet are refused.",
+    )
+    callback_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        (80, 443), description="Ports that callbacks may go to (comma-separated)."
+    )
+    ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of the workers that the process `ingest` may read (comma-separated)."
+    )
+    ingest_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts that the process `ingest` may read over http or https (comma-separated)."
+    )
     redis_host: str = Field("", description="Host of Redis; empty: the private one's socket.")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port of Redis, where it has a host.")
 
-    _split_lists = field_validator("queues", mode="before")(_split)
+    _split_lists = field_validator(
+        "queues", "callback_networks", "callback_ports", "ingest_roots", "ingest_hosts", mode="before"
+    )(_split)
 
     @field_validator("queues")
     @classmethod
@@ -321,6 +337,18 @@ class Work(Group):
         unknown = sorted(set(value) - set(QUEUES))
         if unknown or not value:
             raise ValueError(f"there are the queues {', '.join(QUEUES)}")
+        return value
+
+    @field_validator("callback_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in value)
+
+    @field_validator("callback_ports")
+    @classmethod
+    def _ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or not all(0 < port < 65536 for port in value):
+            raise ValueError("a port is 1 to 65535, and there is at least one")
         return value
 
 

@@ -15,6 +15,8 @@ WRITE_KEY = "write.key"
 TOKEN_KEY = "token.key"  # noqa: S105 (a file's name)
 #: What signed them before; those are still taken.
 PREVIOUS_TOKEN_KEY = "token.key.previous"  # noqa: S105 (a file's name)
+#: What the keys are made of that callbacks are signed with.
+CALLBACK_KEY = "callback.key"
 #: What signs access tokens, 32 bytes in hexadecimal, and what signed them before.
 JWT_KEY = "jwt.key"
 PREVIOUS_JWT_KEY = "jwt.key.previous"

@@ -182,7 +182,7 @@ def table() -> list[tuple[str, str, str]]:
             elif isinstance(default, Path):
                 shown = str(default)
             elif isinstance(default, tuple):
-                shown = ",".join(default)
+                shown = ",".join(map(str, default))
             else:
                 shown = str(default).lower() if isinstance(default, bool) else str(default)
             rows.append((variable(group, name), shown, info.description or ""))

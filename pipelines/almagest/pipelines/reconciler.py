@@ -17,7 +17,7 @@ import psycopg
 import structlog
 from psycopg_pool import ConnectionPool
 
-from almagest.catalogue import jobs
+from almagest.catalogue import jobs, outbox
 from almagest.pipelines.runner import Runner
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ class Reconciler:
         interval_s: float,
         retention: timedelta,
         alive: Path,
+        first: Callable[[jobs.Connection], object] = lambda _: None,
     ) -> None:
         """Args:
         pool: connections of the workers' role.
@@ -50,6 +51,7 @@ class Reconciler:
         interval_s: time between two looks [s].
         retention: how long ended jobs are kept.
         alive: a file that is touched with each look that went well.
+        first: what brings new jobs, before each look.
         """
         self._pool = pool
         self._runner = runner
@@ -59,6 +61,7 @@ class Reconciler:
         self._interval_s = interval_s
         self._retention = retention
         self._alive = alive
+        self._first = first
         self._stopped = threading.Event()
         self._hands = ThreadPoolExecutor(thread_name_prefix="unrung")
         self._expired_at = -_EXPIRY_S
@@ -93,11 +96,13 @@ class Reconciler:
             psycopg.Error: the database is away.
         """
         with self._pool.connection() as connection:
+            self._first(connection)
             buried = jobs.bury(connection)
             unheard = jobs.to_ring(connection, timedelta(seconds=self._interval_s))
             if time.monotonic() - self._expired_at > _EXPIRY_S:
                 self._expired_at = time.monotonic()
                 jobs.expire(connection, self._retention)
+                outbox.expire(connection, self._retention)
         if buried or unheard:
             log.info("jobs looked after", buried=buried, unheard=len(unheard))
         deaf: set[str] = set()

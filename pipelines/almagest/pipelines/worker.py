@@ -1,4 +1,4 @@
-"""A worker: ``python -m almagest.pipelines.worker --queues default,cpu``.
+"""A worker: ``almagest worker --queues default,cpu``, or ``python -m almagest.pipelines.worker`` with the same options.
 
 Celery's consumer hears the doorbell, in a thread for each job that is done at the same time; the reconciler sees to
 what nobody rang for. Whatever dies, the table knows.
@@ -7,14 +7,16 @@ what nobody rang for. Whatever dies, the table knows.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -25,15 +27,17 @@ from structlog.contextvars import get_contextvars
 
 from almagest.catalogue import database
 from almagest.core import logs
-from almagest.core.errors import AlmagestError
+from almagest.core.errors import AlmagestError, ConfigurationError
 from almagest.core.groups import QUEUES
 from almagest.core.processes import sign_of_life, why_unwell
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
+from almagest.pipelines.courier import Courier
 from almagest.pipelines.doorbell import RING, Doorbell
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.reconciler import Reconciler
 from almagest.pipelines.runner import Runner
+from almagest.pipelines.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -48,14 +52,19 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         queues: kinds of machines that this one is.
         slots: jobs that are done at the same time.
         name: of this worker among others; its folder is called so.
+
+    Raises:
+        ConfigurationError: another one of this name runs here.
     """
     work = settings.work
     lease = timedelta(seconds=work.lease_s)
     free = threading.BoundedSemaphore(slots)
     workroot = settings.site.home / "work" / name
+    workroot.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(_alone(workroot))
         pool = stack.enter_context(_pool(settings, slots))
-        workroot.mkdir(parents=True, exist_ok=True)
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
@@ -70,7 +79,9 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             interval_s=work.poll_s,
             retention=timedelta(days=work.retention_days),
             alive=sign_of_life(settings, name),
+            first=Scheduler(registry.processes()).look,
         )
+        courier = Courier(pool, settings)
 
         @doorbell.app.task(name=RING)  # type: ignore[untyped-decorator]
         def answer(job: str) -> None:
@@ -84,6 +95,8 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         signals.setup_logging.connect(_leave_logging, weak=False)
         reconciler.start()
         stack.callback(reconciler.stop)
+        courier.start()
+        stack.callback(courier.stop)
         consumer = doorbell.app.Worker(
             pool="threads",
             concurrency=slots,
@@ -99,6 +112,31 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: threading.Thread(target=_leave, args=(reconciler, keeper)).start())
         consumer.start()
+
+
+def queues_of(settings: Settings, given: str) -> tuple[str, ...]:
+    """Kinds of jobs from a comma-separated list; where that is empty, those of the settings.
+
+    Raises:
+        ConfigurationError: there is no such kind.
+    """
+    queues = tuple(name.strip() for name in given.split(",") if name.strip()) or settings.work.queues
+    if unknown := sorted(set(queues) - set(QUEUES)):
+        raise ConfigurationError(f"There is no queue {unknown[0]!r}, only {', '.join(QUEUES)}.")
+    return queues
+
+
+@contextmanager
+def _alone(workroot: Path) -> Iterator[None]:
+    """Keeps others out of a folder: whoever takes it over removes what he finds in it."""
+    descriptor = os.open(workroot, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigurationError(f"A worker called {workroot.name} runs here: give this one another name.") from None
+    finally:
+        os.close(descriptor)
 
 
 def _leave(reconciler: Reconciler, keeper: Keeper) -> None:
@@ -122,8 +160,8 @@ def _pool(settings: Settings, slots: int) -> ConnectionPool[psycopg.Connection]:
         # Of a database that was started anew, no connection works any more.
         check=ConnectionPool.check_connection,
         min_size=1,
-        # One for each job, the keeper and the reconciler.
-        max_size=slots + 2,
+        # One for each job, the keeper, the reconciler and the courier.
+        max_size=slots + 3,
         timeout=10,
         open=True,
     )
@@ -142,7 +180,7 @@ def main() -> None:
         settings = Settings.load()
         if arguments.check:
             sys.exit(why_unwell(sign_of_life(settings, arguments.name)))
-        queues = tuple(filter(None, arguments.queues.split(","))) or settings.work.queues
+        queues = queues_of(settings, arguments.queues)
         serve(settings, queues, arguments.slots or settings.work.slots, arguments.name)
     except AlmagestError as error:
         sys.exit(f"worker: {error}")

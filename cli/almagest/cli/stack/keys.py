@@ -16,10 +16,11 @@ _FIRST_SCOPES = ("catalogue:read", "catalogue:write", "ops:read")
 
 
 def ensure(settings: Settings) -> None:
-    """Make what is missing: the first key, the one that signs page tokens, and the one that signs access tokens."""
+    """Make what is missing: the first key, and those that sign page tokens, access tokens and callbacks."""
     secrets.ensure(settings.secrets, secrets.WRITE_KEY, Key.make().reveal())
     secrets.ensure(settings.secrets, secrets.TOKEN_KEY, random.token_hex(32))
     secrets.ensure(settings.secrets, secrets.JWT_KEY, random.token_hex(32))
+    secrets.ensure(settings.secrets, secrets.CALLBACK_KEY, random.token_hex(32))
 
 
 def ensure_admin(settings: Settings) -> None:

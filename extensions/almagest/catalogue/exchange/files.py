@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
+from almagest.catalogue.exchange import bounds
+from almagest.catalogue.exchange.reading import UnavailableError
 from almagest.catalogue.exchange.records import Kind, Reading, Record, Unreadable, printable
 from almagest.catalogue.exchange.streams import Stream
 from almagest.core.errors import BadRequestError
@@ -48,8 +50,11 @@ def _open(path: Path, shown: str) -> _File:
     """A file; what it is follows from the name that is shown."""
     shown = printable(shown)
     try:
+        bounds.check_file(path)
         if not stat.S_ISREG(path.stat().st_mode):
             return _Lost(shown, "is neither a file nor a folder")
+    except UnavailableError as error:
+        return _Lost(shown, str(error))
     except OSError as error:
         return _Lost(shown, _why(error))
     name = shown.lower().removesuffix(".gz")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
+from almagest.catalogue.exchange import bounds
 from almagest.catalogue.exchange.records import MAX_DOCUMENT_BYTES, MAX_HOLDER_BYTES
 from almagest.core.errors import NotFoundError
 
@@ -68,6 +69,7 @@ def read(href: str) -> bytes:
     try:
         if not path.exists() and "%" in href:
             path = Path(unquote(href))
+        bounds.check_file(path)
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a pipe, for one, might keep us for ever
             raise UnavailableError("is no file")
@@ -100,4 +102,4 @@ def client() -> httpx.Client:
     """One client, so that connections are used again. It sends no key: what it reads is public."""
     import httpx
 
-    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True)
+    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, event_hooks={"request": [bounds.check_request]})

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from almagest.catalogue.exchange import bounds
 from almagest.catalogue.exchange.answers import Rounds, answered
 from almagest.catalogue.exchange.patience import PASSING, Patience
 from almagest.catalogue.exchange.reading import UnavailableError, absolute, is_web
@@ -114,7 +115,7 @@ class ApiSource:
 @contextlib.contextmanager
 def _connected() -> Iterator[Callable[[dict[str, Any]], Any]]:
     """What follows links over connections that are kept meanwhile. It sends no key: what it reads is public."""
-    with httpx.Client(timeout=_TIMEOUT_S) as client:
+    with httpx.Client(timeout=_TIMEOUT_S, event_hooks={"request": [bounds.check_request]}) as client:
         yield functools.partial(_follow, client)
 
 

@@ -37,6 +37,8 @@ class Access:
         user: a role that may write: a member of ``almagest_writer``, or a superuser.
         password: the role's; None where the server asks for none.
         patience_s: how long a database that went away is waited for.
+        actor: who makes the changes; None: whoever runs this program.
+        job: as which job.
     """
 
     host: str
@@ -45,6 +47,8 @@ class Access:
     user: str = "almagest_writer"
     password: str | None = None
     patience_s: float = PATIENCE_S
+    actor: str | None = None
+    job: str | None = None
 
     @classmethod
     def of(cls, settings: Settings, user: str = "almagest_writer", password: str | None = None) -> Access:
@@ -72,7 +76,8 @@ class Access:
                 application_name="almagest ingest",
                 autocommit=True,
                 # What the role of the services starts with; another role starts with something else.
-                options=f"-c search_path=almagest,public -c jit=off -c lock_timeout=30s -c timezone=UTC {authorship()}",
+                options="-c search_path=almagest,public -c jit=off -c lock_timeout=30s -c timezone=UTC "
+                + authorship(self.actor, self.job),
             )
         except psycopg.OperationalError as error:
             reason = str(error).strip().splitlines()[-1]

@@ -251,7 +251,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.job_events(uuid, bigint, int),
     almagest.job_counts(),
     almagest.job_queues(),
-    almagest.job_losses()
+    almagest.job_losses(),
+    almagest.job_statistics(text, timestamptz, timestamptz),
+    almagest.schedules()
 TO almagest_ops, almagest_worker;
 GRANT EXECUTE ON FUNCTION
     almagest.claim_job(uuid, text, interval, text[]),
@@ -265,6 +267,12 @@ GRANT EXECUTE ON FUNCTION
     almagest.jobs_to_ring(interval, int),
     almagest.bury_jobs(),
     almagest.expire_jobs(interval),
+    almagest.due_schedule(text[], interval),
+    almagest.note_schedule(text, timestamptz, timestamptz, uuid, text),
+    almagest.claim_posts(interval, int),
+    almagest.report_post(uuid, int, text, interval),
+    almagest.expire_posts(interval),
+    almagest.posts(text, int),
     -- Nothing that is made of what is internal becomes public by itself.
     almagest.is_internal(text),
     almagest.internal_collections(text[]),

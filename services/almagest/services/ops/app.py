@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import metrics, refusals
 from almagest.services.ops.accounts import Reception
 from almagest.services.ops.administration import Administration
@@ -21,6 +22,7 @@ from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
+from almagest.services.ops.figures import Figures
 from almagest.services.ops.files import FileDesk
 from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
@@ -115,7 +117,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
-    Desk(office, here, f"{settings.site.origin}/api").install(app)
+    Figures(office).install(app)
+    Desk(office, here, f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
     Reception(people, records, signer, here).install(app)
     Administration(people, records, here).install(app)
     FileDesk(cabinet, settings, here).install(app)

@@ -11,7 +11,7 @@ from almagest.services.ops.answers import link
 #: What is claimed, and tested. Not `core` yet: the landing page has no service description.
 CONFORMANCE = tuple(
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("ogc-process-description", "json", "job-list", "dismiss")
+    for name in ("ogc-process-description", "json", "job-list", "callback", "dismiss")
 )
 _RELS = "http://www.opengis.net/def/rel/ogc/1.0"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any, get_args
-from urllib.parse import quote
 from uuid import UUID
 
 import orjson
@@ -15,14 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue.jobs import Job
-from almagest.core.errors import PROBLEM_TYPES, BadRequestError, NotFoundError
+from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.jobs import Process, Status
-from almagest.pipelines import registry
+from almagest.pipelines import callbacks, registry, statements
+from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
-from almagest.services.ops.answers import json_answer, link, page_size
+from almagest.services.ops.answers import json_answer, page_size
+from almagest.services.ops.asked import interval, owner
 from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
-from almagest.services.web.inventory import Scope
 from almagest.services.web.problem import problem
 from almagest.services.web.request_id import request_id
 
@@ -33,8 +33,6 @@ _EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 #: Who waits for a quick process waits no longer [s].
 _PATIENCE_S = 30.0
 _PAGE, _LARGEST_PAGE = 20, 100
-#: Items that a job has written and that its status links to.
-_LINKED = 100
 _MEMBERS = {"inputs", "outputs", "response", "subscriber"}
 
 
@@ -62,15 +60,17 @@ class ResultNotReadyError(NotFoundError):
 class Desk:
     """Answers requests about processes and jobs."""
 
-    def __init__(self, office: Office, base: str, catalogue: str) -> None:
+    def __init__(self, office: Office, base: str, catalogue: str, outbound: Outbound) -> None:
         """Args:
         office: has the jobs.
         base: public address of this API, without a slash at its end.
         catalogue: that of the catalogue's API.
+        outbound: the way out, for callbacks.
         """
         self._office = office
         self._base = base
-        self._catalogue = catalogue
+        self._statements = statements.Statements(base, catalogue)
+        self._outbound = outbound
 
     def install(self, app: FastAPI) -> None:
         """Adds the routes."""
@@ -111,7 +111,7 @@ class Desk:
         if process.scope and not caller.may(process.scope):
             lacking = f"Your key or login lacks the scope `{process.scope}`, which {process.id} needs."
             return problem(403, "forbidden", lacking)
-        inputs, wanted = _execution(await request.body(), process)
+        inputs, wanted = _execution(await request.body(), process, self._outbound)
         prefers_later = _prefers_later(request)
         job, is_new = await self._office.accept(
             process,
@@ -127,24 +127,24 @@ class Desk:
             if job.finished_at is not None:
                 return _results(job)
         applied = {"Preference-Applied": "respond-async"} if prefers_later else {}
-        return json_answer(self._status(job), 201, {"Location": f"{self._base}/jobs/{job.id}", **applied})
+        return json_answer(self._statements.status(job), 201, {"Location": f"{self._base}/jobs/{job.id}", **applied})
 
     async def jobs(self, request: Request) -> Response:
         """One's own jobs, or all of them for an admin, the newest first."""
         limit = _limit(request)
         token = request.query_params.get("token")
         before = _read_token(token) if token else None
-        found = await self._office.listed(_owner(request), _filters(request), before, limit + 1)
+        found = await self._office.listed(owner(request), _filters(request), before, limit + 1)
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/jobs"}]
         if len(found) > limit:
             last = found[limit - 1]
             query = request.url.include_query_params(token=f"{last.created_at.timestamp():.6f}_{last.id}").query
             links.append({"rel": "next", "type": "application/json", "href": f"{self._base}/jobs?{query}"})
-        return json_answer({"jobs": [self._status(job) for job in found[:limit]], "links": links})
+        return json_answer({"jobs": [self._statements.status(job) for job in found[:limit]], "links": links})
 
     async def job(self, request: Request) -> Response:
         """How a job is."""
-        return json_answer(self._status(await self._find(request)))
+        return json_answer(self._statements.status(await self._find(request)))
 
     async def dismiss(self, request: Request) -> Response:
         """Ends a job, or removes one that has ended."""
@@ -152,8 +152,10 @@ class Desk:
         # Whoever meant to end it has not said that its results may go, should it have ended by itself meanwhile.
         became = await self._office.dismiss(job.id, may_remove=job.finished_at is not None)
         if became == "removed":
-            return json_answer({**self._status(job), "status": "dismissed", "message": "The job is removed."})
-        return json_answer(self._status(await self._office.find(job.id)))
+            return json_answer(
+                {**self._statements.status(job), "status": "dismissed", "message": "The job is removed."}
+            )
+        return json_answer(self._statements.status(await self._office.find(job.id)))
 
     async def results(self, request: Request) -> Response:
         """What a job gave."""
@@ -179,74 +181,24 @@ class Desk:
             job = await self._office.find(UUID(identifier))
         except (ValueError, NotFoundError):
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.") from None
-        owner = _owner(request)
-        if owner is not None and job.principal != owner:  # as if it were not there
+        whose = owner(request)
+        if whose is not None and job.principal != whose:  # as if it were not there
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
         return job
-
-    def _status(self, job: Job) -> dict[str, Any]:
-        """A statusInfo, with the names of both versions of the standard."""
-        here = f"{self._base}/jobs/{job.id}"
-        links = [
-            link("self", here, "This document"),
-            link("monitor", here, "How it is"),
-            link("log", f"{here}/log", "Log"),
-        ]
-        if job.status == "successful":
-            rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
-            links.append(link(rel, f"{here}/results", "What it gave"))
-        for wrote in (job.published or ())[:_LINKED]:
-            item = f"{quote(wrote['collection'], safe='')}/items/{quote(wrote['item'], safe='')}"
-            links.append(link("item", f"{self._catalogue}/collections/{item}", wrote["item"]))
-        moments = {
-            "created": job.created_at,
-            "started": job.started_at,
-            "finished": job.finished_at,
-            "updated": job.updated_at,
-        }
-        told = {name: _moment(moment) for name, moment in moments.items() if moment is not None}
-        error = {"exception": _exception(job)} if job.status == "failed" else {}
-        return {
-            "jobID": str(job.id),
-            "id": str(job.id),
-            "type": "process",
-            "processingEntityType": "ogc-api-processes",
-            "processID": job.process,
-            "status": job.status,
-            "message": job.message or (job.error or {}).get("detail", ""),
-            "progress": job.progress,
-            **told,
-            **error,
-            "links": links,
-        }
 
 
 def _results(job: Job) -> Response:
     """The outputs that were asked for: one by itself, several as a document, and one, too, where that was asked for."""
     if job.status != "successful":
-        told = _exception(job)
+        told = statements.exception(job)
         status, detail = int(told["status"]), str(told["detail"])
         return problem(status, "process-failed", detail, title=str(told["title"]), standard=str(told["type"]))
-    outputs = job.outputs or {}
-    wanted = job.request.get("outputs") or outputs
-    shown = {name: value for name, value in outputs.items() if name in wanted}
+    shown = statements.wanted(job)
     if job.request.get("response") == "document" or len(shown) > 1:
         return json_answer(shown)
     if not shown:
         return Response(status_code=204)
     return json_answer(next(iter(shown.values())))
-
-
-def _exception(job: Job) -> dict[str, Any]:
-    """Why there are no results, without what only operators should see (`internal`)."""
-    error = job.error or {}
-    is_failed = job.status == "failed"
-    return {
-        "type": f"{PROBLEM_TYPES}{'process-failed' if is_failed else 'dismissed'}",
-        "title": error.get("title", "Process failed") if is_failed else "Dismissed",
-        "status": error.get("status", 500) if is_failed else 410,
-        "detail": error.get("detail") or f"The job was {job.status}.",
-    }
 
 
 def _process(request: Request) -> Process[Any]:
@@ -257,7 +209,7 @@ def _process(request: Request) -> Process[Any]:
         raise NoSuchProcessError(str(error)) from None
 
 
-def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _execution(body: bytes, process: Process[Any], outbound: Outbound) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inputs, and what else is asked for, of the body of a request."""
     try:
         document = orjson.loads(body)
@@ -278,13 +230,14 @@ def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict
         raise BadRequestError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
     if response not in {"raw", "document"}:
         raise BadRequestError("`response` is `raw` or `document`.")
+    called = {}
     if "subscriber" in document:
-        raise BadRequestError("Nobody is called back yet: ask for the job's status instead of naming a `subscriber`.")
+        called["subscriber"] = callbacks.subscriber(document["subscriber"], outbound)
     for name, wanted in outputs.items():
         if isinstance(wanted, dict) and wanted.get("transmissionMode", "value") != "value":
             raise BadRequestError(f"outputs: {name} is given by value alone.")
     given = {name: _inline(value) for name, value in inputs.items()}
-    return given, {"outputs": sorted(outputs), "response": response}
+    return given, {"outputs": sorted(outputs), "response": response, **called}
 
 
 def _inline(value: Any) -> Any:
@@ -298,12 +251,6 @@ def _inline(value: Any) -> Any:
 def _prefers_later(request: Request) -> bool:
     given = ",".join(request.headers.getlist("prefer"))
     return "respond-async" in {preference.partition(";")[0].strip().lower() for preference in given.split(",")}
-
-
-def _owner(request: Request) -> str | None:
-    """Whose jobs a caller may see; None: all."""
-    caller = Caller.of(request.scope)
-    return None if caller.may(Scope.ADMIN) else caller.subject
 
 
 def _limit(request: Request) -> int:
@@ -324,7 +271,8 @@ def _filters(request: Request) -> dict[str, Any]:
                 raise BadRequestError(f"{name}: whole seconds.")
             filters[key] = int(query[name])
     if "datetime" in query:
-        filters |= _interval(query["datetime"])
+        ends = zip(("from", "to"), interval(query["datetime"]), strict=True)
+        filters |= {name: moment.isoformat() for name, moment in ends if moment is not None}
     return filters
 
 
@@ -334,20 +282,3 @@ def _read_token(token: str) -> tuple[datetime, UUID]:
         return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
     except (ValueError, OverflowError, OSError):
         raise BadRequestError("token: it is none that a page of jobs gave.") from None
-
-
-def _interval(text: str) -> dict[str, str]:
-    begin, slash, end = text.partition("/")
-    found = {"from": begin, "to": end if slash else begin}
-    try:
-        return {
-            name: datetime.fromisoformat(value).isoformat() for name, value in found.items() if value not in {"", ".."}
-        }
-    except ValueError:
-        raise BadRequestError(
-            "datetime: write a time as `2025-06-20T00:00:00Z`, or two of them with a slash between; one may be `..`."
-        ) from None
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from almagest.catalogue import audience, jobs
+from almagest.catalogue import audience, jobs, schedules, statistics
 from almagest.core.errors import AlmagestError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
@@ -68,6 +68,16 @@ class Office:
     async def events(self, job: UUID, behind: int) -> list[jobs.Event]:
         """The log of a job behind an event."""
         return await self._ask(lambda connection: list(jobs.events(connection, job, behind)))
+
+    async def statistics(
+        self, principal: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[statistics.Fared]:
+        """How jobs of somebody, or of all, fared that were accepted in a time."""
+        return await self._ask(lambda connection: statistics.by_process(connection, principal, begin, end))
+
+    async def schedules(self) -> list[schedules.Schedule]:
+        """All schedules."""
+        return await self._ask(schedules.listed)
 
     async def public_among(self, collections: Collection[str]) -> set[str]:
         """Those of some collections that outsiders may see."""

@@ -21,6 +21,7 @@ API = (
     Route(("GET",), "/conformance", Scope.READ),
     Route(("GET",), "/health", Scope.PUBLIC),
     Route(("GET",), "/jobs", Scope.RUN),
+    Route(("GET",), "/jobs/statistics", Scope.RUN),
     # Who waits for a job may ask as often as he likes.
     Route(("GET",), "/jobs/{job_id}", Scope.RUN, is_counted=False),
     Route(("DELETE",), "/jobs/{job_id}", Scope.RUN),
@@ -31,6 +32,7 @@ API = (
     Route(("GET",), "/processes/{process_id}", Scope.READ),
     Route(("POST",), "/processes/{process_id}/execution", Scope.RUN),
     Route(("GET",), "/ready", Scope.OPS),
+    Route(("GET",), "/schedules", Scope.ADMIN),
     Route(("GET",), "/auth/jwks.json", Scope.PUBLIC),
     Route(("POST",), "/auth/register", Scope.LOGIN),
     Route(("POST",), "/auth/login", Scope.LOGIN),

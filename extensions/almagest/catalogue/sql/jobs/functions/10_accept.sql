@@ -83,7 +83,7 @@ CREATE OR REPLACE FUNCTION almagest.end_job(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    of_parent uuid;
+    ended almagest.job;
 BEGIN
     UPDATE almagest.job AS j
     SET status = as_status, outputs = with_outputs, published = with_published, error = with_error, lease_owner = NULL, lease_until = NULL,
@@ -91,18 +91,19 @@ BEGIN
         progress = CASE WHEN as_status = 'successful' THEN 100 ELSE j.progress END,
         finished_at = almagest.clock(), updated_at = almagest.clock()
     WHERE j.id = of_job AND j.status IN ('accepted', 'running')
-    RETURNING j.parent INTO of_parent;
+    RETURNING j.* INTO ended;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     PERFORM almagest.note_job(of_job, as_status);
+    PERFORM almagest.call_back(ended);
     -- A child is locked before its parent, here and everywhere.
     UPDATE almagest.job AS j SET pending_children = j.pending_children - 1, rung_at = NULL
-    WHERE j.id = of_parent AND j.pending_children > 0;
+    WHERE j.id = ended.parent AND j.pending_children > 0;
 END;
 $$;
 COMMENT ON FUNCTION almagest.end_job(uuid, text, jsonb, jsonb, jsonb) IS
-    'Gives a job that has not ended its last status, and takes it off the count of its parent.';
+    'Gives a job that has not ended its last status, takes it off the count of its parent, and has its subscriber told.';
 
 
 CREATE OR REPLACE FUNCTION almagest.retry_job(of_job uuid) RETURNS boolean

@@ -31,6 +31,9 @@ BEGIN
     WHERE j.id = of_job
     RETURNING j.* INTO claimed;
     PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
+    IF claimed.attempt = 1 THEN
+        PERFORM almagest.call_back(claimed);
+    END IF;
     IF former_owner IS NOT NULL THEN
         PERFORM almagest.note_lost_leases(ARRAY[claimed.process]);
     END IF;
