@@ -105,6 +105,19 @@ def test_a_client_finds_its_way_from_the_landing_page(ops: httpx.Client) -> None
     assert all(uri.startswith("http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/") for uri in conformance)
 
 
+def test_the_interface_is_described_for_programs_and_people(ops: httpx.Client) -> None:
+    links = {link["rel"]: link for link in ops.get("/").json()["links"]}
+    described = ops.get(links["service-desc"]["href"], headers={"X-Scopes": ""})
+    assert described.headers["content-type"] == links["service-desc"]["type"]
+    assert "/processes/{process_id}/execution" in described.json()["paths"]
+    assert described.json()["servers"] == [{"url": f"{ops.base_url}/ops"}]
+    page = ops.get(links["service-doc"]["href"], headers={"X-Scopes": ""})
+    assert page.headers["content-type"].startswith(links["service-doc"]["type"])
+    assert 'data-openapi="/ops/openapi.json"' in page.text
+    conforms = {uri.rpartition("/")[2] for uri in ops.get("/conformance").json()["conformsTo"]}
+    assert conforms >= {"core", "oas30", "ogc-process-description", "json", "job-list", "dismiss"}
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_quick_process_is_waited_for(ops: httpx.Client) -> None:
     raw = execute(ops, message="Hello")

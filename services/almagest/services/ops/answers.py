@@ -14,6 +14,6 @@ def json_answer(document: object, status: int = 200, headers: Mapping[str, str] 
     return Response(orjson.dumps(document), status_code=status, media_type="application/json", headers=kept)
 
 
-def link(rel: str, href: str, title: str) -> dict[str, str]:
-    """A link to a JSON document."""
-    return {"rel": rel, "type": "application/json", "title": title, "href": href}
+def link(rel: str, href: str, title: str, media_type: str = "application/json") -> dict[str, str]:
+    """A link, to a JSON document if nothing else is said."""
+    return {"rel": rel, "type": media_type, "title": title, "href": href}

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 
+import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
-from almagest.services.ops import metrics
+from almagest.services.ops import metrics, openapi
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.authorization import Authorizer
 from almagest.services.ops.database import Database
@@ -22,7 +23,7 @@ from almagest.services.ops.jobs import Desk
 from almagest.services.ops.office import Office
 from almagest.services.ops.routes import ROUTES
 from almagest.services.ops.survey import counts, survey
-from almagest.services.web import inventory, problem
+from almagest.services.web import docs, inventory, problem
 from almagest.services.web.layers import layers
 
 PREFIX = "/ops"
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await database.close()
 
     app = FastAPI(
-        title="Almagest operations",
+        title=openapi.TITLE,
         version=metadata.version("almagest"),
         openapi_url=None,
         lifespan=lifespan,
@@ -88,12 +89,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         text = metrics.render(await survey(settings), await counts(settings), stored)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
+    base = f"{settings.site.origin}{PREFIX}"
+    description = orjson.dumps(openapi.document(base))
+
+    async def described(_: Request) -> Response:
+        return Response(description, media_type=openapi.MEDIA_TYPE)
+
+    async def page(_: Request) -> Response:
+        return docs.page(openapi.TITLE, f"{PREFIX}/openapi.json")
+
     app.add_route("/authorize", authorize)
     app.add_route("/counts", own_counts)
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
-    Desk(office, f"{settings.site.origin}{PREFIX}", f"{settings.site.origin}/api").install(app)
+    app.add_route("/openapi.json", described)
+    app.add_route("/docs", page)
+    Desk(office, base, f"{settings.site.origin}/api").install(app)
     problem.install(app)
     app.user_middleware = layers(settings, PREFIX, ROUTES, check)
     inventory.enforce(app, ROUTES)
