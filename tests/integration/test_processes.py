@@ -174,6 +174,15 @@ def test_a_job_is_dismissed_and_then_removed(ops: httpx.Client) -> None:
     assert (gone.status_code, gone.json()["type"]) == (404, f"{EXCEPTIONS}/no-such-job")
 
 
+def test_a_dismissal_that_the_door_sends_twice_removes_nothing(ops: httpx.Client) -> None:
+    address = execute(ops, LATER).headers["location"]
+    for _ in range(2):
+        again = ops.delete(address, headers={"X-Request-ID": "0" * 31 + "1"})
+        assert (again.status_code, again.json()["status"]) == (200, "dismissed")
+    assert ops.get(address).json()["status"] == "dismissed"
+    assert ops.delete(address).json()["message"] == "The job is removed."
+
+
 def test_everybody_sees_his_own_jobs_and_admins_all(ops: httpx.Client) -> None:
     address = execute(ops, LATER).headers["location"]
     execute(ops, {**LATER, **BOB})

@@ -258,6 +258,19 @@ def test_a_dismissed_job_is_fenced_off_and_then_removed(worker: psycopg.Connecti
         jobs.dismiss(worker, uuid4())
 
 
+def test_a_dismissal_that_comes_twice_removes_nothing(worker: psycopg.Connection[Any]) -> None:
+    job, done = accept(worker), accept(worker)
+    assert jobs.dismiss(worker, job, may_remove=False, request="a") == "dismissed"
+    assert jobs.dismiss(worker, job, request="a") == "dismissed", "the same request, sent again"
+    assert jobs.dismiss(worker, job, request="b") == "removed"
+    # It had ended before it was dismissed: whoever asked did not know.
+    jobs.claim(worker, done, "w", LEASE, KNOWN)
+    jobs.finish(worker, done, "w", {})
+    assert jobs.dismiss(worker, done, may_remove=False, request="a") == "successful"
+    assert jobs.dismiss(worker, done, request="a") == "successful"
+    assert jobs.dismiss(worker, done, request="b") == "removed"
+
+
 def test_a_parent_goes_on_when_its_last_child_has_ended(worker: psycopg.Connection[Any]) -> None:
     parent = accept(worker)
     jobs.claim(worker, parent, "p", LEASE, KNOWN)

@@ -57,6 +57,7 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+    dismissal: str | None
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,10 @@ def suspend(
     children: Iterable[tuple[Process[Any], Mapping[str, Any]]],
     checkpoint: Any = None,
 ) -> list[UUID]:
-    """Gives others a part to do; the job goes on when all have ended. Nothing where it is no longer this owner's."""
+    """Gives others a part to do; the job goes on when all have ended.
+
+    Answers their ids, in the order in which they are given; none where it is no longer this owner's.
+    """
     wanted = [
         {
             "process": process.id,
@@ -236,14 +240,22 @@ def expire(connection: Connection, age: timedelta) -> int:
     return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))
 
 
-def dismiss(connection: Connection, job: UUID, *, may_remove: bool = True) -> Status | Literal["removed"]:
+def dismiss(
+    connection: Connection, job: UUID, *, may_remove: bool = True, request: str | None = None
+) -> Status | Literal["removed"]:
     """Ends a job, or removes one that has ended; answers what became of it.
+
+    Args:
+        connection: of a role that may.
+        job: its id.
+        may_remove: whether one that has ended may go.
+        request: what asks, where it may come twice: it removes nothing that it has not found ended the first time.
 
     Raises:
         NotFoundError: there is no such job.
     """
     status: Status | Literal["removed"] | None = _value(
-        connection, "SELECT almagest.dismiss_job(%s, %s)", job, may_remove
+        connection, "SELECT almagest.dismiss_job(%s, %s, %s)", job, may_remove, request
     )
     if status is None:
         raise NotFoundError(f"There is no job {job}.")

@@ -58,8 +58,8 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
-        runner = Runner(pool, keeper, registry.processes(), settings, workroot)
         doorbell = Doorbell(settings)
+        runner = Runner(pool, keeper, registry.processes(), settings, workroot, doorbell.remind)
         reconciler = Reconciler(
             pool,
             runner,

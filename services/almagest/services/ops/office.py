@@ -17,6 +17,7 @@ from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavail
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
+from almagest.services.web.request_id import request_id
 
 T = TypeVar("T")
 
@@ -78,7 +79,11 @@ class Office:
 
     async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
         """Ends a job, or removes one that has ended; answers what became of it."""
-        return await self._ask(lambda connection: jobs.dismiss(connection, job, may_remove=may_remove))
+        # nginx sends a DELETE to a second process where the first one's answer is lost, under the same id.
+        asked_by = request_id() or None
+        return await self._ask(
+            lambda connection: jobs.dismiss(connection, job, may_remove=may_remove, request=asked_by)
+        )
 
     async def wait(self, job: jobs.Job, at_most_s: float) -> jobs.Job:
         """A job when it has ended, or how it is by then: that much is true of it whatever happens."""

@@ -188,10 +188,10 @@ BEGIN
     RETURN QUERY
     INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, max_attempts, parent)
     SELECT c->>'process', c->>'version', c->>'queue', of_principal, c->'inputs', (c->>'max_attempts')::int, of_job
-    FROM jsonb_array_elements(children) AS c
+    FROM jsonb_array_elements(children) WITH ORDINALITY AS given(c, n) ORDER BY n
     RETURNING j.id;
 END;
 $$;
 COMMENT ON FUNCTION almagest.suspend_job(uuid, text, jsonb, jsonb) IS
     'A job gives others to be done ({process, version, queue, inputs, max_attempts}), and goes on when all have ended. Answers
-their ids; nothing where it is no longer whose owner asks.';
+their ids, in that order; nothing where it is no longer whose owner asks.';
