@@ -5,24 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from psycopg_pool import ConnectionPool
 from starlette.testclient import TestClient
 
 from almagest.catalogue import database
 from almagest.core.settings import Settings
-from almagest.pipelines import registry
-from almagest.pipelines.keeper import Keeper
-from almagest.pipelines.reconciler import Reconciler
-from almagest.pipelines.runner import Runner
 from almagest.services.ops.app import create_app
+from support.hands import at_work
 
 EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 LATER = {"Prefer": "respond-async"}
@@ -50,25 +44,8 @@ def ops(own: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def worker(own: Settings, tmp_path: Path) -> Iterator[None]:
     """Does what comes, though nobody rings."""
-    lease = timedelta(seconds=5)
-    with ConnectionPool(
-        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
-    ) as pool:
-        keeper = Keeper(pool, lease)
-        reconciler = Reconciler(
-            pool,
-            Runner(pool, keeper, registry.processes(), own, tmp_path),
-            lambda *_: True,
-            ["default"],
-            BoundedSemaphore(2),
-            interval_s=0.05,
-            retention=timedelta(days=1),
-            alive=tmp_path / "alive",
-        )
-        reconciler.start()
+    with at_work(own, tmp_path):
         yield
-        reconciler.stop()
-        keeper.stop()
 
 
 def execute(ops: httpx.Client, headers: dict[str, str] | None = None, **inputs: Any) -> httpx.Response:
@@ -243,6 +220,7 @@ def test_the_same_key_is_the_same_job(ops: httpx.Client) -> None:
         (b"[1]", "JSON object"),
         (b'{"inputs": [1]}', "JSON objects"),
         (b'{"inputs": {"message": "x"}, "response": "cooked"}', "`raw` or `document`"),
+        (b'{"inputs": {"message": "x"}, "response": {}}', "`raw` or `document`"),
         (b'{"inputs": {"message": "x"}, "outputs": {"ehco": {}}}', "no output 'ehco'"),
         (b'{"inputs": {"message": "x"}, "modus": 1}', "no member 'modus'"),
         (b'{"inputs": {"message": "x"}, "outputs": {"echo": {"transmissionMode": "reference"}}}', "by value alone"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,15 +27,27 @@ def served(settings: Settings, audience: Audience = "internal") -> Iterator[Sett
     """
     from almagest.services.stac.app import create_app
 
-    settings = replace(settings, site=settings.site.model_copy(update={"port": free_port(), "public_url": ""}))
-    app = create_app(settings, audience)
+    settings = on_a_port(settings)
+    headers = [(b"x-scopes", SCOPES)] if audience == "internal" else []
+    with listening(create_app(settings, audience), settings.site.port, headers):
+        yield settings
+
+
+def on_a_port(settings: Settings) -> Settings:
+    """Settings whose origin is a free port of this machine."""
+    return replace(settings, site=settings.site.model_copy(update={"port": free_port(), "public_url": ""}))
+
+
+@contextlib.contextmanager
+def listening(app: Any, port: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Iterator[None]:
+    """An app on a port, and what nginx says of whoever comes."""
 
     async def vouched(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and audience == "internal":
-            scope = {**scope, "headers": [*scope["headers"], (b"x-scopes", SCOPES)]}
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [*scope["headers"], *headers]}
         await app(scope, receive, send)
 
-    config = uvicorn.Config(vouched, host="127.0.0.1", port=settings.site.port, log_config=None, lifespan="on")
+    config = uvicorn.Config(vouched, host="127.0.0.1", port=port, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -43,7 +55,7 @@ def served(settings: Settings, audience: Audience = "internal") -> Iterator[Sett
         assert thread.is_alive(), "it did not start"
         time.sleep(0.01)
     try:
-        yield settings
+        yield
     finally:
         server.should_exit = True
         thread.join(30)

@@ -265,7 +265,7 @@ def _execution(body: bytes, process: Process[Any]) -> tuple[dict[str, Any], dict
         )
     if unknown := set(outputs) - set(process.outputs):
         raise BadRequestError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
-    if response not in {"raw", "document"}:
+    if response not in ("raw", "document"):  # no set: the client may have sent what cannot be in one
         raise BadRequestError("`response` is `raw` or `document`.")
     if "subscriber" in document:
         raise BadRequestError("Nobody is called back yet: ask for the job's status instead of naming a `subscriber`.")

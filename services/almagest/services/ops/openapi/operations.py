@@ -91,6 +91,7 @@ class Operation:
             gives (401, 403, 429, 503) are added where they can come.
         parameters: besides those of the path.
         body: schema of what is sent, as JSON.
+        example: of what is sent.
         media_type: of what is sent, where it is not JSON.
         description: more, where the summary is not enough.
     """
@@ -102,6 +103,7 @@ class Operation:
     problems: Iterable[int | str] = ()
     parameters: Iterable[Parameter] = ()
     body: Schema | None = None
+    example: object = None
     media_type: str = JSON
     description: str = ""
 
@@ -111,14 +113,15 @@ class Operation:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _NAME.findall(path)
         ]
         parameters = [*within, *(parameter.written() for parameter in self.parameters)]
-        body = {"required": True, "content": {self.media_type: {"schema": self.body}}} if self.body else None
+        shown = {} if self.example is None else {"example": self.example}
+        sent = {"required": True, "content": {self.media_type: {"schema": self.body, **shown}}}
         return {
             "operationId": self.name,
             "summary": self.summary,
             "tags": [self.tag],
             **({"description": self.description} if self.description else {}),
             **({"parameters": parameters} if parameters else {}),
-            **({"requestBody": body} if body else {}),
+            **({"requestBody": sent} if self.body else {}),
             "responses": {
                 **{str(status): answer.written() for status, answer in self.answers.items()},
                 **problem_answers(self.problems),

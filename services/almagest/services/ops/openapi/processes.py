@@ -67,6 +67,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             ),
         ),
         body=ref("Execution"),
+        example={"inputs": {"message": "Hello"}},
         description="What `inputs` holds, the description of the process says, which has a JSON Schema of each. Where "
         "`jobControlOptions` has `sync-execute`, the answer waits for the results, unless `Prefer: respond-async` is "
         "sent or it takes too long; else, it is the job.",
