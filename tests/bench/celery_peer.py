@@ -8,7 +8,9 @@ from celery import Celery
 
 SOCKET = os.environ["ALMAGEST_BENCH_REDIS"]
 
-app = Celery("peer", broker=f"redis+socket://{SOCKET}?virtual_host=1", backend=f"redis+socket://{SOCKET}?virtual_host=2")
+app = Celery(
+    "peer", broker=f"redis+socket://{SOCKET}?virtual_host=1", backend=f"redis+socket://{SOCKET}?virtual_host=2"
+)
 
 
 @app.task(name="peer.empty")

@@ -2,9 +2,9 @@
 
     python tests/bench/jobs.py [--jobs 400] [--rounds 5] [--slots 4]
 
-Adds to results/latest.json. Ours go the whole way: into the table, rung for, claimed under a lease, run with a folder of
-their own, and ended in the table. Theirs are a message and a result. Both have one worker of as many threads, the same
-Redis, and as many threads that hand jobs in; a round ends when whoever handed them in knows that all are done.
+Adds to results/latest.json. Ours go the whole way: into the table, rung for, claimed under a lease, run with a folder
+of their own, and ended in the table. Theirs are a message and a result. Both have one worker of as many threads, the
+same Redis, and as many threads that hand jobs in; a round ends when whoever handed them in knows that all are done.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +51,20 @@ def main() -> None:
     with measuring.cluster() as (cluster, folder):
         settings = cluster.settings(DATABASE, folder)
         database.prepare(settings)
-        with processes(settings, ALMAGEST_WORK_SLOTS=str(given.slots), ALMAGEST_WORK_POLL_S="5") as works:
-            with ours(settings, works, given.slots) as mine, theirs(settings, works, given.slots) as peer:
-                sides = {"almagest": mine, "celery": peer}
-                for run in sides.values():
-                    run(given.slots)  # both are awake
-                for number in range(given.rounds):
-                    for name in sides if number % 2 == 0 else reversed(sides):
-                        began = time.perf_counter()
-                        sides[name](given.jobs)
-                        rates[name].append(given.jobs / (time.perf_counter() - began))
-                        print(f"round {number + 1}, {name}: {rates[name][-1]:.0f}/s", file=sys.stderr)
+        with (
+            processes(settings, ALMAGEST_WORK_SLOTS=str(given.slots), ALMAGEST_WORK_POLL_S="5") as works,
+            ours(settings, works, given.slots) as mine,
+            theirs(settings, works, given.slots) as peer,
+        ):
+            sides = {"almagest": mine, "celery": peer}
+            for run in sides.values():
+                run(given.slots)  # both are awake
+            for number in range(given.rounds):
+                for name in sides if number % 2 == 0 else reversed(sides):
+                    began = time.perf_counter()
+                    sides[name](given.jobs)
+                    rates[name].append(given.jobs / (time.perf_counter() - began))
+                    print(f"round {number + 1}, {name}: {rates[name][-1]:.0f}/s", file=sys.stderr)
     told = {f"{name}_per_s": round(statistics.median(found), 1) for name, found in rates.items()}
     measuring.add(
         {

@@ -52,6 +52,7 @@ def summary(process: Process[Any], base: str) -> dict[str, Any]:
         "links": [
             link("self", here, process.title),
             link(f"{_RELS}/execute", f"{here}/execution", "Where it is executed"),
+            link(f"{_RELS}/job-list", f"{base}/jobs?processID={process.id}", "Jobs of it"),
         ],
     }
 
