@@ -396,6 +396,16 @@ def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
     assert jobs.listed(worker, "ann", {"process": ["other"]}) == []
 
 
+def test_a_list_has_not_what_is_long_or_for_operators(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
+    jobs.fail(worker, job, "w", {"title": "Broke", "internal": "a long story"})
+    (listed,) = jobs.listed(worker)
+    assert (listed.id, listed.error) == (job, {"title": "Broke"})
+    assert not hasattr(listed, "inputs")
+    assert jobs.find(worker, job).error == {"title": "Broke", "internal": "a long story"}
+
+
 @pytest.mark.parametrize("role", ["almagest_reader", "almagest_writer", "almagest_external", "almagest_ops"])
 def test_only_workers_do_jobs(connect: Connect, worker: psycopg.Connection[Any], role: str) -> None:
     job = accept(worker)

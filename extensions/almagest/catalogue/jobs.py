@@ -25,38 +25,45 @@ Connection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job, as it is stored."""
+class Listed:
+    """A job, as it stands in a list: without what it was given and gave, which may be long."""
 
     id: UUID
     process: str
     process_version: str
     queue: str
     principal: str
-    inputs: dict[str, Any]
-    request: dict[str, Any]
-    idempotency_key: str | None
-    request_sha256: bytes | None
     status: Status
     progress: int
     message: str | None
-    outputs: dict[str, Any] | None
     published: list[dict[str, Any]] | None
+    #: In a list, without what only operators should see (``internal``).
     error: dict[str, Any] | None
     is_dead: bool
     attempt: int
     max_attempts: int
     run_after: datetime
-    rung_at: datetime | None
-    lease_owner: str | None
-    lease_until: datetime | None
     parent: UUID | None
     pending_children: int
-    checkpoint: Any
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Job(Listed):
+    """A job, as it is stored."""
+
+    inputs: dict[str, Any]
+    request: dict[str, Any]
+    idempotency_key: str | None
+    request_sha256: bytes | None
+    outputs: dict[str, Any] | None
+    rung_at: datetime | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    checkpoint: Any
     dismissal: str | None
 
 
@@ -285,16 +292,11 @@ def listed(
     filters: Mapping[str, Any] | None = None,
     before: tuple[datetime, UUID] | None = None,
     limit: int = 100,
-) -> list[Job]:
+) -> list[Listed]:
     """Jobs of somebody, or of all, the newest first, behind one of them; filters as ``almagest.list_jobs`` has them."""
-    return _jobs(
-        connection,
-        "SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)",
-        principal,
-        Jsonb(filters or {}),
-        *(before or (None, None)),
-        limit,
-    )
+    values = (principal, Jsonb(filters or {}), *(before or (None, None)), limit)
+    with connection.cursor(row_factory=class_row(Listed)) as cursor:
+        return cursor.execute("SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)", values).fetchall()
 
 
 def children(connection: Connection, job: UUID) -> list[Child]:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from almagest.catalogue.jobs import Job
+from almagest.catalogue.jobs import Job, Listed
 from almagest.core.errors import PROBLEM_TYPES, BadRequestError, NotFoundError
 from almagest.core.jobs import Process, Status
 from almagest.pipelines import registry
@@ -173,7 +173,7 @@ class Desk:
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
         return job
 
-    def _status(self, job: Job) -> dict[str, Any]:
+    def _status(self, job: Listed) -> dict[str, Any]:
         """A statusInfo, with the names of both versions of the standard."""
         here = f"{self._base}/jobs/{job.id}"
         links = [
@@ -226,7 +226,7 @@ def _results(job: Job) -> Response:
     return json_answer(next(iter(shown.values())))
 
 
-def _exception(job: Job) -> dict[str, Any]:
+def _exception(job: Listed) -> dict[str, Any]:
     """Why there are no results, without what only operators should see (`internal`)."""
     error = job.error or {}
     is_failed = job.status == "failed"

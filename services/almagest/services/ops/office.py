@@ -69,7 +69,7 @@ class Office:
 
     async def listed(
         self, principal: str | None, filters: Mapping[str, Any], before: tuple[datetime, UUID] | None, limit: int
-    ) -> list[jobs.Job]:
+    ) -> list[jobs.Listed]:
         """Jobs, the newest first."""
         return await self._ask(lambda connection: jobs.listed(connection, principal, filters, before, limit))
 

@@ -5,3 +5,5 @@ COMMENT ON COLUMN almagest.job.dismissal IS
     'Which request has asked to dismiss it and left it there. The same one, sent again, leaves it there as well.';
 
 DROP FUNCTION IF EXISTS almagest.dismiss_job(uuid, boolean);
+-- It answers less: whoever reads a list does not want all inputs and outputs.
+DROP FUNCTION IF EXISTS almagest.list_jobs(text, jsonb, timestamptz, uuid, int);
