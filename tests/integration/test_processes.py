@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import psycopg
 import pytest
 from starlette.testclient import TestClient
 
 from almagest.catalogue import database
 from almagest.core.settings import Settings
+from almagest.pipelines import registry
 from almagest.services.ops.app import create_app
 from support.hands import at_work
 
@@ -80,6 +82,15 @@ def test_a_client_finds_its_way_from_the_landing_page(ops: httpx.Client) -> None
     assert described["outputs"]["echo"]["schema"] == {"type": "string"}
     conformance = ops.get(links["conformance"]).json()["conformsTo"]
     assert all(uri.startswith("http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/") for uri in conformance)
+
+
+def test_every_process_says_in_json_schema_what_it_takes_and_gives(ops: httpx.Client) -> None:
+    processes = ops.get("/processes").json()["processes"]
+    assert {process["id"] for process in processes} == set(registry.processes())
+    for process in processes:
+        described = ops.get(f"/processes/{process['id']}").json()
+        for value in (*described["inputs"].values(), *described["outputs"].values()):
+            jsonschema_rs.Draft202012Validator(value["schema"])
 
 
 def test_the_interface_is_described_for_programs_and_people(ops: httpx.Client) -> None:
