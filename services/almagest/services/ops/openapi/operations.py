@@ -59,12 +59,14 @@ class Parameter:
         description: what it does, in a sentence.
         schema: of its value. Of an array, members are separated by commas.
         place: ``query`` or ``header``.
+        example: of its value.
     """
 
     name: str
     description: str
     schema: Schema
     place: str = "query"
+    example: object = None
 
     def written(self) -> dict[str, Any]:
         """As OpenAPI has it."""
@@ -75,6 +77,7 @@ class Parameter:
             "description": self.description,
             "schema": dict(self.schema),
             **together,
+            **({} if self.example is None else {"example": self.example}),
         }
 
 

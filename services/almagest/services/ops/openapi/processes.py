@@ -58,7 +58,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         },
         problems=(400, 404, 409, 429, *_FAILURES),
         parameters=(
-            Parameter("Prefer", "`respond-async` to be answered at once.", STRING, place="header"),
+            Parameter("Prefer", "`respond-async` to be answered at once.", STRING, "header", "respond-async"),
             Parameter(
                 "Idempotency-Key",
                 "The same request with the same key is the same job, however often it is sent.",
