@@ -42,11 +42,18 @@ AS $$
 DECLARE
     due uuid;
 BEGIN
-    SELECT j.id INTO due FROM almagest.job AS j
-    WHERE j.queue = ANY (of_queues) AND j.process = ANY (of_processes)
-      AND j.status IN ('accepted', 'running') AND j.pending_children = 0 AND almagest.is_due(j)
-    ORDER BY j.run_after
-    LIMIT 1 FOR UPDATE SKIP LOCKED;
+    -- The first of each queue, as the index has them: of all at once, each call would sort whatever waits.
+    SELECT first.id INTO due
+    FROM unnest(of_queues) AS q (queue)
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.run_after FROM almagest.job AS j
+        WHERE j.queue = q.queue AND j.process = ANY (of_processes)
+          AND j.status IN ('accepted', 'running') AND j.pending_children = 0 AND almagest.is_due(j)
+        ORDER BY j.run_after
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS first
+    ORDER BY first.run_after
+    LIMIT 1;
     RETURN QUERY SELECT * FROM almagest.claim_job(due, as_owner, for_time, of_processes);
 END;
 $$;
