@@ -71,6 +71,7 @@ bench: development peers ## Measure how fast it is beside its peers; results in 
 	@$(BIN)/python tests/bench/ingest.py
 	@$(BIN)/python tests/bench/versions.py
 	@$(BIN)/python tests/bench/mosaics.py
+	@$(BIN)/python tests/bench/jobs.py
 	@$(BIN)/python tests/bench/lost_updates.py
 
 .PHONY: bench-large

@@ -226,7 +226,7 @@ def test_what_is_protected_asks_for_the_scope(path: str, ops: httpx.Client) -> N
     assert ops.get(path, headers={"X-Scopes": "admin"}).status_code in {200, 503}
 
 
-@pytest.mark.parametrize("path", ["/ops/docs", "/ops/openapi.json", "/ops/healthz", "/x"])
+@pytest.mark.parametrize("path", ["/ops/redoc", "/ops/openapi.yaml", "/ops/healthz", "/x"])
 def test_nothing_else_is_there(path: str, ops: httpx.Client) -> None:
     answer = ops.get(path, headers={"X-Scopes": "admin"})
     assert answer.status_code == 404

@@ -5,25 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import psycopg
 import pytest
-from psycopg_pool import ConnectionPool
 from starlette.testclient import TestClient
 
 from almagest.catalogue import database
 from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.pipelines import registry
-from almagest.pipelines.keeper import Keeper
-from almagest.pipelines.reconciler import Reconciler
-from almagest.pipelines.runner import Runner
 from almagest.services.ops.app import create_app
+from support.hands import at_work
 
 EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 LATER = {"Prefer": "respond-async"}
@@ -53,25 +49,8 @@ def ops(own: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def worker(own: Settings, tmp_path: Path) -> Iterator[None]:
     """Does what comes, though nobody rings."""
-    lease = timedelta(seconds=5)
-    with ConnectionPool(
-        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
-    ) as pool:
-        keeper = Keeper(pool, lease)
-        reconciler = Reconciler(
-            pool,
-            Runner(pool, keeper, registry.processes(), own, tmp_path),
-            lambda *_: True,
-            ["default"],
-            BoundedSemaphore(2),
-            interval_s=0.05,
-            retention=timedelta(days=1),
-            alive=tmp_path / "alive",
-        )
-        reconciler.start()
+    with at_work(own, tmp_path):
         yield
-        reconciler.stop()
-        keeper.stop()
 
 
 def execute(ops: httpx.Client, headers: dict[str, str] | None = None, **inputs: Any) -> httpx.Response:
@@ -106,6 +85,28 @@ def test_a_client_finds_its_way_from_the_landing_page(ops: httpx.Client) -> None
     assert described["outputs"]["echo"]["schema"] == {"type": "string"}
     conformance = ops.get(links["conformance"]).json()["conformsTo"]
     assert all(uri.startswith("http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/") for uri in conformance)
+
+
+def test_every_process_says_in_json_schema_what_it_takes_and_gives(ops: httpx.Client) -> None:
+    processes = ops.get("/processes").json()["processes"]
+    assert {process["id"] for process in processes} == set(registry.processes())
+    for process in processes:
+        described = ops.get(f"/processes/{process['id']}").json()
+        for value in (*described["inputs"].values(), *described["outputs"].values()):
+            jsonschema_rs.Draft202012Validator(value["schema"])
+
+
+def test_the_interface_is_described_for_programs_and_people(ops: httpx.Client) -> None:
+    links = {link["rel"]: link for link in ops.get("/").json()["links"]}
+    described = ops.get(links["service-desc"]["href"], headers={"X-Scopes": ""})
+    assert described.headers["content-type"] == links["service-desc"]["type"]
+    assert "/processes/{process_id}/execution" in described.json()["paths"]
+    assert described.json()["servers"] == [{"url": f"{ops.base_url}/ops"}]
+    page = ops.get(links["service-doc"]["href"], headers={"X-Scopes": ""})
+    assert page.headers["content-type"].startswith(links["service-doc"]["type"])
+    assert 'data-openapi="/ops/openapi.json"' in page.text
+    conforms = {uri.rpartition("/")[2] for uri in ops.get("/conformance").json()["conformsTo"]}
+    assert conforms >= {"core", "oas30", "ogc-process-description", "json", "job-list", "dismiss"}
 
 
 @pytest.mark.usefixtures("worker")
@@ -162,6 +163,15 @@ def test_a_job_is_dismissed_and_then_removed(ops: httpx.Client) -> None:
     assert ops.delete(address).status_code == 200
     gone = ops.get(address)
     assert (gone.status_code, gone.json()["type"]) == (404, f"{EXCEPTIONS}/no-such-job")
+
+
+def test_a_dismissal_that_the_door_sends_twice_removes_nothing(ops: httpx.Client) -> None:
+    address = execute(ops, LATER).headers["location"]
+    for _ in range(2):
+        again = ops.delete(address, headers={"X-Request-ID": "0" * 31 + "1"})
+        assert (again.status_code, again.json()["status"]) == (200, "dismissed")
+    assert ops.get(address).json()["status"] == "dismissed"
+    assert ops.delete(address).json()["message"] == "The job is removed."
 
 
 def test_everybody_sees_his_own_jobs_and_admins_all(ops: httpx.Client) -> None:
@@ -224,6 +234,7 @@ def test_the_same_key_is_the_same_job(ops: httpx.Client) -> None:
         (b"[1]", "JSON object"),
         (b'{"inputs": [1]}', "JSON objects"),
         (b'{"inputs": {"message": "x"}, "response": "cooked"}', "`raw` or `document`"),
+        (b'{"inputs": {"message": "x"}, "response": {}}', "`raw` or `document`"),
         (b'{"inputs": {"message": "x"}, "outputs": {"ehco": {}}}', "no output 'ehco'"),
         (b'{"inputs": {"message": "x"}, "modus": 1}', "no member 'modus'"),
         (b'{"inputs": {"message": "x"}, "outputs": {"echo": {"transmissionMode": "reference"}}}', "by value alone"),

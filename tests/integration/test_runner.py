@@ -51,8 +51,14 @@ class Works:
         self.pool = pool
         self.known: dict[str, Process[Any]] = {"echo": echo.PROCESS}
         self.keeper = Keeper(pool, LEASE)
-        self.runner = Runner(pool, self.keeper, self.known, settings, folder)
+        self.rung: list[UUID] = []
+        self.runner = Runner(pool, self.keeper, self.known, settings, folder, self._ring)
         self.folder = folder
+
+    def _ring(self, job: UUID, queue: str) -> bool:
+        assert self.job(job).queue == queue
+        self.rung.append(job)
+        return True
 
     def accept(self, run: Callable[[Number, Context], Any] | Process[Any], **inputs: Any) -> UUID:
         made = run if isinstance(run, Process) else process(run)
@@ -238,6 +244,38 @@ def test_a_process_gives_others_a_part_and_goes_on(works: Works) -> None:
     while works.runner.run_due(["default"]):
         pass
     assert (works.job(job).status, works.job(job).outputs) == ("successful", {"number": 30})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_workers_are_told_of_what_one_job_makes_due(works: Works, fails: bool) -> None:
+    def run(inputs: Number, context: Context) -> Mapping[str, Any] | Fanout:
+        if inputs.number > 1 and not context.children:
+            return Fanout([Child("made", {}), Child("elsewhere", {"message": "Hi", "fail": fails})])
+        return {"number": 1}
+
+    works.known["elsewhere"] = replace(echo.PROCESS, id="elsewhere", queue="gpu")
+    job = works.accept(run, number=2)
+    works.runner.run(job)
+    first, last = works.rung
+    works.runner.run(first)
+    assert works.rung == [first, last]
+    works.runner.run(last)
+    assert works.rung == [first, last, job]
+    works.runner.run(job)
+    assert works.job(job).status == "successful"
+    assert len(works.rung) == 3
+
+
+def test_a_lease_is_not_made_longer_for_a_job_that_ends_and_has_nothing_to_say(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[object] = []
+    monkeypatch.setattr(jobs, "keep", lambda *given: kept.append(given) or True)
+    quiet = works.accept(lambda inputs, _: {"number": inputs.number})
+    works.runner.run(quiet)
+    assert (works.job(quiet).status, kept) == ("successful", [])
+    works.runner.run(works.accept(echo.PROCESS, message="Hi"))
+    assert len(kept) == 1
 
 
 def test_jobs_that_nobody_rang_for_are_done(works: Works) -> None:

@@ -82,6 +82,14 @@ def test_a_bell_is_answered_at_once(office: Office) -> None:
     assert done.outputs == {"echo": "Hello"}
 
 
+def test_one_bell_is_enough_for_many_jobs(office: Office) -> None:
+    office.works.variables["ALMAGEST_WORK_POLL_S"] = "60"
+    office.works.start_worker("w1")
+    office.wait(office.submit())
+    silent = [office.submit(rings=False) for _ in range(20)]
+    assert all(job.status == "successful" for job in office.wait(office.submit(), *silent, within_s=20))
+
+
 def test_work_goes_on_without_redis(office: Office) -> None:
     office.works.start_worker("w1")
     office.wait(office.submit())

@@ -321,6 +321,19 @@ def test_a_dismissed_job_is_fenced_off_and_then_removed(worker: psycopg.Connecti
         jobs.dismiss(worker, uuid4())
 
 
+def test_a_dismissal_that_comes_twice_removes_nothing(worker: psycopg.Connection[Any]) -> None:
+    job, done = accept(worker), accept(worker)
+    assert jobs.dismiss(worker, job, may_remove=False, request="a") == "dismissed"
+    assert jobs.dismiss(worker, job, request="a") == "dismissed", "the same request, sent again"
+    assert jobs.dismiss(worker, job, request="b") == "removed"
+    # It had ended before it was dismissed: whoever asked did not know.
+    jobs.claim(worker, done, "w", LEASE, KNOWN)
+    jobs.finish(worker, done, "w", {})
+    assert jobs.dismiss(worker, done, may_remove=False, request="a") == "successful"
+    assert jobs.dismiss(worker, done, request="a") == "successful"
+    assert jobs.dismiss(worker, done, request="b") == "removed"
+
+
 def test_a_parent_goes_on_when_its_last_child_has_ended(worker: psycopg.Connection[Any]) -> None:
     parent = accept(worker)
     jobs.claim(worker, parent, "p", LEASE, KNOWN)
@@ -444,6 +457,16 @@ def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
     jobs.claim(worker, mine[0], "w", LEASE, KNOWN)
     assert [found.id for found in jobs.listed(worker, "ann", {"status": ["running"]})] == [mine[0]]
     assert jobs.listed(worker, "ann", {"process": ["other"]}) == []
+
+
+def test_a_list_has_not_what_is_long_or_for_operators(worker: psycopg.Connection[Any]) -> None:
+    job = accept(worker)
+    jobs.claim(worker, job, "w", LEASE, KNOWN)
+    jobs.fail(worker, job, "w", {"title": "Broke", "internal": "a long story"})
+    (listed,) = jobs.listed(worker)
+    assert (listed.id, listed.error) == (job, {"title": "Broke"})
+    assert not hasattr(listed, "inputs")
+    assert jobs.find(worker, job).error == {"title": "Broke", "internal": "a long story"}
 
 
 @pytest.mark.parametrize("role", ["almagest_reader", "almagest_writer", "almagest_external", "almagest_ops"])

@@ -28,6 +28,10 @@ class Many(BaseModel):
     number: int
 
 
+def _empty(inputs: Named, context: Context) -> Mapping[str, Any]:
+    return {"name": inputs.name}
+
+
 def _effect(inputs: Named, context: Context) -> Mapping[str, Any]:
     """One item, which gets a version for each time that it is published otherwise."""
     time.sleep(inputs.pause_s)
@@ -92,6 +96,7 @@ def _process(name: str, run: Any, inputs: type[BaseModel] = Named, **more: Any) 
     )
 
 
+EMPTY = _process("empty", _empty)
 EFFECT = _process("effect", _effect, max_attempts=20)
 FAN = _process("fan", _fan, Many, max_attempts=20)
 POISON = _process("poison", _poison, max_attempts=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +28,9 @@ def served(settings: Settings, audience: Audience = "internal") -> Iterator[Sett
     """
     from almagest.services.stac.app import create_app
 
-    settings = _on_a_port(settings)
+    settings = on_a_port(settings)
     headers = [(b"x-scopes", SCOPES)] if audience == "internal" else []
-    with _listening(create_app(settings, audience), settings, headers):
+    with listening(create_app(settings, audience), settings.site.port, headers):
         yield settings
 
 
@@ -43,25 +43,28 @@ def served_ops(settings: Settings, caller: dict[str, str]) -> Iterator[Settings]
     """
     from almagest.services.ops.app import create_app
 
-    settings = _on_a_port(settings)
+    settings = on_a_port(settings)
     secrets.ensure(settings.secrets, secrets.JWT_KEY, "5a" * 32)
     headers = [(name.lower().encode(), value.encode()) for name, value in caller.items()]
-    with _listening(create_app(settings), settings, headers):
+    with listening(create_app(settings), settings.site.port, headers):
         yield settings
 
 
-def _on_a_port(settings: Settings) -> Settings:
+def on_a_port(settings: Settings) -> Settings:
+    """Settings whose origin is a free port of this machine."""
     return replace(settings, site=settings.site.model_copy(update={"port": free_port(), "public_url": ""}))
 
 
 @contextlib.contextmanager
-def _listening(app: Any, settings: Settings, headers: list[tuple[bytes, bytes]]) -> Iterator[None]:
+def listening(app: Any, port: int, headers: Sequence[tuple[bytes, bytes]] = ()) -> Iterator[None]:
+    """An app on a port, and what nginx says of whoever comes."""
+
     async def vouched(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             scope = {**scope, "headers": [*scope["headers"], *headers]}
         await app(scope, receive, send)
 
-    config = uvicorn.Config(vouched, host="127.0.0.1", port=settings.site.port, log_config=None, lifespan="on")
+    config = uvicorn.Config(vouched, host="127.0.0.1", port=port, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -21,7 +21,7 @@ from almagest.core.errors import BadRequestError
 if TYPE_CHECKING:
     import psycopg
 
-    from almagest.catalogue.jobs import Job
+    from almagest.catalogue.jobs import Listed
     from almagest.core.settings import Settings
 
 app = typer.Typer(
@@ -205,16 +205,21 @@ def _list(filters: dict[str, Any], limit: int, *, as_json: bool) -> None:
     results().print(table)
 
 
-def _took(job: Job) -> str:
+def _plain(text: str) -> str:
+    """A text that somebody else chose, without what would command the terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
+
+
+def _took(job: Listed) -> str:
     if job.started_at is None:
         return ""
     return f"{((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds():.1f} s"
 
 
-def _document(job: Job) -> dict[str, Any]:
+def _document(job: Listed) -> dict[str, Any]:
     shown = dataclasses.asdict(job)
-    for name in ("request_sha256", "lease_owner", "lease_until", "rung_at", "checkpoint"):
-        del shown[name]
+    for name in ("request_sha256", "lease_owner", "lease_until", "rung_at", "checkpoint", "dismissal"):
+        shown.pop(name, None)
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
         for name, value in shown.items()

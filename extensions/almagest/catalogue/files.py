@@ -18,7 +18,7 @@ from almagest.catalogue.bucket import open_bucket
 from almagest.catalogue.registering.files import Content, read, read_file
 from almagest.core.disk import FULL, flush_folder
 from almagest.core.errors import NotFoundError, StorageFullError
-from almagest.core.hrefs import HrefPolicy, s3_key
+from almagest.core.hrefs import HrefPolicy, s3_href, s3_key
 from almagest.core.settings import Settings
 
 _FOLDER = "results"
@@ -123,4 +123,4 @@ def _copy(path: Path, target: Path) -> None:
 def _upload(settings: Settings, path: Path, place: str) -> str:
     # Complete or not there at all: that is what S3 promises.
     open_bucket(settings).put(place, path)
-    return f"s3://{settings.s3.bucket}/{place}"
+    return s3_href(settings.s3.bucket, place)

@@ -25,38 +25,46 @@ Connection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job, as it is stored."""
+class Listed:
+    """A job, as it stands in a list: without what it was given and gave, which may be long."""
 
     id: UUID
     process: str
     process_version: str
     queue: str
     principal: str
-    inputs: dict[str, Any]
-    request: dict[str, Any]
-    idempotency_key: str | None
-    request_sha256: bytes | None
     status: Status
     progress: int
     message: str | None
-    outputs: dict[str, Any] | None
     published: list[dict[str, Any]] | None
+    #: In a list, without what only operators should see (``internal``).
     error: dict[str, Any] | None
     is_dead: bool
     attempt: int
     max_attempts: int
     run_after: datetime
-    rung_at: datetime | None
-    lease_owner: str | None
-    lease_until: datetime | None
     parent: UUID | None
     pending_children: int
-    checkpoint: Any
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Job(Listed):
+    """A job, as it is stored."""
+
+    inputs: dict[str, Any]
+    request: dict[str, Any]
+    idempotency_key: str | None
+    request_sha256: bytes | None
+    outputs: dict[str, Any] | None
+    rung_at: datetime | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    checkpoint: Any
+    dismissal: str | None
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,10 @@ def suspend(
     children: Iterable[tuple[Process[Any], Mapping[str, Any]]],
     checkpoint: Any = None,
 ) -> list[UUID]:
-    """Gives others a part to do; the job goes on when all have ended. Nothing where it is no longer this owner's."""
+    """Gives others a part to do; the job goes on when all have ended.
+
+    Answers their ids, in the order in which they are given; none where it is no longer this owner's.
+    """
     wanted = [
         {
             "process": process.id,
@@ -249,14 +260,22 @@ def expire(connection: Connection, age: timedelta) -> int:
     return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))
 
 
-def dismiss(connection: Connection, job: UUID, *, may_remove: bool = True) -> Status | Literal["removed"]:
+def dismiss(
+    connection: Connection, job: UUID, *, may_remove: bool = True, request: str | None = None
+) -> Status | Literal["removed"]:
     """Ends a job, or removes one that has ended; answers what became of it.
+
+    Args:
+        connection: of a role that may.
+        job: its id.
+        may_remove: whether one that has ended may go.
+        request: what asks, where it may come twice: it removes nothing that it has not found ended the first time.
 
     Raises:
         NotFoundError: there is no such job.
     """
     status: Status | Literal["removed"] | None = _value(
-        connection, "SELECT almagest.dismiss_job(%s, %s)", job, may_remove
+        connection, "SELECT almagest.dismiss_job(%s, %s, %s)", job, may_remove, request
     )
     if status is None:
         raise NotFoundError(f"There is no job {job}.")
@@ -286,16 +305,11 @@ def listed(
     filters: Mapping[str, Any] | None = None,
     before: tuple[datetime, UUID] | None = None,
     limit: int = 100,
-) -> list[Job]:
+) -> list[Listed]:
     """Jobs of somebody, or of all, the newest first, behind one of them; filters as ``almagest.list_jobs`` has them."""
-    return _jobs(
-        connection,
-        "SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)",
-        principal,
-        Jsonb(filters or {}),
-        *(before or (None, None)),
-        limit,
-    )
+    values = (principal, Jsonb(filters or {}), *(before or (None, None)), limit)
+    with connection.cursor(row_factory=class_row(Listed)) as cursor:
+        return cursor.execute("SELECT * FROM almagest.list_jobs(%s, %s, %s, %s, %s)", values).fetchall()
 
 
 def children(connection: Connection, job: UUID) -> list[Child]:

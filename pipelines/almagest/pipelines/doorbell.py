@@ -41,7 +41,7 @@ class Doorbell:
     def remind(self, job: UUID, queue: str) -> bool:
         """Rings once more for a job, unless its workers have not come to hear what was rung before."""
         try:
-            with self.app.connection_for_write() as connection:
+            with self.app.connection_or_acquire() as connection:
                 waiting = connection.default_channel.client.llen(queue)
         except (OperationalError, OSError, RedisError) as error:
             log.warning("the doorbell is broken", job=str(job), reason=str(error))

@@ -9,6 +9,7 @@ import shutil
 import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Runner:
         processes: Mapping[str, Process[Any]],
         settings: Settings,
         workroot: Path,
+        ring: Callable[[UUID, str], bool] | None = None,
     ) -> None:
         """Args:
         pool: connections of the workers' role.
@@ -53,6 +55,7 @@ class Runner:
         processes: those that this worker knows, by id; jobs of others are left to others.
         settings: of the stack.
         workroot: folder that the folders of attempts are made in.
+        ring: tells the workers of a queue of a job, where one job makes others due; without it they are found in time.
         """
         self._pool = pool
         self._keeper = keeper
@@ -60,6 +63,7 @@ class Runner:
         self._settings = settings
         self._lease = timedelta(seconds=settings.work.lease_s)
         self._workroot = workroot
+        self._ring = ring or _nobody
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._number = itertools.count(1)
 
@@ -124,29 +128,57 @@ class Runner:
             children = [(self._processes[child.process], child.inputs) for child in result.children]
         elif unknown := set(result) - set(process.outputs):
             raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
+        due: list[tuple[UUID, str]] = []
         with self._pool.connection() as connection:
             # By itself: what it said stays said, should its end fail.
-            if not attempt.keep(connection, self._lease):
+            if (attempt.has_news or not attempt.publication.is_empty) and not attempt.keep(connection, self._lease):
                 raise DismissedError()
-            store = Store(connection)
-            batch = attempt.publication.prepare(store)
-            with connection.transaction():
-                # The fence: from here on nobody else can have the job, and what is published is published with its end.
-                if not jobs.hold(connection, attempt.row.id, attempt.owner):
-                    raise DismissedError()
-                if isinstance(result, Fanout):
-                    jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint)
-                else:
-                    published = attempt.publication.commit(connection, store, batch)
-                    jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
+            # The fence, in each of these: whoever lost the job changes nothing.
+            if isinstance(result, Fanout):
+                made = jobs.suspend(connection, attempt.row.id, attempt.owner, children, result.checkpoint)
+                due = [(child, process.queue) for child, (process, _) in zip(made, children, strict=False)]
+                is_ours = bool(made)
+            elif attempt.publication.is_empty:
+                is_ours = jobs.finish(connection, attempt.row.id, attempt.owner, result)
+            else:
+                is_ours = self._publish(connection, attempt, result)
+        if not is_ours:
+            raise DismissedError()
+        self._wake(attempt, due)
+
+    def _publish(self, connection: jobs.Connection, attempt: Attempt, result: Mapping[str, Any]) -> bool:
+        store = Store(connection)
+        batch = attempt.publication.prepare(store)
+        with connection.transaction():
+            # From here on nobody else can have the job, and what is published is published with its end.
+            if not jobs.hold(connection, attempt.row.id, attempt.owner):
+                return False
+            published = attempt.publication.commit(connection, store, batch)
+            return jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
         # What the process or its inputs say will be the same the next time.
         is_final = isinstance(error, AlmagestError) and error.status < 500
         pause = None if is_final else timedelta(seconds=_pause_s(attempt.row.attempt))
         with self._pool.connection() as connection:
-            if attempt.keep(connection, self._lease):
-                jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause)
+            if not attempt.keep(connection, self._lease):
+                return
+            if jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause) != "failed":
+                return
+        self._wake(attempt, [])
+
+    def _wake(self, attempt: Attempt, due: list[tuple[UUID, str]]) -> None:
+        """Tells workers of what a commit has made due: these, and whose last part it was. The table has them anyway."""
+        if attempt.row.parent is not None:
+            with suppress(AlmagestError, psycopg.Error), self._pool.connection() as connection:
+                parent = jobs.find(connection, attempt.row.parent)
+                if parent.status == "running" and parent.lease_owner is None and not parent.pending_children:
+                    due = [*due, (parent.id, parent.queue)]
+        all(self._ring(*job) for job in due)
+
+
+def _nobody(_: UUID, __: str) -> bool:
+    return False
 
 
 def _is_away(error: Exception) -> bool:

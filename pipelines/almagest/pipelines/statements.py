@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from almagest.catalogue.jobs import Job
+from almagest.catalogue.jobs import Job, Listed
 from almagest.core.errors import PROBLEM_TYPES
 
 #: Items that a job has written and that its status links to.
@@ -28,7 +28,7 @@ class Statements:
     base: str
     catalogue: str
 
-    def status(self, job: Job) -> dict[str, Any]:
+    def status(self, job: Listed) -> dict[str, Any]:
         """A statusInfo, with the names of both versions of the standard."""
         here = f"{self.base}/jobs/{job.id}"
         links = [
@@ -64,7 +64,7 @@ class Statements:
         }
 
 
-def exception(job: Job) -> dict[str, Any]:
+def exception(job: Listed) -> dict[str, Any]:
     """Why there are no results, without what only operators should see (`internal`)."""
     error = job.error or {}
     is_failed = job.status == "failed"

@@ -58,7 +58,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
     """
     work = settings.work
     lease = timedelta(seconds=work.lease_s)
-    free = threading.BoundedSemaphore(slots)
+    free, leaving = threading.BoundedSemaphore(slots), threading.Event()
     workroot = settings.site.home / "work" / name
     workroot.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,8 +68,8 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         for left in workroot.iterdir():  # by a predecessor that was killed
             shutil.rmtree(left, ignore_errors=True)
         keeper = Keeper(pool, lease)
-        runner = Runner(pool, keeper, registry.processes(), settings, workroot)
         doorbell = Doorbell(settings)
+        runner = Runner(pool, keeper, registry.processes(), settings, workroot, doorbell.remind)
         reconciler = Reconciler(
             pool,
             runner,
@@ -88,6 +88,9 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             with free:
                 try:
                     runner.run(UUID(job))
+                    # Not every job of a long queue is rung for: whoever has done one does what is left as well.
+                    while not leaving.is_set() and runner.run_due(queues):
+                        pass
                 except psycopg.Error as error:
                     log.warning("the database is away", job=job, reason=str(error))
 
@@ -109,8 +112,9 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         )
         # Celery's own handlers would wait for whatever runs.
         consumer.install_platform_tweaks = lambda _: None
+        parts = (leaving, reconciler, keeper)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: threading.Thread(target=_leave, args=(reconciler, keeper)).start())
+            signal.signal(number, lambda *_: threading.Thread(target=_leave, args=parts).start())
         consumer.start()
 
 
@@ -139,8 +143,9 @@ def _alone(workroot: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _leave(reconciler: Reconciler, keeper: Keeper) -> None:
+def _leave(leaving: threading.Event, reconciler: Reconciler, keeper: Keeper) -> None:
     """Gives back what is being done and ends: others begin it anew, and nobody waits for hours of work here."""
+    leaving.set()
     reconciler.stop()
     try:
         keeper.release()

@@ -243,7 +243,7 @@ TO almagest_ops;
 -- Jobs: the door takes them in and tells of them, workers do them.
 GRANT EXECUTE ON FUNCTION
     almagest.accept_job(text, text, text, text, jsonb, jsonb, int, text, bytea, text),
-    almagest.dismiss_job(uuid, boolean),
+    almagest.dismiss_job(uuid, boolean, text),
     almagest.retry_job(uuid),
     almagest.job_document(uuid),
     almagest.job_children(uuid),

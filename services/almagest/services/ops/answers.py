@@ -30,6 +30,6 @@ def page_size(request: Request, usual: int, largest: int) -> int:
     return min(int(given), largest)
 
 
-def link(rel: str, href: str, title: str) -> dict[str, str]:
-    """A link to a JSON document."""
-    return {"rel": rel, "type": "application/json", "title": title, "href": href}
+def link(rel: str, href: str, title: str, media_type: str = "application/json") -> dict[str, str]:
+    """A link, to a JSON document if nothing else is said."""
+    return {"rel": rel, "type": media_type, "title": title, "href": href}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
 from almagest.pipelines.outbound import Outbound
-from almagest.services.ops import metrics, refusals
+from almagest.services.ops import metrics, openapi, refusals
 from almagest.services.ops.accounts import Reception
 from almagest.services.ops.administration import Administration
 from almagest.services.ops.answers import json_answer
@@ -35,7 +36,7 @@ from almagest.services.ops.routes import PAGES_AT, ROUTES
 from almagest.services.ops.sealing import keep_sealing
 from almagest.services.ops.survey import counts, survey
 from almagest.services.ops.ui import site
-from almagest.services.web import inventory, problem
+from almagest.services.web import docs, inventory, problem
 from almagest.services.web.layers import layers
 from almagest.services.web.recording import Recorder
 
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await database.close()
 
     app = FastAPI(
-        title="Almagest operations",
+        title=openapi.TITLE,
         version=metadata.version("almagest"),
         openapi_url=None,
         lifespan=lifespan,
@@ -113,10 +114,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         text = metrics.render(found, told, stored)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
+    description = orjson.dumps(openapi.document(here))
+
+    async def described(_: Request) -> Response:
+        return Response(description, media_type=openapi.MEDIA_TYPE)
+
+    async def page(_: Request) -> Response:
+        return docs.page(openapi.TITLE, f"{PREFIX}/openapi.json")
+
     app.add_route("/authorize", authorize)
     app.add_route("/health", health)
     app.add_route("/metrics", numbers)
     app.add_route("/ready", ready)
+    app.add_route("/openapi.json", described)
+    app.add_route("/docs", page)
     Figures(office).install(app)
     Desk(office, here, f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
     Reception(people, records, signer, here).install(app)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from almagest.core.jobs import Process
+from almagest.services.ops import openapi
 from almagest.services.ops.answers import link
 
-#: What is claimed, and tested. Not `core` yet: the landing page has no service description.
+#: What is claimed, and tested.
 CONFORMANCE = tuple(
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("ogc-process-description", "json", "job-list", "callback", "dismiss")
+    for name in ("core", "ogc-process-description", "json", "oas30", "job-list", "callback", "dismiss")
 )
 _RELS = "http://www.opengis.net/def/rel/ogc/1.0"
 
@@ -27,6 +28,8 @@ def landing(base: str) -> dict[str, Any]:
         "description": "Processes that make items of the catalogue, and the jobs that run them (OGC API - Processes).",
         "links": [
             link("self", f"{base}/", "This document"),
+            link("service-desc", f"{base}/openapi.json", "Description of the interface", openapi.MEDIA_TYPE),
+            link("service-doc", f"{base}/docs", "The same for people", "text/html"),
             link("conformance", f"{base}/conformance", "What it conforms to"),
             link(f"{_RELS}/conformance", f"{base}/conformance", "What it conforms to"),
             link(f"{_RELS}/processes", f"{base}/processes", "Processes"),
@@ -49,6 +52,7 @@ def summary(process: Process[Any], base: str) -> dict[str, Any]:
         "links": [
             link("self", here, process.title),
             link(f"{_RELS}/execute", f"{here}/execution", "Where it is executed"),
+            link(f"{_RELS}/job-list", f"{base}/jobs?processID={process.id}", "Jobs of it"),
         ],
     }
 

@@ -228,7 +228,7 @@ def _execution(body: bytes, process: Process[Any], outbound: Outbound) -> tuple[
         )
     if unknown := set(outputs) - set(process.outputs):
         raise BadRequestError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
-    if response not in {"raw", "document"}:
+    if response not in ("raw", "document"):  # no set: the client may have sent what cannot be in one
         raise BadRequestError("`response` is `raw` or `document`.")
     called = {}
     if "subscriber" in document:

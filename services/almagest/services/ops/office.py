@@ -15,6 +15,7 @@ from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
 from almagest.services.ops.records import Records
+from almagest.services.web.request_id import request_id
 
 _LOOK_S, _LONGEST_LOOK_S = 0.03, 1.0
 #: Requests that wait for their jobs at the same time. Others are told at once that theirs is accepted.
@@ -61,7 +62,7 @@ class Office:
 
     async def listed(
         self, principal: str | None, filters: Mapping[str, Any], before: tuple[datetime, UUID] | None, limit: int
-    ) -> list[jobs.Job]:
+    ) -> list[jobs.Listed]:
         """Jobs, the newest first."""
         return await self._ask(lambda connection: jobs.listed(connection, principal, filters, before, limit))
 
@@ -85,7 +86,11 @@ class Office:
 
     async def dismiss(self, job: UUID, *, may_remove: bool) -> str:
         """Ends a job, or removes one that has ended; answers what became of it."""
-        return await self._ask(lambda connection: jobs.dismiss(connection, job, may_remove=may_remove))
+        # nginx sends a DELETE to a second process where the first one's answer is lost, under the same id.
+        asked_by = request_id() or None
+        return await self._ask(
+            lambda connection: jobs.dismiss(connection, job, may_remove=may_remove, request=asked_by)
+        )
 
     async def wait(self, job: jobs.Job, at_most_s: float) -> jobs.Job:
         """A job when it has ended, or how it is by then: that much is true of it whatever happens."""

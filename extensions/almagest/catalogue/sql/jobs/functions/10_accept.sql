@@ -51,7 +51,7 @@ COMMENT ON FUNCTION almagest.accept_job(text, text, text, text, jsonb, jsonb, in
 54000 where too many of his have not ended, 53400 where his quota of this class is used up.';
 
 
-CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid, may_remove boolean) RETURNS text
+CREATE OR REPLACE FUNCTION almagest.dismiss_job(of_job uuid, may_remove boolean, by_request text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -60,20 +60,22 @@ BEGIN
     SELECT j.* INTO seen FROM almagest.job AS j WHERE j.id = of_job FOR UPDATE;
     IF seen.status IN ('accepted', 'running') THEN
         PERFORM almagest.end_job(of_job, 'dismissed');
-        RETURN 'dismissed';
-    ELSIF may_remove AND NOT EXISTS (
+        seen.status := 'dismissed';
+    ELSIF may_remove AND seen.dismissal IS DISTINCT FROM coalesce(by_request, '') AND NOT EXISTS (
         -- A parent counts on what its children have left.
         SELECT FROM almagest.job AS p WHERE p.id = seen.parent AND p.status IN ('accepted', 'running'))
     THEN
         DELETE FROM almagest.job AS j WHERE j.id = of_job;
         RETURN CASE WHEN FOUND THEN 'removed' END;
     END IF;
+    UPDATE almagest.job AS j SET dismissal = by_request WHERE j.id = of_job AND by_request IS NOT NULL;
     RETURN seen.status;
 END;
 $$;
-COMMENT ON FUNCTION almagest.dismiss_job(uuid, boolean) IS
-    'Ends a job that has not ended: its worker is fenced off. One that has is removed, where that is wanted. Answers what
-became of it (dismissed, removed), or its status, or NULL where there is none.';
+COMMENT ON FUNCTION almagest.dismiss_job(uuid, boolean, text) IS
+    'Ends a job that has not ended: its worker is fenced off. One that has is removed, where that is wanted, but not by the
+request (NULL: it has no name) that has found it running and is sent again. Answers what became of it (dismissed, removed),
+or its status, or NULL where there is none.';
 
 
 CREATE OR REPLACE FUNCTION almagest.end_job(

@@ -8,10 +8,17 @@ COMMENT ON FUNCTION almagest.job_document(uuid) IS 'A job, whosever it is.';
 
 CREATE OR REPLACE FUNCTION almagest.list_jobs(
     of_principal text, filters jsonb, before_time timestamptz, before_id uuid, at_most int
-) RETURNS SETOF almagest.job
+) RETURNS TABLE (
+    id uuid, process text, process_version text, queue text, principal text, status text, progress smallint, message text,
+    published jsonb, error jsonb, is_dead boolean, attempt int, max_attempts int, run_after timestamptz, parent uuid,
+    pending_children int, created_at timestamptz, started_at timestamptz, finished_at timestamptz, updated_at timestamptz
+)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT j.* FROM almagest.job AS j
+    SELECT j.id, j.process, j.process_version, j.queue, j.principal, j.status, j.progress, j.message, j.published,
+           j.error - 'internal', j.is_dead, j.attempt, j.max_attempts, j.run_after, j.parent, j.pending_children,
+           j.created_at, j.started_at, j.finished_at, j.updated_at
+    FROM almagest.job AS j
     WHERE (of_principal IS NULL OR j.principal = of_principal)
       AND (before_time IS NULL OR (j.created_at, j.id) < (before_time, before_id))
       AND (NOT filters ? 'process' OR filters->'process' ? j.process)
@@ -28,7 +35,7 @@ AS $$
     LIMIT at_most
 $$;
 COMMENT ON FUNCTION almagest.list_jobs(text, jsonb, timestamptz, uuid, int) IS
-    'Jobs of somebody, or of all (NULL), the newest first. filters: process and status (lists), from and to (when it was
+    'Jobs of somebody, or of all (NULL), the newest first, without what they were given and gave. filters: process and status (lists), from and to (when it was
 accepted), min_s and max_s (how long it ran), dead, parent.';
 
 
