@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from support import browser
+from support.browser import Watched
 from support.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-#: Where to leave screenshots for a person to look at.
-PICTURES = os.environ.get("PICTURES")
-
-
-class Watched:
-    """A page, and everything about it that nobody should have to see."""
-
-    def __init__(self, page: Any, origin: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.tiles: list[int] = []
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._asked(request.url, origin))
-        page.on("response", self._answered)
-
-    def _asked(self, url: str, origin: str) -> None:
-        if not url.startswith((f"{origin}/", "data:", "blob:")):
-            self.complaints.append(f"a request left the origin: {url}")
-
-    def _answered(self, response: Any) -> None:
-        if "/tiles/WebMercatorQuad/" in response.url:
-            self.tiles.append(response.status)
-
-    def picture(self, name: str) -> None:
-        if PICTURES:
-            self.page.screenshot(path=f"{PICTURES}/{name}.png")
-
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium is installed; on Debian `make test` installs it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        profile = tempfile.mkdtemp(prefix="alm-chromium-")
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=program, args=FLAGS, viewport={"width": 1400, "height": 900}
-        )
+    with browser.opened() as context:
         yield context
-        context.close()
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 @pytest.fixture

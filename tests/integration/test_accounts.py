@@ -307,6 +307,15 @@ def test_an_admin_grants_what_a_role_does_not(door: Doorman, root: str) -> None:
     assert "after=ada" in further["href"]
 
 
+def test_an_admins_key_makes_no_keys(door: Doorman, root: str) -> None:
+    made = door.ask("POST", "/auth/keys", root, json={"name": "ops", "scopes": ["admin"]})
+    assert made.status_code == 201
+    key = made.json()["key"]
+    assert door.ask("GET", "/admin/accounts", key).status_code == 200
+    for method, path in (("GET", "/auth/me"), ("POST", "/auth/keys"), ("POST", "/auth/logout")):
+        assert door.ask(method, path, key, json={} if method == "POST" else None).status_code == 403
+
+
 def test_the_last_admin_stays(door: Doorman, root: str, admin: psycopg.Connection) -> None:
     for change in ({"role": "USER"}, {"disabled": True}):
         answer = door.ask("PATCH", "/admin/accounts/root", root, json=change)

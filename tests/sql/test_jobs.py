@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from almagest.catalogue import database, jobs
+from almagest.catalogue import accounts, database, jobs
 from almagest.core.errors import ConflictError, InvalidDocumentError, NotFoundError, TooManyRequestsError
 from almagest.core.jobs import Output, Process
 from almagest.core.settings import Settings
@@ -476,3 +477,83 @@ def test_only_workers_do_jobs(connect: Connect, worker: psycopg.Connection[Any],
         jobs.claim(connect(role), job, "w", LEASE, KNOWN)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         connect(role).execute("SELECT * FROM almagest.job")
+
+
+LEARNING = replace(PROCESS, id="learn", quota="ml")
+
+
+def test_fifty_at_once_at_the_edge_of_a_quota_and_exactly_so_many_are_accepted(
+    settings: Settings, connect: Connect
+) -> None:
+    admin = connect("postgres")
+    ada, bob = (accounts.create(admin, name, None).subject for name in ("ada", "bob"))
+    outcomes: list[str] = []
+
+    def ask(number: int) -> None:
+        with database.connect(settings, "almagest_ops") as connection:
+            for turn in range(5):
+                # The same request with the same key is the same job, and counts once.
+                key = f"{number}-{turn}" if number < 5 else None
+                try:
+                    jobs.accept(connection, LEARNING, {"number": number}, ada, key=key)
+                    outcomes.append("accepted")
+                except TooManyRequestsError as error:
+                    is_told = "5 ml jobs" in str(error) and 3500 < error.retry_after_s <= 3600
+                    outcomes.append("refused" if is_told else str(error))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["accepted"] * 5 + ["refused"] * 45
+    assert len(jobs.listed(admin, ada, {}, None, 100)) == 5
+    jobs.accept(admin, LEARNING, {}, bob)
+    jobs.accept(admin, LEARNING, {}, "key:4fJk29Zq")  # of nobody's account: it is not limited
+    jobs.accept(admin, PROCESS, {}, ada)  # of no class
+
+
+def test_who_removes_his_jobs_has_had_them_all_the_same(connect: Connect) -> None:
+    admin = connect("postgres")
+    ada = accounts.create(admin, "ada", None).subject
+    for number in range(5):
+        identifier, _ = jobs.accept(admin, LEARNING, {"number": number}, ada, key=f"k{number}")
+        assert jobs.dismiss(admin, identifier) == "dismissed"
+        assert jobs.dismiss(admin, identifier) == "removed"
+    with pytest.raises(TooManyRequestsError):
+        jobs.accept(admin, LEARNING, {}, ada)
+    # What was asked for an hour ago makes room.
+    admin.execute("UPDATE almagest.quota_use SET at = at - interval '1 hour'")
+    jobs.accept(admin, LEARNING, {}, ada)
+
+
+def test_a_request_that_is_sent_again_counts_once_and_one_that_fails_not_at_all(connect: Connect) -> None:
+    admin = connect("postgres")
+    ada = accounts.create(admin, "ada", None).subject
+    for _ in range(20):
+        jobs.accept(admin, LEARNING, {"number": 1}, ada, key="the same")
+        with pytest.raises(ConflictError):
+            jobs.accept(admin, LEARNING, {"number": 2}, ada, key="the same")
+        with pytest.raises(InvalidDocumentError):
+            jobs.accept(admin, LEARNING, {"number": "x"}, ada)
+    for number in range(4):
+        jobs.accept(admin, LEARNING, {"number": number}, ada)
+    with pytest.raises(TooManyRequestsError):
+        jobs.accept(admin, LEARNING, {}, ada)
+
+
+def test_a_tier_is_what_its_rows_say(connect: Connect) -> None:
+    admin = connect("postgres")
+    ada = accounts.create(admin, "ada", None)
+    for tier, most in (("free", 5), ("premium", 50), ("enterprise", 60)):
+        ada = accounts.change(admin, ada, role="USER", tier=tier, scopes=(), disabled=False)
+        admin.execute("DELETE FROM almagest.quota_use")
+        admin.execute("DELETE FROM almagest.job")
+        accepted = 0
+        for _ in range(60):
+            try:
+                jobs.accept(admin, LEARNING, {}, ada.subject)
+                accepted += 1
+            except TooManyRequestsError:
+                break
+        assert accepted == most

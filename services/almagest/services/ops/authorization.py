@@ -24,7 +24,7 @@ from almagest.services.ops.database import Database
 from almagest.services.ops.login.limiter import Allowance, Limiter
 from almagest.services.ops.login.tokens import Secret, Signer
 from almagest.services.web.gate import CHALLENGE
-from almagest.services.web.inventory import Scope
+from almagest.services.web.inventory import Scope, allows
 from almagest.services.web.problem import problem
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class Authorizer:
         row = found.row
         if reason := row["reason"]:
             return self._refuse(reason, found)
-        if required not in row["scopes"] and Scope.ADMIN not in row["scopes"]:
+        if not allows(row["scopes"], required):
             self._count("scope", found.id)
             detail = f"Your key or login lacks the scope `{required}`."
             return problem(403, "forbidden", detail, headers=refusals.named(row, found.key_id))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope as Connection
 
-from almagest.services.web.inventory import Scope
+from almagest.services.web.inventory import allows
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         """Whether he has a scope, by itself or as an admin."""
-        return not self.scopes.isdisjoint({scope, Scope.ADMIN})
+        return allows(self.scopes, scope)
 
 
 def _header(connection: Connection, name: bytes) -> str:

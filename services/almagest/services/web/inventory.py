@@ -7,7 +7,7 @@ saying who may use it does not become a hole: the app refuses to start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -40,7 +40,7 @@ class Scope(StrEnum):
     FILES = "files:write"
     #: For people who have logged in, about themselves. No key has it: one that leaks must not make others.
     ACCOUNT = "account"
-    #: Implies all others.
+    #: Implies all others but `account`.
     ADMIN = "admin"
     #: For our own processes: nginx never lets a client through.
     NONE = "none"
@@ -54,6 +54,11 @@ class Scope(StrEnum):
     def is_read(self) -> bool:
         """Whether nothing changes, so that a request may be sent twice."""
         return self in {Scope.PUBLIC, Scope.READ, Scope.OPS}
+
+
+def allows(scopes: Collection[str], required: str) -> bool:
+    """Whether these scopes are enough: an admin's are, but for what people do about themselves."""
+    return required in scopes or (Scope.ADMIN in scopes and required != Scope.ACCOUNT)
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,13 @@ def _fields(process: Process[Any], values: Mapping[str, str] | None, faults: Map
             step="1" if schema.get("type") == "integer" else "any",
             longest=schema.get("maxLength"),
             example=_written(example, kind),
-            fault=faults.get(name, ""),
+            fault=_in_words(faults.get(name, ""), _written(example, kind)),
         )
+
+
+def _in_words(fault: str, example: str) -> str:
+    """What is wrong, for who cannot read regular expressions."""
+    return f"Write it like {example}" if example and fault.startswith("String should match pattern") else fault
 
 
 def inputs(process: Process[Any], form: Mapping[str, str]) -> dict[str, Any]:
