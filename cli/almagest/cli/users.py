@@ -124,8 +124,10 @@ def _password() -> tuple[str, bool]:
     if not sys.stdin.isatty():
         given = sys.stdin.readline().rstrip("\n")
     else:
-        given = typer.prompt("Password (empty: one is made up)", default="", hide_input=True, show_default=False)
-        if given and typer.prompt("Again", hide_input=True) != given:
+        given = typer.prompt(
+            "Password (empty: one is made up)", default="", hide_input=True, show_default=False, err=True
+        )
+        if given and typer.prompt("Again", hide_input=True, err=True) != given:
             raise ConfigurationError("These were two different passwords: nothing is changed.")
     return (given, False) if given else (random.token_urlsafe(18), True)
 
