@@ -15,7 +15,8 @@ from almagest.catalogue import accounts, jobs, keys
 from almagest.catalogue.accounts import Account
 from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError
 from almagest.services.ops.accounts import Body, NewKey, account_document, key_document, made_key, quotas
-from almagest.services.ops.answers import json_answer, page_size
+from almagest.services.ops.answers import json_answer
+from almagest.services.ops.asked import page_size
 from almagest.services.ops.people import People
 from almagest.services.ops.records import Records
 

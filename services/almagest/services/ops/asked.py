@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -37,3 +39,36 @@ def _moment(text: str) -> datetime | None:
         return None
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def page_size(request: Request, usual: int, largest: int) -> int:
+    """How many of something a request asks for, by `limit`.
+
+    Raises:
+        BadRequestError: it is no number.
+    """
+    given = request.query_params.get("limit", str(usual))
+    if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) < 1:
+        raise BadRequestError("limit: a whole number, at least 1.")
+    return min(int(given), largest)
+
+
+def page_token(created_at: datetime, identifier: UUID) -> str:
+    """What a link to the next page holds: behind which entry it begins."""
+    return f"{created_at.timestamp():.6f}_{identifier}"
+
+
+def behind(request: Request) -> tuple[datetime, UUID] | None:
+    """Behind which entry a page begins, by `token`; None: it is the first.
+
+    Raises:
+        BadRequestError: no page has given this token.
+    """
+    token = request.query_params.get("token")
+    if not token:
+        return None
+    moment, _, identifier = token.partition("_")
+    try:
+        return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequestError("token: it is none that a page gave.") from None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
-from uuid import UUID
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -22,6 +20,7 @@ from almagest.core.hrefs import OWN_FILES
 from almagest.core.settings import Settings
 from almagest.services.assets.presign import Method, Presigner
 from almagest.services.ops.answers import json_answer, link
+from almagest.services.ops.asked import behind, page_size, page_token
 from almagest.services.ops.bodies import FORM_BYTES, Form, expected_sha256, is_form, raw
 from almagest.services.ops.cabinet import Cabinet
 from almagest.services.web.caller import Caller
@@ -68,15 +67,19 @@ class FileDesk:
 
     async def listing(self, request: Request) -> Response:
         """One's own files, the newest first."""
-        subject, limit = _subject(request), _limit(request)
-        token = request.query_params.get("token")
-        found = await self._cabinet.listed(subject, _read_token(token) if token else None, limit + 1)
+        subject, limit = _subject(request), page_size(request, _PAGE, _LARGEST_PAGE)
+        found = await self._cabinet.listed(subject, behind(request), limit + 1)
         room = await self._cabinet.room(subject)
         links = [link("self", f"{self._base}{_query(request)}", "This document")]
         if len(found) > limit:
             last = found[limit - 1]
-            behind = f"{last.created_at.timestamp():.6f}_{last.id}"
-            links.append(link("next", f"{self._base}{_query(request, limit=limit, token=behind)}", "The next ones"))
+            links.append(
+                link(
+                    "next",
+                    f"{self._base}{_query(request, limit=limit, token=page_token(last.created_at, last.id))}",
+                    "The next ones",
+                )
+            )
         shown = [self._document(file, request) for file in found[:limit]]
         used = {"used": room.used, "most_of_all": room.most_of_all, "most_of_one": room.most_of_one}
         return json_answer({"files": shown, "room": used, "links": links})
@@ -217,18 +220,3 @@ def _query(request: Request, **more: Any) -> str:
     subject = request.query_params.get("subject")
     values = {**({"subject": subject} if subject else {}), **more}
     return f"?{urlencode(values)}" if values else ""
-
-
-def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", str(_PAGE))
-    if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) < 1:
-        raise BadRequestError("limit: a whole number, at least 1.")
-    return min(int(given), _LARGEST_PAGE)
-
-
-def _read_token(token: str) -> tuple[datetime, UUID]:
-    moment, _, identifier = token.partition("_")
-    try:
-        return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
-    except (ValueError, OverflowError, OSError):
-        raise BadRequestError("token: it is none that a page of files gave.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
 
@@ -19,8 +18,8 @@ from almagest.core.jobs import Process, Status
 from almagest.pipelines import callbacks, registry, statements
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
-from almagest.services.ops.answers import json_answer, page_size
-from almagest.services.ops.asked import interval, owner
+from almagest.services.ops.answers import json_answer
+from almagest.services.ops.asked import behind, interval, owner, page_size, page_token
 from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
 from almagest.services.web.problem import problem
@@ -95,7 +94,7 @@ class Desk:
 
     async def processes(self, request: Request) -> Response:
         """All processes; there are few, so that ``limit`` only ever cuts."""
-        found = list(registry.processes().values())[: _limit(request)]
+        found = list(registry.processes().values())[: page_size(request, _PAGE, _LARGEST_PAGE)]
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/processes"}]
         shown = [descriptions.summary(process, self._base) for process in found]
         return json_answer({"processes": shown, "links": links})
@@ -131,14 +130,12 @@ class Desk:
 
     async def jobs(self, request: Request) -> Response:
         """One's own jobs, or all of them for an admin, the newest first."""
-        limit = _limit(request)
-        token = request.query_params.get("token")
-        before = _read_token(token) if token else None
-        found = await self._office.listed(owner(request), _filters(request), before, limit + 1)
+        limit = page_size(request, _PAGE, _LARGEST_PAGE)
+        found = await self._office.listed(owner(request), _filters(request), behind(request), limit + 1)
         links = [{"rel": "self", "type": "application/json", "href": f"{self._base}/jobs"}]
         if len(found) > limit:
             last = found[limit - 1]
-            query = request.url.include_query_params(token=f"{last.created_at.timestamp():.6f}_{last.id}").query
+            query = request.url.include_query_params(token=page_token(last.created_at, last.id)).query
             links.append({"rel": "next", "type": "application/json", "href": f"{self._base}/jobs?{query}"})
         return json_answer({"jobs": [self._statements.status(job) for job in found[:limit]], "links": links})
 
@@ -253,10 +250,6 @@ def _prefers_later(request: Request) -> bool:
     return "respond-async" in {preference.partition(";")[0].strip().lower() for preference in given.split(",")}
 
 
-def _limit(request: Request) -> int:
-    return page_size(request, _PAGE, _LARGEST_PAGE)
-
-
 def _filters(request: Request) -> dict[str, Any]:
     query = request.query_params
     filters: dict[str, Any] = {}
@@ -274,11 +267,3 @@ def _filters(request: Request) -> dict[str, Any]:
         ends = zip(("from", "to"), interval(query["datetime"]), strict=True)
         filters |= {name: moment.isoformat() for name, moment in ends if moment is not None}
     return filters
-
-
-def _read_token(token: str) -> tuple[datetime, UUID]:
-    moment, _, identifier = token.partition("_")
-    try:
-        return datetime.fromtimestamp(float(moment), UTC), UUID(identifier)
-    except (ValueError, OverflowError, OSError):
-        raise BadRequestError("token: it is none that a page of jobs gave.") from None
