@@ -72,7 +72,9 @@ def test_every_printed_address_opens(running: Stack) -> None:
     opened = {name: address for name, address in printed.items() if address.startswith("http")}
     assert {"site", "external", "api", "tiles"} <= set(opened)
     with running.client() as client:
-        assert {name: client.get(address).status_code for name, address in opened.items()} == dict.fromkeys(opened, 200)
+        answers = {name: client.get(address, follow_redirects=True) for name, address in opened.items()}
+        assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(opened, 200)
+        assert "Log in" in answers["pages"].text
     password = Path(printed["database_password"]).read_text().strip()
     with psycopg.connect(printed["database"], password=password) as connection:
         assert connection.execute("SELECT count(*) > 0 FROM collection_ids()").fetchone() == (True,)

@@ -81,7 +81,7 @@ def test_numbers_are_those_of_all_processes(site: Stack) -> None:
     up = {sample.labels["process"] for sample in samples if sample.name == "almagest_up"}
     assert {"ops-0", "ops-1", "stac-0", "tiles-0", "external-stac-1", "external-tiles-0"} <= up
     pools = {(each.labels["service"], each.labels["pool"]) for each in samples if each.name.startswith("almagest_pool")}
-    assert {("stac", "reads"), ("stac", "writes"), ("tiles", "reads"), ("ops", "ops"), ("ops", "jobs")} <= pools
+    assert {("stac", "reads"), ("stac", "writes"), ("tiles", "reads"), ("ops", "ops"), ("ops", "records")} <= pools
     # Nobody's ids become names.
     assert not any("sample-" in value for sample in samples for value in sample.labels.values())
     assert took < 5

@@ -6,6 +6,7 @@ import concurrent.futures
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import bcrypt
@@ -16,7 +17,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from starlette.testclient import TestClient
 
-from almagest.catalogue import accounts, passwords
+from almagest.catalogue import accounts, keys, passwords
+from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from almagest.services.ops.app import create_app
 from almagest.services.ops.login.tokens import Secret
@@ -307,13 +309,21 @@ def test_an_admin_grants_what_a_role_does_not(door: Doorman, root: str) -> None:
     assert "after=ada" in further["href"]
 
 
-def test_an_admins_key_makes_no_keys(door: Doorman, root: str) -> None:
+def test_an_admins_key_makes_no_keys_and_no_accounts(door: Doorman, root: str) -> None:
     made = door.ask("POST", "/auth/keys", root, json={"name": "ops", "scopes": ["admin"]})
     assert made.status_code == 201
     key = made.json()["key"]
     assert door.ask("GET", "/admin/accounts", key).status_code == 200
-    for method, path in (("GET", "/auth/me"), ("POST", "/auth/keys"), ("POST", "/auth/logout")):
-        assert door.ask(method, path, key, json={} if method == "POST" else None).status_code == 403
+    for method, path, body in (
+        ("GET", "/auth/me", None),
+        ("POST", "/auth/keys", {"name": "x", "scopes": ["admin"]}),
+        ("POST", "/auth/logout", {}),
+        ("POST", "/admin/keys", {"name": "x", "scopes": ["admin"]}),
+        ("POST", "/admin/accounts", {"name": "eve", "password": PASSWORD, "role": "ADMIN"}),
+        ("PATCH", "/admin/accounts/root", {"password": ANOTHER}),
+    ):
+        assert door.ask(method, path, key, json=body).status_code == 403, path
+    assert login(door, "root").status_code == 200
 
 
 def test_the_last_admin_stays(door: Doorman, root: str, admin: psycopg.Connection) -> None:
@@ -358,5 +368,94 @@ def test_a_secret_is_read_as_it_was_written() -> None:
     from uuid import uuid4
 
     secret = Secret(uuid4(), "a" * 43)
-    assert Secret.of_refresh_token(secret.refresh_token) == secret == Secret.of_cookie(secret.cookie)
+    assert Secret.of_cookie(secret.cookie) == secret
     assert "aaaa" not in repr(secret)
+
+
+def test_a_password_of_megabytes_is_not_even_looked_at(door: Doorman) -> None:
+    """Normalizing a run of combining marks takes the square of its length, and nothing else can be done meanwhile."""
+    register(door)
+    marks = "a" + "\N{COMBINING GRAVE ACCENT}\N{COMBINING DOT BELOW}" * 250_000
+    began = time.monotonic()
+    with pytest.raises(BadRequestError):
+        passwords.check(marks, "ada")
+    assert passwords.verified(marks, None) == (False, None)
+    assert time.monotonic() - began < 1
+    assert login(door, password=marks[:900]).status_code == 401
+
+
+def test_a_page_of_another_site_cannot_register_anybody(door: Doorman) -> None:
+    """A browser sends a form or plain text for any page; what says that it is JSON it asks about first."""
+    body = '{"name": "evil", "password": "correct horse battery staple"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        headers = {"Content-Type": kind} if kind else {}
+        answer = door.ask("POST", "/auth/register", content=body, headers=headers)
+        assert answer.status_code == 415, kind
+        assert "application/json" in answer.json()["detail"]
+
+
+def test_a_login_that_began_before_a_change_of_password_begins_nothing(admin: psycopg.Connection) -> None:
+    seen = accounts.create(admin, "ada", passwords.hashed(PASSWORD))
+    accounts.set_password(admin, seen.id, passwords.hashed(ANOTHER))
+    lasts = timedelta(days=1)
+    assert accounts.open_session(admin, seen, "token", b"x" * 32, lasts, "", "") is None
+    present = accounts.find(admin, name="ada")
+    assert accounts.open_session(admin, present, "token", b"x" * 32, lasts, "", "") is not None
+    # Nor does a better hash of the former one come back.
+    accounts.set_password(admin, seen.id, "$argon2id$of the former password", former=seen.password_hash)
+    assert accounts.find(admin, name="ada").password_hash == present.password_hash
+
+
+def test_two_admins_who_change_different_things_undo_nothing(admin: psycopg.Connection) -> None:
+    seen = accounts.create(admin, "ada", None, role="ADMIN")
+    accounts.create(admin, "root", None, role="ADMIN")
+    accounts.change(admin, seen, role="USER", disabled=True)
+    changed = accounts.change(admin, seen, tier="premium")  # by what was seen before
+    assert (changed.role, changed.own_tier, changed.disabled_at is None) == ("USER", "premium", False)
+
+
+def test_a_change_is_made_whole_or_not_at_all(door: Doorman, root: str) -> None:
+    def change(**body: Any) -> int:
+        return door.ask("PATCH", "/admin/accounts/ada", root, json=body).status_code
+
+    enter(door)
+    for wrong in ({"role": "KING"}, {"tier": "gold"}, {"scopes": ["all"]}):
+        assert change(password=ANOTHER, **wrong) == 400
+    assert change(password="short", tier="premium") == 400
+    assert door.ask("GET", "/admin/accounts/ada", root).json()["tier"] == "free"
+    assert login(door).status_code == 200
+    assert change(password=ANOTHER, tier="premium") == 200
+    assert login(door).status_code == 401
+    assert login(door, password=ANOTHER).status_code == 200
+
+
+def test_nobody_is_locked_out_by_somebody_elsewhere(door: Doorman) -> None:
+    register(door)
+    stranger = Doorman(door.ops, "203.0.113.9")
+    assert [login(stranger, password=ANOTHER).status_code for _ in range(12)] == [401] * 10 + [429] * 2
+    assert login(door).status_code == 200
+    # Of IPv6, a network is one.
+    codes = [login(Doorman(door.ops, f"2001:db8::{n}"), password=ANOTHER).status_code for n in range(1, 13)]
+    assert codes == [401] * 10 + [429] * 2
+
+
+def test_who_only_knows_which_login_it_is_cannot_end_it(door: Doorman) -> None:
+    register(door)
+    good = login(door).json()["refresh_token"]
+    session = good[4:36]
+    for forged in (f"alr_{session}_{'a' * 43}", f"alr_{session}_{'a' * 43}.{'b' * 43}", good[:-1] + "!", good[:-44]):
+        assert refresh(door, forged).status_code == 401
+    assert refresh(door, good).status_code == 200
+
+
+def test_an_account_has_so_many_keys_and_logins_and_no_more(door: Doorman, admin: psycopg.Connection) -> None:
+    ada = enter(door)
+    account = accounts.find(admin, name="ada")
+    for _ in range(100):
+        keys.create(admin, "x", ["jobs:run"], account=account.id)
+    refused = door.ask("POST", "/auth/keys", ada, json={"name": "one more", "scopes": ["jobs:run"]})
+    assert refused.status_code == 400
+    assert "100 keys" in refused.json()["detail"]
+    for number in range(60):
+        assert accounts.open_session(admin, account, "page", bytes([number]) * 32, timedelta(days=1), "", "")
+    assert len(accounts.logins(admin, account.id)) == 50

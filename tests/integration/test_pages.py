@@ -128,6 +128,7 @@ def test_a_login_from_elsewhere_is_refused(nobody: Browser, ada: Browser) -> Non
         ("/ops/ui//evil.example", "/ops/ui/"),
         ("/ops/ui/../../evil", "/ops/ui/"),
         ("/ops/ui/x\\evil", "/ops/ui/"),
+        ("/ops/ui/%2e%2e/%2e%2e/api/x", "/ops/ui/"),
         ("/ops/ui/%0d%0aSet-Cookie:%20a=b", "/ops/ui/"),
     ],
 )
@@ -223,6 +224,8 @@ def test_admins_look_after_everybody(root: Browser, ada: Browser) -> None:
     changed = root.post("/admin/accounts/ada", role="PREMIUM", tier="", **{"scope catalogue:write": "on"})
     assert "It is changed" in changed.text
     assert "catalogue:write" in ada.get("/account").text
+    ada.post("/processes/echo", message="Hello")
+    assert ">ada<" in root.get("/jobs", params={"all": ""}).text
     assert "last admin" in root.post("/admin/accounts/root", role="USER", tier="").text
     assert root.post("/admin/accounts", name="eve", password=PASSWORD, role="USER").status_code == 303
     assert root.post("/admin/accounts", name="eve", password=PASSWORD, role="USER").status_code == 409
@@ -230,6 +233,21 @@ def test_admins_look_after_everybody(root: Browser, ada: Browser) -> None:
     assert "0 jobs are removed" in root.post("/admin/clean-up", days="30").text
     root.post("/admin/accounts/ada", role="USER", tier="", disabled="on")
     assert ada.get("/").status_code == 401
+
+
+def test_a_form_that_is_sent_twice_is_one_job(ada: Browser, admin: psycopg.Connection) -> None:
+    once = re.search(r'name="once" value="([^"]+)"', ada.get("/processes/echo").text)
+    assert once is not None
+    pages = {ada.post("/processes/echo", message="Hello", once=once[1]).headers["location"] for _ in range(2)}
+    assert len(pages) == len(jobs.listed(admin, None, {}, None, 10)) == 1
+
+
+def test_a_key_on_a_page_shows_it_and_sends_no_form(ada: Browser, door: Doorman) -> None:
+    page = ada.post("/account/keys", name="x", days="", **{"scope jobs:run": "on"}).text
+    key = (re.search(r"alm_\w{8}_\w{43}", page) or [""])[0]
+    assert door.ask("GET", "/ui/jobs", key).status_code == 200
+    sent = door.ask("POST", "/ui/processes/echo", key, data={"message": "x", "csrf": ""}, headers={"Origin": ORIGIN})
+    assert sent.status_code == 403
 
 
 def test_a_page_that_is_not_there_is_a_page(ada: Browser) -> None:

@@ -148,3 +148,11 @@ def test_a_provider_that_is_away_is_said_to_be(with_provider: Settings, counter:
 
 def test_the_login_page_names_the_provider(door: Doorman) -> None:
     assert "Log in with the observatory" in door.ask("GET", "/ui/login").text
+
+
+def test_from_elsewhere_the_provider_brings_those_who_have_an_account(door: Doorman) -> None:
+    """Anybody may have an account at a large provider: where accounts are made only inside, that is no way in."""
+    stranger = Doorman(door.ops, "203.0.113.9")
+    assert arrive(stranger, "ada").status_code == 403
+    assert arrive(door, "ada").status_code == 200
+    assert arrive(stranger, "ada").status_code == 200

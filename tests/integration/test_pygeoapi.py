@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from almagest.core import secrets
 from almagest.core.settings import Settings
 from almagest.services.ops.app import create_app
 from almagest.services.ops.descriptions import CONFORMANCE
@@ -38,6 +39,7 @@ OTHER_BODIES = {"accepted", "executed", "results"}
 @pytest.fixture
 def ours(cluster: Cluster, settings: Settings, home: Path) -> Iterator[dict[str, Any]]:
     own = cluster.settings(settings.database.name, home)
+    secrets.ensure(own.secrets, secrets.JWT_KEY, "5a" * 32)
     ann = {"X-Scopes": "catalogue:read jobs:run", "X-Subject": "key:ann"}
     with at_work(own, home / "work"), TestClient(create_app(own), base_url=own.site.origin, headers=ann) as client:
         yield pygeoapi.shapes(client, "echo", {"message": "Hello"})

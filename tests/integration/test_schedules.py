@@ -16,7 +16,7 @@ from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from almagest.catalogue import database, jobs, schedules
+from almagest.catalogue import accounts, database, jobs, schedules
 from almagest.catalogue.schedules import Times
 from almagest.cli.commands import app
 from almagest.core.errors import BadRequestError, ConflictError, InvalidDocumentError, NotFoundError
@@ -59,11 +59,15 @@ def known(*processes: Process[Any]) -> Scheduler:
 
 
 def keys(connection: Connection) -> list[str]:
-    return sorted(job.idempotency_key or "" for job in jobs.listed(connection))
+    return sorted(job.idempotency_key or "" for job in whole(connection))
+
+
+def whole(connection: Connection) -> list[jobs.Job]:
+    return [jobs.find(connection, job.id) for job in jobs.listed(connection)]
 
 
 def add(connection: Connection, name: str = "hello", times: Times = MINUTELY, **inputs: Any) -> None:
-    schedules.add(connection, name, echo.PROCESS, {"message": "Hi", **inputs}, times, "user:ann")
+    schedules.add(connection, name, echo.PROCESS, {"message": "Hi", **inputs}, times, "operator")
 
 
 def test_a_moment_brings_a_job_and_the_next_moment(
@@ -76,8 +80,8 @@ def test_a_moment_brings_a_job_and_the_next_moment(
     at("2025-03-30T01:00:07Z")  # where it was 2:30 it is 3:00: the clock was put forward
     assert scheduler.look(worker) == 1
     assert scheduler.look(worker) == 0
-    (job,) = jobs.listed(worker)
-    assert (job.principal, job.inputs, job.process) == ("user:ann", {"message": "Hi"}, "echo")
+    (job,) = whole(worker)
+    assert (job.principal, job.inputs, job.process) == ("operator", {"message": "Hi"}, "echo")
     assert (job.idempotency_key, job.request) == ("schedule:hello:2025-03-30T01:00:00Z", {"by": "schedule:hello"})
     kept = schedules.find(admin, "hello")
     assert kept.last_at == datetime(2025, 3, 30, 1, tzinfo=UTC)
@@ -175,7 +179,7 @@ def test_inputs_that_no_longer_parse_are_noted_and_the_others_go_on(
     other = replace(echo.PROCESS, id="other")
     at("2025-01-01T12:00:30Z")
     add(admin, "a")
-    schedules.add(admin, "b", other, {"message": "Hi"}, MINUTELY, "user:ann")
+    schedules.add(admin, "b", other, {"message": "Hi"}, MINUTELY, "operator")
     at("2025-01-01T12:01:05Z")
     assert known(replace(echo.PROCESS, inputs=inputs), other).look(worker) == 2
     assert told in (schedules.find(admin, "a").last_error or "")
@@ -253,7 +257,7 @@ def test_the_command(command: Callable[..., Any], admin: Connection, worker: Con
     added = command("add", "hello", "30 6 * * MON-FRI", "echo", "--zone", "America/New_York", "-i", "message=Hi")
     assert "06:30:00 -0" in added
     assert "UTC" in added
-    command("add", "daily", "0 0 * * *", "echo", "--as", "user:ann", "--input", "message=Hi")
+    command("add", "daily", "0 0 * * *", "echo", "--input", "message=Hi")
     shown = json.loads(command("show", "hello", "--json"))
     assert (shown["process"], shown["inputs"], shown["principal"]) == ("echo", {"message": "Hi"}, "operator")
     assert len(shown["next"]) == 5
@@ -267,8 +271,8 @@ def test_the_command(command: Callable[..., Any], admin: Connection, worker: Con
     assert json.loads(command("show", "hello", "--json"))["next"] == []
     assert "06:30:00" in command("resume", "hello")
     job = command("run", "daily").split()[-1]  # before it: that nobody hears the doorbell
-    (found,) = jobs.listed(worker)
-    assert (str(found.id), found.principal, found.idempotency_key) == (job, "user:ann", None)
+    (found,) = whole(worker)
+    assert (str(found.id), found.principal, found.idempotency_key) == (job, "operator", None)
     command("remove", "hello")
     assert [each["name"] for each in json.loads(command("list", "--json"))] == ["daily"]
 
@@ -303,3 +307,27 @@ def test_an_overdue_schedule_is_soon_kept_by_a_worker(settings: Settings, tmp_pa
         while not (found := jobs.listed(admin)) or found[0].status != "successful":
             assert datetime.now(UTC) < until, works.log("w1")
     assert len(found) == 1
+
+
+def test_a_schedule_may_what_its_owner_may_at_that_moment(
+    admin: Connection, worker: Connection, at: Callable[[str], None]
+) -> None:
+    at("2025-01-01T12:00:30Z")
+    ada = accounts.create(admin, "ada", None)
+    writing = replace(echo.PROCESS, scope="catalogue:write")
+    schedules.add(admin, "hers", echo.PROCESS, {"message": "Hi"}, MINUTELY, ada.subject)
+    schedules.add(admin, "writing", writing, {"message": "Hi"}, MINUTELY, ada.subject)
+    schedules.add(admin, "nobodys", echo.PROCESS, {"message": "Hi"}, MINUTELY, "user:nobody")
+    at("2025-01-01T12:01:05Z")
+    assert known(writing).look(worker) == 3
+    assert whole(worker) == []
+    assert "lacks the scope `catalogue:write`" in (schedules.find(admin, "writing").last_error or "")
+    assert "no user:nobody" in (schedules.find(admin, "nobodys").last_error or "")
+    at("2025-01-01T12:02:05Z")
+    assert known(echo.PROCESS).look(worker) == 3
+    assert {job.principal for job in whole(worker)} == {ada.subject}
+    accounts.change(admin, ada, disabled=True)
+    at("2025-01-01T12:03:05Z")
+    known(echo.PROCESS).look(worker)
+    assert {job.status for job in whole(worker)} == {"dismissed"}
+    assert "disabled" in (schedules.find(admin, "hers").last_error or "")

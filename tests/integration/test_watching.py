@@ -28,6 +28,8 @@ from almagest.services.ops.app import create_app
 from support.cluster import Cluster
 from support.prometheus import FOLDER, Prometheus, program, watching
 
+pytestmark = pytest.mark.xdist_group("watching")
+
 KEY = "the key of whoever watches"
 DASHBOARD = FOLDER.parent / "grafana" / "dashboards" / "almagest.json"
 

@@ -41,7 +41,8 @@ def authorize(ops: psycopg.Connection) -> Authorize:
 
 
 def ask(connection: psycopg.Connection, key: Key, address: str | None = "192.0.2.1") -> tuple[Any, ...]:
-    rows = connection.execute("SELECT * FROM authorize(%s, %s, %s)", (key.id, key.sha256, address)).fetchall()
+    statement = "SELECT name, scopes, reason FROM authorize(%s, %s, %s)"
+    rows = connection.execute(statement, (key.id, key.sha256, address)).fetchall()
     assert len(rows) == 1
     return rows[0]
 
@@ -220,19 +221,23 @@ def test_many_at_once_open_and_nobody_waits(admin: psycopg.Connection, settings:
     assert reasons == [None] * 160
 
 
-def test_the_ops_processes_cannot_read_keys_nor_make_them(admin: psycopg.Connection, ops: psycopg.Connection) -> None:
+def test_the_ops_processes_cannot_read_tables_nor_write_them(
+    admin: psycopg.Connection, ops: psycopg.Connection
+) -> None:
+    """They make and end keys on behalf of people, by functions that show no hash."""
     key = keys.create(admin, "x", ["admin"])
     assert ops.execute("SELECT active_keys()").fetchone() == (1,)
     for statement in (
         "SELECT * FROM api_key",
         "SELECT id FROM api_key",
         "UPDATE api_key SET revoked_at = NULL",
-        "SELECT * FROM list_keys()",
-        f"SELECT revoke_key('{key.id}')",
-        f"SELECT rotate_key('{key.id}', '\\x00', interval '0')",
-        "SELECT create_key('12345678', '\\x00', 'x', '{admin}', NULL, '{}')",
+        "SELECT * FROM account",
+        "SELECT * FROM session",
+        "UPDATE account SET role = 'ADMIN'",
+        "DELETE FROM quota_use",
+        "SELECT take_quota('key:x', 'ml')",
+        "SELECT standing(gen_random_uuid())",
         f"SELECT note_use('{key.id}', NULL, now())",
-        "SELECT almagest.clock()",
         "SELECT * FROM ledger",
         "SELECT collection_ids()",
     ):
@@ -279,6 +284,7 @@ def test_everything_that_was_asked_for_is_kept(admin: psycopg.Connection) -> Non
     assert dataclasses.replace(found, created_at=until) == keys.Entry(
         id=key.id,
         name="Ann's laptop",
+        owner=None,
         scopes=["ops:read"],
         addresses=["10.0.0.0/8", "::1/128"],
         created_at=until,

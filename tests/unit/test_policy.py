@@ -105,3 +105,32 @@ def asked(mount: Mount, route: Route, method: str, scopes: set[str]) -> int:
     }
     asyncio.run(Gate(app, mount.inventory)(connection, None, send))  # type: ignore[arg-type]
     return int(sent[0]["status"])
+
+
+#: What does not count against the quota of requests, by the beginnings of addresses, and what does.
+UNCOUNTED = ("/api/tiles/", "/api/assets/", "/ops/jobs/", "/ops/ui/flower/")
+COUNTED = (
+    "/api/search",
+    "/api/collections",
+    "/ops/jobs",
+    "/ops/jobs/statistics",
+    "/ops/processes",
+    "/ops/jobs/1/results",
+)
+
+
+def counts(mount: Mount, method: str, path: str) -> bool:
+    return next(counted for pattern, counted in mount.counted() if re.fullmatch(pattern, f"{method} {path}"))
+
+
+@pytest.mark.parametrize(
+    ("mount", "route", "method"), ROUTES, ids=[f"{method} {address(mount, route)}" for mount, route, method in ROUTES]
+)
+def test_what_counts_is_what_is_said_to_count(mount: Mount, route: Route, method: str) -> None:
+    path = address(mount, route)
+    if method != "GET" or mount.prefix.startswith("/external"):
+        return
+    if path in COUNTED:
+        assert counts(mount, method, path)
+    elif path.startswith(UNCOUNTED) or (path.startswith("/ops/ui/") and not route.scope.is_open):
+        assert not counts(mount, method, path)

@@ -205,11 +205,6 @@ def _list(filters: dict[str, Any], limit: int, *, as_json: bool) -> None:
     results().print(table)
 
 
-def _plain(text: str) -> str:
-    """A text that somebody else chose, without what would command the terminal."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
-
-
 def _took(job: Listed) -> str:
     if job.started_at is None:
         return ""

@@ -126,6 +126,16 @@ def rotate_paging() -> None:
     console.print(f"{folder / secrets.TOKEN_KEY} is new; services take it up when they start.", markup=False)
 
 
+@app.command(epilog="Example: almagest keys rotate-login   (then restart: almagest down && almagest up)")
+def rotate_login() -> None:
+    """Make a new key that signs access tokens. Whoever is logged in stays so, by the one before."""
+    from almagest.cli.stack import session
+
+    folder = session.attach().secrets
+    secrets.succeed(folder, secrets.JWT_KEY, secrets.PREVIOUS_JWT_KEY)
+    console.print(f"{folder / secrets.JWT_KEY} is new; services take it up when they start.", markup=False)
+
+
 def duration(text: str) -> timedelta:
     """The time that ``90d`` means.
 

@@ -15,6 +15,7 @@ import typer
 
 from almagest.cli.inputs import read_inputs
 from almagest.cli.output import console, results
+from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,12 +54,16 @@ def add(
     ] = "operator",
 ) -> None:
     """Add a schedule. A moment that is missed while nothing runs is made up for once, for the latest of several."""
-    from almagest.catalogue import schedules
+    from almagest.catalogue import accounts, schedules
     from almagest.pipelines import registry
 
     inputs, times = read_inputs(file, given or []), schedules.Times(cron, zone)
     with _admin() as (_, connection):
-        schedules.add(connection, name, registry.find(process), inputs, times, subject)
+        found = registry.find(process)
+        for scope in ("jobs:run", found.scope):
+            if scope and (why := accounts.why_not(connection, subject, scope)):
+                raise ConfigurationError(why)
+        schedules.add(connection, name, found, inputs, times, subject)
         _print(schedules.find(connection, name))
 
 

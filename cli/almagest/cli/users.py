@@ -94,10 +94,10 @@ def change(
         changed = accounts.change(
             connection,
             account,
-            role=role.upper() or account.role,
-            tier=None if tier == "none" else tier or account.own_tier,
-            scopes=[*kept, *(grant or ())],
-            disabled=disable if disable is not None else account.disabled_at is not None,
+            role=role.upper() or None,
+            tier=None if tier == "none" else tier or False,
+            scopes=[*kept, *(grant or ())] if grant or withdraw else None,
+            disabled=disable,
         )
     state = "is disabled" if changed.disabled_at else f"may: {', '.join(changed.scopes)} (tier {changed.tier})"
     console.print(f"{changed.name} {state}.", markup=False)

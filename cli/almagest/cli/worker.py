@@ -31,6 +31,8 @@ def worker(
     What is in hand when it is stopped is taken up by others. Queues and slots are as the settings say, unless they are
     given.
     """
+    from structlog.contextvars import get_contextvars
+
     from almagest.cli.stack import session
     from almagest.core import logs
     from almagest.core.processes import sign_of_life, why_unwell
@@ -40,5 +42,5 @@ def worker(
     if check:
         sys.exit(why_unwell(sign_of_life(settings, name)))
     chosen = workers.queues_of(settings, queues)
-    logs.configure("worker")
+    logs.configure("worker", get_contextvars)
     workers.serve(settings, chosen, slots or settings.work.slots, name)

@@ -35,6 +35,7 @@ class Account:
         scopes: what he may, by his role and beside it.
         own_tier: his own, if he has one.
         own_scopes: what he was granted beside his role.
+        epoch: how often all his logins were ended, when he was looked up.
     """
 
     id: UUID
@@ -50,6 +51,7 @@ class Account:
     last_login_at: datetime | None
     disabled_at: datetime | None
     password_hash: str | None = field(default=None, repr=False)
+    epoch: int = 0
 
     @property
     def subject(self) -> str:
@@ -162,23 +164,41 @@ def change(
     connection: Connection,
     account: Account,
     *,
-    role: str,
-    tier: str | None,
-    scopes: Sequence[str],
-    disabled: bool,
+    role: str | None = None,
+    tier: str | Literal[False] | None = False,
+    scopes: Sequence[str] | None = None,
+    disabled: bool | None = None,
+    password_hash: str | None = None,
 ) -> Account:
-    """Gives an account a role, a tier of its own or none, and scopes beside its role's; and lets it in or not.
+    """Changes what is named of an account, and nothing else, whoever changes something of it at the same time.
+
+    Args:
+        connection: of a role that may.
+        account: which one.
+        role: what it is.
+        tier: its own; None: that of its role; False: as it is.
+        scopes: what it may beside its role.
+        disabled: whether neither logins nor keys open anything; its jobs are dismissed then.
+        password_hash: of another password, which ends all logins.
 
     Raises:
         BadRequestError: there is no such role, tier or scope.
         ConflictError: no admin would be left.
     """
-    if unknown := set(scopes) - set(SCOPES):
+    if unknown := set(scopes or ()) - set(SCOPES):
         raise BadRequestError(f"{sorted(unknown)[0]!r} is not a scope: there are {', '.join(SCOPES)}.")
     try:
         connection.execute(
-            "SELECT almagest.change_account(%s, %s, %s, %s, %s)",
-            (account.id, role, tier, list(dict.fromkeys(scopes)), disabled),
+            "SELECT almagest.change_account(%s, %s, %s, %s, %s, %s, %s)",
+            (
+                account.id,
+                role,
+                tier is not False,
+                tier or None,
+                None if scopes is None else list(dict.fromkeys(scopes)),
+                disabled,
+                password_hash,
+            ),
         )
     except psycopg.errors.ForeignKeyViolation as error:
         what = f"tier {tier!r}" if "tier" in str(error.diag.constraint_name) else f"role {role!r}"
@@ -188,19 +208,25 @@ def change(
     return find(connection, identifier=account.id)
 
 
-def set_password(connection: Connection, account: UUID, password_hash: str, *, is_same: bool = False) -> None:
-    """Stores another password, which ends all logins; or another hash of the same one, which ends none."""
-    connection.execute("SELECT almagest.set_password(%s, %s, %s)", (account, password_hash, is_same))
+def set_password(connection: Connection, account: UUID, password_hash: str, *, former: str | None = None) -> None:
+    """Stores another password, which ends all logins; or another hash of the password that had the former one."""
+    connection.execute("SELECT almagest.set_password(%s, %s, %s)", (account, password_hash, former))
 
 
 def open_session(
-    connection: Connection, account: UUID, kind: Kind, sha256: bytes, lasts: timedelta, address: str, agent: str
+    connection: Connection, account: Account, kind: Kind, sha256: bytes, lasts: timedelta, address: str, agent: str
 ) -> UUID | None:
-    """Begins a login and answers its id; None where the account is disabled."""
+    """Begins a login and answers its id; None where the account is disabled, or was logged out everywhere meanwhile."""
     row = connection.execute(
-        "SELECT id FROM almagest.open_session(%s, %s, %s, %s, %s, %s)",
-        (account, kind, sha256, lasts, address or None, agent or None),
+        "SELECT almagest.open_session(%s, %s, %s, %s, %s, %s, %s)",
+        (account.id, account.epoch, kind, sha256, lasts, address or None, agent or None),
     ).fetchone()
+    return row[0] if row else None
+
+
+def why_not(connection: Connection, subject: str, scope: str) -> str | None:
+    """Why a caller may not do something now, in a sentence; None where he may."""
+    row = connection.execute("SELECT almagest.why_not(%s, %s)", (subject, scope)).fetchone()
     return row[0] if row else None
 
 

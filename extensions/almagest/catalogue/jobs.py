@@ -24,7 +24,7 @@ _LONGEST_KEY = 255
 Connection = psycopg.Connection[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listed:
     """A job, as it stands in a list: without what it was given and gave, which may be long."""
 
@@ -49,9 +49,11 @@ class Listed:
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+    #: Who asked for it, for people; in a list alone.
+    by: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job(Listed):
     """A job, as it is stored."""
 
@@ -64,7 +66,8 @@ class Job(Listed):
     lease_owner: str | None
     lease_until: datetime | None
     checkpoint: Any
-    dismissal: str | None
+    #: Whatever comes later has a default: what was noted of a job before is read all the same.
+    dismissal: str | None = None
 
 
 @dataclass(frozen=True)

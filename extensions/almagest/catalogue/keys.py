@@ -1,6 +1,7 @@
 """API keys: ``alm_<id>_<secret>``, of which the database holds the id and the SHA-256 of the secret.
 
-The functions take a connection of the admin role; everybody else is refused by the database.
+The functions take a connection of the admin, or of the ops processes, which make keys on behalf of people; everybody
+else is refused by the database.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def register(
     """Stores a key that exists already; False, and nothing changes, where its id was ever used.
 
     Raises:
-        ConfigurationError: its name or a scope cannot be.
+        ConfigurationError: its name or a scope cannot be, or its owner has too many.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"A key's name is 1 to 100 printable ASCII characters, which {name!r} is not.")
@@ -132,10 +133,19 @@ def register(
     if unknown or not scopes:
         what = f"{unknown[0]!r} is not a scope" if unknown else "A key needs a scope"
         raise ConfigurationError(f"{what}: there are {', '.join(SCOPES)}.")
-    row = connection.execute(
-        "SELECT almagest.create_key(%s, %s, %s, %s, %s, %s::cidr[], %s)",
-        (key.id, key.sha256, name, list(dict.fromkeys(scopes)), expires_at, list(dict.fromkeys(addresses)), account),
-    ).fetchone()
+    with _refusals():
+        row = connection.execute(
+            "SELECT almagest.create_key(%s, %s, %s, %s, %s, %s::cidr[], %s)",
+            (
+                key.id,
+                key.sha256,
+                name,
+                list(dict.fromkeys(scopes)),
+                expires_at,
+                list(dict.fromkeys(addresses)),
+                account,
+            ),
+        ).fetchone()
     return bool(row and row[0])
 
 

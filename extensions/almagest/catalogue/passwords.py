@@ -13,6 +13,8 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 from almagest.core.errors import BadRequestError
 
 _SHORTEST, _LONGEST = 12, 200
+#: What is longer is not even looked at: normalizing takes the square of it.
+_MOST = 1000
 
 
 def check(password: str, name: str) -> None:
@@ -21,7 +23,7 @@ def check(password: str, name: str) -> None:
     Raises:
         BadRequestError: says why not.
     """
-    plain = _plain(password)
+    plain = _plain(password) if len(password) <= _MOST else ""
     if not _SHORTEST <= len(plain) <= _LONGEST:
         raise BadRequestError(f"A password has {_SHORTEST} to {_LONGEST} characters: a few words make a good one.")
     if name.partition("@")[0] in plain.lower() or len(set(plain)) < 5:
@@ -35,6 +37,8 @@ def hashed(password: str) -> str:
 
 def verified(password: str, stored: str | None) -> tuple[bool, str | None]:
     """Whether this is the password, and a better hash where there is one. As slow where nothing is stored."""
+    if len(password) > _MOST:
+        return False, None
     plain = _plain(password)
     if stored is None:  # nobody is to learn from the time that it takes which names there are
         _hashers().verify(plain, _somebody())

@@ -88,6 +88,13 @@ class UnauthorizedError(AlmagestError):
     slug = "unauthorized"
 
 
+class ForbiddenError(AlmagestError):
+    """You may not do this."""
+
+    status = 403
+    slug = "forbidden"
+
+
 class NotFoundError(AlmagestError):
     """There is nothing here."""
 

@@ -19,6 +19,8 @@ def file_name(given: str) -> str:
     Raises:
         BadRequestError: it is none.
     """
+    if (length := len(given.encode("utf-8", "replace"))) > 4 * _MOST_BYTES:  # normalizing takes the square of it
+        raise BadRequestError(f"The name of a file has {_MOST_BYTES} bytes of UTF-8 at most; this one has {length}.")
     name = unicodedata.normalize("NFC", given)
     if not name or name in {".", ".."} or name != name.strip():
         raise BadRequestError("The name of a file is neither empty nor `.` nor `..`, and has no space at its ends.")

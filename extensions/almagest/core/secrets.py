@@ -29,6 +29,13 @@ S3_ACCESS = "s3.access"
 S3_SECRET = "s3.secret"  # noqa: S105 (a file's name)
 
 
+_REMEDIES = {
+    WRITE_KEY: "`almagest up` makes it",
+    OIDC_SECRET: "put into it what the OpenID provider knows us by",
+    ADMIN_PASSWORD: "`almagest up` and `almagest db migrate` make it",
+}
+
+
 def read(folder: Path, name: str) -> str | None:
     """The secret called ``name``, or None where there is none.
 
@@ -51,7 +58,8 @@ def require(folder: Path, name: str) -> str:
     """
     value = read(folder, name)
     if not value:
-        raise ConfigurationError(f"The secret {folder / name} is missing: `almagest db credentials` makes it.")
+        remedy = _REMEDIES.get(name, "`almagest db credentials` makes it")
+        raise ConfigurationError(f"The secret {folder / name} is missing: {remedy}.")
     return value
 
 

@@ -95,11 +95,12 @@ class Outbound:
     """The way out.
 
     Attributes:
-        networks: that may be called although they are not of the public Internet.
+        networks: that may be called although they are not of the public Internet, or ours.
         ports: that may be called.
         patience_s: how long all of it may take, once the name is resolved [s].
         resolve: says which addresses a name has.
         trust: whom to believe that he is a host.
+        ours: networks of our own, which may have public addresses and are not called all the same.
     """
 
     networks: tuple[Network, ...] = ()
@@ -107,12 +108,17 @@ class Outbound:
     patience_s: float = 10.0
     resolve: Resolve = _resolved
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    ours: tuple[Network, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Outbound:
         """As the settings allow."""
         work = settings.work
-        return cls(tuple(map(ipaddress.ip_network, work.callback_networks)), work.callback_ports)
+        allowed, ours = (
+            tuple(map(ipaddress.ip_network, networks))
+            for networks in (work.callback_networks, settings.site.internal_networks)
+        )
+        return cls(allowed, work.callback_ports, ours=ours)
 
     def target(self, url: str) -> Target:
         """What an address leads to, as far as it says so itself.
@@ -144,7 +150,9 @@ class Outbound:
 
     def permits(self, address: Address) -> bool:
         """Whether an address may be called."""
-        return any(address in network for network in self.networks) or _is_public(address)
+        if any(address in network for network in self.networks):
+            return True
+        return _is_public(address) and not any(address in network for network in self.ours)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Sends a body; answers the status, which is one of success.

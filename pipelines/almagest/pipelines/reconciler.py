@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 #: Ended jobs are looked through this often [s].
 _EXPIRY_S = 600.0
+#: And takes so long at most, each time [s].
+_EXPIRING_S = 5.0
 
 
 class Reconciler:
@@ -96,13 +98,20 @@ class Reconciler:
             psycopg.Error: the database is away.
         """
         with self._pool.connection() as connection:
-            self._first(connection)
+            try:
+                self._first(connection)
+            except psycopg.OperationalError:
+                raise
+            except Exception:  # whatever a schedule is: the jobs that are there are looked after
+                log.exception("schedules not looked after")
             buried = jobs.bury(connection)
             unheard = jobs.to_ring(connection, timedelta(seconds=self._interval_s))
             if time.monotonic() - self._expired_at > _EXPIRY_S:
                 self._expired_at = time.monotonic()
-                jobs.expire(connection, self._retention)
-                outbox.expire(connection, self._retention)
+                for forget in (jobs.expire, outbox.expire):
+                    until = time.monotonic() + _EXPIRING_S
+                    while forget(connection, self._retention) and time.monotonic() < until:
+                        pass
         if buried or unheard:
             log.info("jobs looked after", buried=buried, unheard=len(unheard))
         deaf: set[str] = set()

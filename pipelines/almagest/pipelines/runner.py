@@ -126,6 +126,11 @@ class Runner:
             if not attempt.publication.is_empty:
                 raise TypeError(f"Process {process.id} publishes before its children have ended.")
             children = [(self._processes[child.process], child.inputs) for child in result.children]
+            # They count with their parent: what has no class must not bring any number of those that have one.
+            if others := {found.quota for found, _ in children} - {None, process.quota}:
+                raise TypeError(
+                    f"Process {process.id} gives others jobs of the class {others.pop()}, and is not of it."
+                )
         elif unknown := set(result) - set(process.outputs):
             raise TypeError(f"Process {process.id} has no output {sorted(unknown)[0]!r}.")
         due: list[tuple[UUID, str]] = []

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from almagest.catalogue import jobs, schedules
+from almagest.catalogue import accounts, jobs, schedules
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.jobs import Process
 from almagest.pipelines.attempt import storable
@@ -52,7 +52,8 @@ class Scheduler:
             try:
                 times = schedule.times
                 moment, following = times.latest(now, schedule.next_at), next(times.after(now), None)
-            except BadRequestError as error:  # a zone that this machine has not heard of
+            except (BadRequestError, ValueError, OverflowError, StopIteration) as error:
+                # A zone that this machine has not heard of, or a calendar that ends.
                 schedules.note(connection, schedule.name, schedule.next_at, None, error=storable(str(error)))
                 log.warning("schedule paused", schedule=schedule.name, reason=str(error))
                 return True
@@ -79,6 +80,9 @@ class Scheduler:
             raise NotFoundError(
                 f"There is no process {schedule.process!r} here: there are {', '.join(self._processes)}."
             )
+        for scope in ("jobs:run", process.scope):
+            if scope and (why := accounts.why_not(connection, schedule.principal, scope)):
+                raise BadRequestError(why)
         return submit(connection, process, schedule, f"schedule:{schedule.name}:{moment}")
 
 

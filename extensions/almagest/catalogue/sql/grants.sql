@@ -190,7 +190,7 @@ TO almagest_writer;
 -- Whoever makes a partition makes its triggers.
 GRANT EXECUTE ON FUNCTION almagest.capture_insert(), almagest.capture_update(), almagest.capture_delete() TO pgstac_admin;
 
--- Who checks keys and logins cannot read them.
+-- Who checks keys and logins, and makes them on behalf of people, cannot read the tables.
 GRANT EXECUTE ON FUNCTION
     almagest.authorize(text, bytea, inet),
     almagest.authorize_token(uuid, uuid),
@@ -203,9 +203,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.create_account(text, text, text, text, text),
     almagest.find_account(uuid, text, text, text),
     almagest.list_accounts(text, int, text),
-    almagest.change_account(uuid, text, text, text[], boolean),
-    almagest.set_password(uuid, text, boolean),
-    almagest.open_session(uuid, text, bytea, interval, text, text),
+    almagest.change_account(uuid, text, boolean, text, text[], boolean, text),
+    almagest.set_password(uuid, text, text),
+    almagest.open_session(uuid, int, text, bytea, interval, text, text),
     almagest.refresh_session(uuid, bytea, bytea, interval),
     almagest.end_session(uuid, text),
     almagest.end_sessions(uuid, text),
@@ -215,7 +215,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.list_roles(),
     almagest.public_among(text[]),
     almagest.expire_jobs(interval),
-    almagest.quota_of(text, text),
     almagest.clock(),
     almagest.history_sizes(),
     almagest.connection_counts(),
@@ -251,11 +250,13 @@ GRANT EXECUTE ON FUNCTION
     almagest.job_events(uuid, bigint, int),
     almagest.job_counts(),
     almagest.job_queues(),
+    almagest.job_troubles(),
     almagest.job_losses(),
     almagest.job_statistics(text, timestamptz, timestamptz),
     almagest.schedules()
 TO almagest_ops, almagest_worker;
 GRANT EXECUTE ON FUNCTION
+    almagest.why_not(text, text),
     almagest.claim_job(uuid, text, interval, text[]),
     almagest.claim_due_job(text[], text, interval, text[]),
     almagest.keep_job(uuid, text, interval, smallint, text, text[]),

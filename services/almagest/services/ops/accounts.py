@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from almagest.catalogue import accounts, keys
 from almagest.catalogue.accounts import Account
-from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError
+from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError, UnsupportedMediaTypeError
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.login.tokens import ACCESS_S, Signer
 from almagest.services.ops.people import Entrance, People, Visitor, account_id
@@ -36,8 +36,14 @@ class Body(BaseModel):
 
         Raises:
             ValidationError: it is not what is asked for; answered as a problem that says where.
+            UnsupportedMediaTypeError: it is not said to be JSON.
         """
-        return cls.model_validate_json(await request.body() or b"{}")
+        content = await request.body()
+        # A page of another site can make a browser send text here unasked, but nothing that says it is JSON.
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content and kind != "application/json":
+            raise UnsupportedMediaTypeError("Send JSON, and say so: `Content-Type: application/json`.")
+        return cls.model_validate_json(content or b"{}")
 
 
 class Credentials(Body):
@@ -203,7 +209,7 @@ class Reception:
                 "access_token": token,
                 "token_type": "Bearer",
                 "expires_in": ACCESS_S,
-                "refresh_token": entrance.secret.refresh_token,
+                "refresh_token": self._signer.refresh_token(entrance.secret),
                 "scope": " ".join(scopes),
             }
         )

@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from almagest.catalogue import accounts, jobs, keys
 from almagest.catalogue.accounts import Account
-from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError
+from almagest.core.errors import BadRequestError, ConfigurationError, ForbiddenError, NotFoundError
 from almagest.services.ops.accounts import Body, NewKey, account_document, key_document, made_key, quotas
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.asked import page_size
 from almagest.services.ops.people import People
 from almagest.services.ops.records import Records
+from almagest.services.web.caller import Caller
 
 _PAGE, _LARGEST_PAGE = 100, 1000
 
@@ -87,6 +88,7 @@ class Administration:
 
     async def make_account(self, request: Request) -> Response:
         """An account for somebody."""
+        _by_a_person(request)
         body = await NewAccount.of(request)
         account = await self._people.create(body.name, body.password, body.role)
         return json_answer(account_document(account), 201, {"Location": f"{self._base}/admin/accounts/{account.name}"})
@@ -99,20 +101,9 @@ class Administration:
 
     async def change_account(self, request: Request) -> Response:
         """Another role, tier, scopes or password; and whether it is let in."""
+        _by_a_person(request)
         body, account = await Change.of(request), await self._find(request)
-        given = body.model_fields_set
-        if body.password is not None:
-            await self._people.set_password(account, body.password)
-        changed = await self._records.ask(
-            lambda connection: accounts.change(
-                connection,
-                account,
-                role=body.role or account.role,
-                tier=body.tier if "tier" in given else account.own_tier,
-                scopes=body.scopes if body.scopes is not None else account.own_scopes,
-                disabled=body.disabled if body.disabled is not None else account.disabled_at is not None,
-            )
-        )
+        changed = await self._people.change(account, **body.model_dump(exclude_unset=True))
         return json_answer(account_document(changed))
 
     async def log_out(self, request: Request) -> Response:
@@ -128,6 +119,7 @@ class Administration:
 
     async def make_key(self, request: Request) -> Response:
         """A key that belongs to nobody: of a pipeline."""
+        _by_a_person(request)
         return await made_key(self._records, await NewKey.of(request), None)
 
     async def revoke_key(self, request: Request) -> Response:
@@ -169,3 +161,13 @@ class Administration:
         except BadRequestError:
             raise NotFoundError("There is no such account.") from None
         return await self._records.ask(lambda connection: accounts.find(connection, name=name))
+
+
+def _by_a_person(request: Request) -> None:
+    """Only who has logged in makes accounts and keys: a key that leaks must not make others, nor outlive itself.
+
+    Raises:
+        ForbiddenError: a key asks.
+    """
+    if not Caller.of(request.scope).session:
+        raise ForbiddenError("A key cannot do this: log in, or use the `almagest` command.")

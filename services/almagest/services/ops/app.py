@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         for chore in chores:
             chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
         await cabinet.close()
         await records.close()
         await limiter.close()
@@ -150,6 +151,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return {
             "pools": {"ops": database.use(), "records": records.use()},
             "authorizations": dict(authorizer.counts),
+            "limits": dict(limiter.counts),
         }
 
     app.user_middleware = layers(settings, PREFIX, ROUTES, check, recorder, facts=facts)

@@ -73,6 +73,7 @@ class Database:
         connections = await _soon(self._fetch_all("SELECT * FROM connection_counts()"))
         most = await _soon(self._fetch("SELECT current_setting('max_connections')::int"))
         history = await _soon(self._fetch_all("SELECT * FROM history_sizes()"))
+        troubles = await _soon(self._fetch("SELECT undelivered, failing_schedules FROM job_troubles()"))
         unsealed = await _soon(self._fetch("SELECT unsealed, oldest_s FROM audit_numbers()"))
         # A number that begins at one looks as if nothing had been added.
         none_yet = dict.fromkeys(registry.processes(), 0)
@@ -86,6 +87,8 @@ class Database:
             connections={row["role"]: row["number"] for row in connections},
             most_connections=most[0],
             history_rows={row["kind"]: row["number"] for row in history},
+            undelivered=troubles["undelivered"],
+            failing_schedules=troubles["failing_schedules"],
             unsealed=unsealed["unsealed"],
             oldest_unsealed_s=unsealed["oldest_s"],
         )

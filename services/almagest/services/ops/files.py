@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from almagest.catalogue import uploads
 from almagest.catalogue.own_files import OwnFile, Room
 from almagest.catalogue.uploads import Incoming
-from almagest.core.errors import BadRequestError, NotFoundError, TooLargeError
+from almagest.core.errors import BadRequestError, ForbiddenError, NotFoundError, TooLargeError
 from almagest.core.filenames import file_name
 from almagest.core.hrefs import OWN_FILES
 from almagest.core.settings import Settings
@@ -31,13 +31,6 @@ from almagest.services.web.inventory import Scope
 INTERNAL_PATH = "/_own_files/"
 _PAGE, _LARGEST_PAGE = 100, 1000
 _SUBJECT = re.compile(r"(user|key):[!-~]{1,100}")
-
-
-class ForbiddenError(BadRequestError):
-    """Only an admin names somebody else by `subject`."""
-
-    status = 403
-    slug = "forbidden"
 
 
 class FileDesk:
@@ -195,7 +188,7 @@ def _subject(request: Request) -> str:
     caller = Caller.of(request.scope)
     subject = request.query_params.get("subject", caller.subject)
     if subject != caller.subject and not caller.may(Scope.ADMIN):
-        raise ForbiddenError()
+        raise ForbiddenError("Only an admin names somebody else by `subject`.")
     if not _SUBJECT.fullmatch(subject):
         raise BadRequestError("subject: whose files are meant, as `user:<id>` or `key:<id>`.")
     return subject
@@ -205,8 +198,11 @@ def _most(room: Room, caller: Caller) -> tuple[int | None, str]:
     """How many bytes a file may have, and what is said of more."""
     tier = f"of the tier `{caller.tier}` " if caller.tier else ""
     limits = [
-        (most, f"{what} {tier}{have} {most:,} bytes at most ({most / 2**20:g} MiB).")
-        for most, what, have in ((room.most_of_one, "A file", "has"), (room.most_of_all, "All files of one", "have"))
+        (max(most - used, 0), f"{what} {tier}{have} {most:,} bytes at most ({most / 2**20:g} MiB){and_now}.")
+        for most, used, what, have, and_now in (
+            (room.most_of_one, 0, "A file", "has", ""),
+            (room.most_of_all, room.used, "All files of one", "have", f", and there are {room.used:,}"),
+        )
         if most is not None
     ]
     return min(limits, default=(None, ""))

@@ -30,6 +30,8 @@ async def keep_house(database: Database) -> None:
             await database.forget_sessions()
         except AlmagestError as error:
             log.warning("housekeeping has to wait", reason=str(error))
+        except Exception:  # or nobody would do it until the next start
+            log.exception("housekeeping failed")
 
 
 async def collect(cabinet: Cabinet) -> None:
@@ -41,3 +43,5 @@ async def collect(cabinet: Cabinet) -> None:
                 log.info("bytes of no file are removed", places=removed)
         except (AlmagestError, OSError) as error:
             log.warning("bytes of no file are not looked for", reason=str(error))
+        except Exception:
+            log.exception("bytes of no file are not looked for")

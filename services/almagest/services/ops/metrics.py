@@ -38,6 +38,8 @@ class Stored:
         connections: those that are open, by role.
         most_connections: as many there can be.
         history_rows: former states that are kept, about so many, by what they are of.
+        undelivered: callbacks that were given up, or have failed at least once.
+        failing_schedules: schedules whose latest moment brought no job.
         unsealed: rows of the audit that no block holds yet.
         oldest_unsealed_s: age of the oldest of them [s].
     """
@@ -51,6 +53,8 @@ class Stored:
     connections: Mapping[str, int]
     most_connections: int
     history_rows: Mapping[str, int]
+    undelivered: int
+    failing_schedules: int
     unsealed: int
     oldest_unsealed_s: float
 
@@ -122,6 +126,11 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
         "Rows of the audit that were written late, after their answer, or never: the log has those.",
         labels=(*of_process, "fate"),
     )
+    limits = CounterMetricFamily(
+        "almagest_limits",
+        "Requests and logins that were over a limit, and those that were counted without Redis.",
+        labels=("process", "outcome"),
+    )
     for each in told:
         who = (each.service, each.process)
         for *labels, number in each.numbers["requests"]:
@@ -140,7 +149,9 @@ def _of_requests(told: Sequence[Told]) -> Iterator[Metric]:
             asked.add_metric((each.process, outcome), number)
         for fate, number in each.numbers.get("audit", {}).items():
             audit.add_metric((*who, fate), number)
-    yield from (requests, took, connections, most, waiting, free, size, asked, audit)
+        for outcome, number in each.numbers.get("limits", {}).items():
+            limits.add_metric((each.process, outcome), number)
+    yield from (requests, took, connections, most, waiting, free, size, asked, audit, limits)
 
 
 def _of_database(stored: Stored | None) -> Iterator[Metric]:
@@ -163,6 +174,14 @@ def _of_database(stored: Stored | None) -> Iterator[Metric]:
         "almagest_jobs_oldest_waiting_seconds",
         "How long the oldest job waits that nobody has taken up.",
         value=stored.oldest_waiting_s,
+    )
+    yield GaugeMetricFamily(
+        "almagest_callbacks_undelivered",
+        "Callbacks that were given up, or have failed at least once and wait.",
+        value=stored.undelivered,
+    )
+    yield GaugeMetricFamily(
+        "almagest_schedules_failing", "Schedules whose latest moment brought no job.", value=stored.failing_schedules
     )
     yield GaugeMetricFamily(
         "almagest_audit_unsealed_rows", "Rows of the audit that are not sealed.", value=stored.unsealed

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -25,6 +28,7 @@ from almagest.services.ops.login.limiter import Limiter
 from almagest.services.ops.login.tokens import Secret, Signer, new_secret, sha256
 from almagest.services.ops.records import Records
 from almagest.services.web.audited import done_by
+from almagest.services.web.denials import network
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +36,12 @@ log = structlog.get_logger(__name__)
 _GRACE = timedelta(seconds=10)
 #: Each takes 64 MiB for a moment.
 _HASHED_AT_ONCE = 2
-#: Wrong passwords for one name, and logins and registrations from one address, within this.
-_WRONG, _FROM_ADDRESS, _WITHIN = 10, 100, timedelta(minutes=15)
+#: Who waits for that at most, in each process.
+_QUEUED = 20
+#: Wrong passwords for one name from one network and from everywhere, and logins and registrations from one network,
+#: within this.
+_WRONG, _WRONG_ANYWHERE, _FROM_ADDRESS, _WITHIN = 10, 200, 100, timedelta(minutes=15)
+_LONGEST_NAME = 100
 
 
 class WrongPasswordError(UnauthorizedError):
@@ -78,6 +86,7 @@ class People:
         self._limiter = limiter
         self._signer = signer
         self._hashing = asyncio.Semaphore(_HASHED_AT_ONCE)
+        self._queued = 0
 
     @property
     def lasts(self) -> timedelta:
@@ -101,7 +110,7 @@ class People:
         """
         if not self.may_register(visitor):
             raise RegistrationClosedError()
-        await self._limit("login-address", visitor.address, _FROM_ADDRESS)
+        await self._limit("login-address", network(visitor.address), _FROM_ADDRESS)
         account = await self.create(name, password)
         done_by(f"user:{account.id}", account.name)
         return account
@@ -127,34 +136,40 @@ class People:
             WrongPasswordError: he does not, or there is no such account, or it is disabled: he is not told which.
             TooManyRequestsError: somebody has been guessing.
         """
-        name = name.strip().lower()
-        await self._limit("login-address", visitor.address, _FROM_ADDRESS)
-        await self._limit("login-name", name[:100], _WRONG)
+        name = name.strip().lower()[:_LONGEST_NAME]
+        here = f"{name} {network(visitor.address)}"
+        await self._limit("login-address", network(visitor.address), _FROM_ADDRESS)
+        # From here few, so that guessing is in vain; from everywhere many, so that nobody locks somebody else out.
+        await self._limit("login-here", here, _WRONG)
+        await self._limit("login-name", name, _WRONG_ANYWHERE)
         try:
             account = await self._ask(lambda connection: accounts.find(connection, name=name))
         except (NotFoundError, BadRequestError):
             account = None
         is_right, better = await self._verified(password, account.password_hash if account else None)
         if account is None or not is_right or account.disabled_at is not None:
+            if account is not None:
+                done_by(account.subject, account.name)
             log.warning("login refused", account=account.name if account else None, address=visitor.address)
             raise WrongPasswordError()
         if better is not None:
             hashed, identifier = better, account.id
-            await self._ask(lambda connection: accounts.set_password(connection, identifier, hashed, is_same=True))
-        await self._limiter.forgive("login-name", name[:100], _WRONG, _WITHIN)
+            former = account.password_hash
+            await self._ask(lambda connection: accounts.set_password(connection, identifier, hashed, former=former))
+        await self._limiter.forgive("login-here", here, _WRONG, _WITHIN)
         return await self._enter(account, kind, visitor)
 
     async def login_from(self, issuer: str, subject: str, hint: str, visitor: Visitor) -> Entrance:
         """Lets somebody in whom a provider vouches for; the first time, he is given an account.
 
         Raises:
-            RegistrationClosedError: he has none, and none are made here.
+            RegistrationClosedError: he has none, and from there none are made.
             WrongPasswordError: it is disabled.
         """
         try:
             account = await self._ask(lambda connection: accounts.find(connection, issuer=issuer, subject=subject))
         except NotFoundError:
-            if self._settings.registration == "closed":
+            if not self.may_register(visitor):
                 raise RegistrationClosedError() from None
             account = await self._adopt(issuer, subject, hint)
         if account.disabled_at is not None:
@@ -167,7 +182,7 @@ class People:
         Raises:
             UnauthorizedError: this token is not, or no longer, good. One that was used before ends its login.
         """
-        given = Secret.of_refresh_token(token)
+        given = self._signer.refresh_secret(token)
         successor = self._signer.successor(given.value)
         found = await self._ask(
             lambda connection: accounts.refresh(connection, given.session, given.sha256, sha256(successor), _GRACE)
@@ -195,22 +210,40 @@ class People:
             TooManyRequestsError: somebody has been guessing.
         """
         account = await self.account(subject)
-        await self._limit("login-name", account.name, _WRONG)
+        await self._limit("password", account.subject, _WRONG)
         is_right, _ = await self._verified(current, account.password_hash)
         if not is_right:
             raise WrongPasswordError("The current password is another.")
         await self.set_password(account, new)
 
     async def set_password(self, account: Account, new: str) -> None:
-        """Gives somebody another password, on behalf of an admin, and ends all his logins.
+        """Gives somebody another password, and ends all his logins.
 
         Raises:
             BadRequestError: it will not do; says why.
         """
-        passwords.check(new, account.name)
-        stored = await self._hashed(new)
+        stored = await self._checked_hash(account, new)
         await self._ask(lambda connection: accounts.set_password(connection, account.id, stored))
         log.info("password changed", account=account.name)
+
+    async def change(self, account: Account, password: str | None = None, **changed: Any) -> Account:
+        """Changes what is named of an account, all of it or nothing, on behalf of an admin.
+
+        Args:
+            account: which one.
+            password: another one; None: it stays.
+            changed: as for :func:`almagest.catalogue.accounts.change`.
+
+        Raises:
+            BadRequestError: the password will not do, or there is no such role, tier or scope.
+            ConflictError: no admin would be left.
+        """
+        stored = await self._checked_hash(account, password) if password else None
+        found = await self._ask(
+            lambda connection: accounts.change(connection, account, password_hash=stored, **changed)
+        )
+        log.info("account changed", account=account.name, what=sorted(changed), password=bool(password))
+        return found
 
     async def account(self, subject: str) -> Account:
         """The account of a caller.
@@ -220,19 +253,34 @@ class People:
         """
         return await self._ask(lambda connection: accounts.find(connection, identifier=account_id(subject)))
 
+    async def _checked_hash(self, account: Account, password: str) -> str:
+        passwords.check(password, account.name)
+        return await self._hashed(password)
+
     async def _hashed(self, password: str) -> str:
-        async with self._hashing:
+        async with self._turn():
             return await asyncio.to_thread(passwords.hashed, password)
 
     async def _verified(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        async with self._hashing:
+        async with self._turn():
             return await asyncio.to_thread(passwords.verified, password, stored)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._queued >= _QUEUED:
+            raise TooManyRequestsError("Many log in at this moment: try again in some seconds.", 5)
+        self._queued += 1
+        try:
+            async with self._hashing:
+                yield
+        finally:
+            self._queued -= 1
 
     async def _enter(self, account: Account, kind: accounts.Kind, visitor: Visitor) -> Entrance:
         value, lasts = new_secret(), self.lasts
         session = await self._ask(
             lambda connection: accounts.open_session(
-                connection, account.id, kind, sha256(value), lasts, visitor.address, visitor.agent
+                connection, account, kind, sha256(value), lasts, visitor.address, visitor.agent
             )
         )
         if session is None:

@@ -32,6 +32,8 @@ async def keep_sealing(database: Database) -> None:
                 log.info("audit sealed", block=number, rows=rows, hash=head)
         except AlmagestError as error:
             log.warning("the audit is not sealed", reason=str(error))
+        except Exception:  # or nobody would do it until the next start
+            log.exception("the audit is not sealed")
         await asyncio.sleep(INTERVAL_S)
 
 

@@ -84,11 +84,11 @@ class Mount:
         for expression, taken in methods.items():
             yield expression, ", ".join(sorted(taken | {"OPTIONS"} if self.is_shared else taken))
 
-    def uncounted(self) -> Iterator[str]:
-        """Regular expressions of method and path of what does not count against quotas."""
+    def counted(self) -> Iterator[tuple[str, bool]]:
+        """Regular expressions of method and path, and whether such a request counts; the first that fits decides."""
         for route in self.routes:
-            if not (self.is_counted and route.is_counted):
-                yield f"({'|'.join(_with_head(route.methods))}) {self.expression(route)}"
+            is_counted = self.is_counted and route.is_counted
+            yield f"({'|'.join(_with_head(route.methods))}) {self.expression(route)}", is_counted
 
     def expression(self, route: Route) -> str:
         """The regular expression of a route's path. nginx compares the decoded path with it."""

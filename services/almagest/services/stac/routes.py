@@ -43,7 +43,7 @@ _OPEN = tuple(Route(("GET",), path, Scope.PUBLIC) for path in _DESCRIPTIONS)
 #: Everything; reading is for those inside, writing for those with a key.
 INTERNAL: tuple[Route, ...] = (
     *_OPEN,
-    *(Route(methods, path, Scope.READ) for methods, path in _READS),
+    *(Route(methods, path, Scope.READ, is_counted=not path.startswith("/assets/")) for methods, path in _READS),
     *(Route(methods, path, Scope.WRITE) for methods, path in _WRITES),
 )
 

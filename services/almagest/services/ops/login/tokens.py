@@ -32,7 +32,7 @@ ACCESS_S = 600
 _ALGORITHM = "Ed25519"
 _TYPE = "at+jwt"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-_REFRESH = re.compile(r"alr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
+_REFRESH = re.compile(r"alr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})")
 _COOKIE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 
 
@@ -49,23 +49,9 @@ class Secret:
         return sha256(self.value)
 
     @property
-    def refresh_token(self) -> str:
-        """As a refresh token."""
-        return f"alr_{self.session.hex}_{self.value}"
-
-    @property
     def cookie(self) -> str:
         """As the value of a cookie."""
         return f"{self.session.hex}.{self.value}"
-
-    @classmethod
-    def of_refresh_token(cls, text: str) -> Secret:
-        """Reads a refresh token.
-
-        Raises:
-            UnauthorizedError: it is none.
-        """
-        return cls._of(_REFRESH, text)
 
     @classmethod
     def of_cookie(cls, text: str) -> Secret:
@@ -74,11 +60,7 @@ class Secret:
         Raises:
             UnauthorizedError: it is none of ours.
         """
-        return cls._of(_COOKIE, text)
-
-    @classmethod
-    def _of(cls, pattern: re.Pattern[str], text: str) -> Secret:
-        found = pattern.fullmatch(text)
+        found = _COOKIE.fullmatch(text)
         if not found:
             raise UnauthorizedError("Log in again.")
         return cls(UUID(found[1]), found[2])
@@ -108,7 +90,7 @@ class Signer:
             seeds.append(former)
         self._keys = [_key(seed) for seed in seeds]
         self._known = KeySet(list(self._keys))
-        self._seed = bytes.fromhex(seeds[0])
+        self._seeds = [bytes.fromhex(seed) for seed in seeds]
         self._claims = JWTClaimsRegistry(
             iss={"essential": True, "value": self._issuer},
             aud={"essential": True, "value": self._issuer},
@@ -160,6 +142,25 @@ class Signer:
         found = [key.as_dict(private=False) for key in self._keys]
         return {"keys": [{**{name: key[name] for name in kept}, "use": "sig", "alg": _ALGORITHM} for key in found]}
 
+    def refresh_token(self, secret: Secret) -> str:
+        """A secret as a refresh token. It is signed: who only knows which login it is cannot end that by a guess."""
+        text = f"{secret.session.hex}_{secret.value}"
+        return f"alr_{text}.{_text(self._mac(b'refresh token', text))}"
+
+    def refresh_secret(self, text: str) -> Secret:
+        """Reads a refresh token.
+
+        Raises:
+            UnauthorizedError: it is none of ours.
+        """
+        found = _REFRESH.fullmatch(text)
+        if found:
+            signed = f"{found[1]}_{found[2]}"
+            macs = [_text(self._mac(b"refresh token", signed, seed)) for seed in self._seeds]
+            if any(hmac.compare_digest(found[3], mac) for mac in macs):
+                return Secret(UUID(found[1]), found[2])
+        raise UnauthorizedError("This refresh token is not, or no longer, good: log in again.")
+
     def successor(self, secret: str) -> str:
         """The secret that comes after one: always the same, and nobody else can tell which."""
         return _text(self._mac(b"refresh", secret))
@@ -172,8 +173,8 @@ class Signer:
         """What signs the state of a login that goes through a provider."""
         return self._mac(b"oidc", "").hex()
 
-    def _mac(self, purpose: bytes, text: str) -> bytes:
-        return hmac.digest(self._seed, purpose + b"\0" + text.encode(), hashlib.sha256)
+    def _mac(self, purpose: bytes, text: str, seed: bytes | None = None) -> bytes:
+        return hmac.digest(seed or self._seeds[0], purpose + b"\0" + text.encode(), hashlib.sha256)
 
 
 def new_secret() -> str:

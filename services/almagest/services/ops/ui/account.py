@@ -97,7 +97,7 @@ class AccountPages:
 
     def _out(self) -> Response:
         answer = self._pages.go("/login")
-        answer.delete_cookie(COOKIE)
+        answer.delete_cookie(COOKIE, path=self._pages.prefix)
         return answer
 
     async def _show(self, request: Request, status: int = 200, error: str = "", made: str = "") -> Response:

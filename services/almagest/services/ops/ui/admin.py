@@ -96,17 +96,13 @@ class AdminPages:
         account = await self._records.ask(lambda connection: accounts.find(connection, name=name))
         scopes = [scope for scope in keys.SCOPES if form.get(f"scope {scope}") == "on"]
         try:
-            if form.get("password"):
-                await self._people.set_password(account, form["password"])
-            await self._records.ask(
-                lambda connection: accounts.change(
-                    connection,
-                    account,
-                    role=form.get("role", account.role),
-                    tier=form.get("tier") or None,
-                    scopes=scopes,
-                    disabled=form.get("disabled") == "on",
-                )
+            await self._people.change(
+                account,
+                form.get("password") or None,
+                role=form.get("role"),
+                tier=form.get("tier") or None,
+                scopes=scopes,
+                disabled=form.get("disabled") == "on",
             )
         except AlmagestError as error:
             if error.status >= 500:

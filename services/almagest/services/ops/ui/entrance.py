@@ -145,5 +145,5 @@ def _wanted(request: Request, prefix: str) -> str:
     _, _, wanted = request.scope["query_string"].decode("latin-1").partition("next=")
     wanted = wanted if wanted.startswith("/") else unquote(wanted)
     below = wanted.removeprefix(f"{prefix}/")
-    is_plain = ".." not in below and bool(re.fullmatch(r"[\w.~%?=&-]+(/[\w.~%?=&-]*)*", below, re.ASCII))
+    is_plain = ".." not in unquote(below) and bool(re.fullmatch(r"[\w.~%?=&-]+(/[\w.~%?=&-]*)*", below, re.ASCII))
     return f"/{below}" if below != wanted and is_plain else "/"

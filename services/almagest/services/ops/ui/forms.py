@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,8 @@ async def read(request: Request, origin: str, csrf: str | None) -> dict[str, str
         raise StrangeFormError(f"This form was not sent by a page of {origin}: open it there.")
     async with request.form(max_files=0, max_fields=_MOST_FIELDS) as form:
         found = {name: value for name, value in form.items() if isinstance(value, str)}
-    if csrf is not None and found.pop("csrf", "") != csrf:
+    shown = found.pop("csrf", "").encode()
+    if csrf is not None and not (request.headers.get("cookie") and hmac.compare_digest(shown, csrf.encode())):
         raise StrangeFormError()
     return found
 

@@ -20,7 +20,11 @@ from almagest.services.web.caller import Caller
 
 
 class Pages:
-    """Makes pages, all with the same frame."""
+    """Makes pages, all with the same frame.
+
+    Attributes:
+        prefix: where they are, as a browser asks for them.
+    """
 
     def __init__(self, signer: Signer, prefix: str, origin: str, title: str) -> None:
         """Args:
@@ -30,7 +34,7 @@ class Pages:
         title: of the catalogue.
         """
         self._signer = signer
-        self._prefix = prefix
+        self.prefix = prefix
         self._origin = origin
         self._title = title
 
@@ -41,10 +45,10 @@ class Pages:
             _environment()
             .get_template(f"{template}.html.j2")
             .render(
-                caller=caller if caller.session else None,
+                caller=caller,
                 csrf=self._signer.csrf_token(cookie(request)) if caller.session else "",
                 here=request.scope["path"],
-                ui=self._prefix,
+                ui=self.prefix,
                 origin=self._origin,
                 site=self._title,
                 **shown,
@@ -54,7 +58,7 @@ class Pages:
 
     def go(self, path: str) -> Response:
         """Sends the browser to another page, after a form."""
-        return RedirectResponse(f"{self._prefix}{path}", 303, headers={"Cache-Control": "no-store"})
+        return RedirectResponse(f"{self.prefix}{path}", 303, headers={"Cache-Control": "no-store"})
 
 
 def cookie(request: Request) -> str:

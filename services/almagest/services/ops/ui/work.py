@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -22,6 +22,8 @@ from almagest.services.web.inventory import Scope
 from almagest.services.web.request_id import request_id
 
 _JOBS, _RECENT, _LINKED = 50, 8, 100
+#: Lines of a log that are read at once, and shown at most.
+_LINES, _MOST_LINES = 1000, 10_000
 
 
 class WorkPages:
@@ -57,7 +59,9 @@ class WorkPages:
     async def process(self, request: Request) -> Response:
         """The form of a process."""
         process = registry.find(request.path_params["process_id"])
-        return self._pages.show(request, "process", process=process, fields=forms.fields(process), error="")
+        return self._pages.show(
+            request, "process", process=process, fields=forms.fields(process), error="", once=uuid4()
+        )
 
     async def execute(self, request: Request) -> Response:
         """Takes a job in, or shows what is wrong with the inputs."""
@@ -70,7 +74,7 @@ class WorkPages:
             try:
                 inputs = forms.inputs(process, form)
                 job, _ = await self._office.accept(
-                    process, inputs, caller.subject, {"by": caller.name}, None, request_id()
+                    process, inputs, caller.subject, {"by": caller.name}, form.get("once") or None, request_id()
                 )
                 return self._pages.go(f"/jobs/{job.id}")
             except InvalidDocumentError as found:
@@ -80,7 +84,7 @@ class WorkPages:
                     raise
                 status, error = found.status, str(found)
         fields = forms.fields(process, form, faults)
-        return self._pages.show(request, "process", status, process=process, fields=fields, error=error)
+        return self._pages.show(request, "process", status, process=process, fields=fields, error=error, once=uuid4())
 
     async def jobs(self, request: Request) -> Response:
         """One's own jobs, the newest first; an admin's page has everybody's."""
@@ -93,6 +97,8 @@ class WorkPages:
         """How a job is, what it says, and what it gave."""
         job = await self._find(request)
         events = await self._office.events(job.id, 0)
+        while len(events) % _LINES == 0 and 0 < len(events) < _MOST_LINES:
+            events += await self._office.events(job.id, events[-1].id)
         wrote = (job.published or [])[:_LINKED]
         public = await self._office.public_among({entry["collection"] for entry in wrote}) if wrote else set()
         return self._pages.show(

@@ -11,7 +11,7 @@ COMMENT ON FUNCTION almagest.tier_of(text) IS 'The tier of a caller, as the door
 
 CREATE OR REPLACE FUNCTION almagest.quota_of(of_subject text, of_class text)
 RETURNS TABLE (most bigint, per interval)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT q.most, q.per FROM almagest.quota AS q
     WHERE q.tier = almagest.tier_of(of_subject) AND q.class = of_class
@@ -20,7 +20,7 @@ COMMENT ON FUNCTION almagest.quota_of(text, text) IS 'How much of something a ca
 
 
 CREATE OR REPLACE FUNCTION almagest.take_quota(of_subject text, of_class text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     present timestamptz := almagest.clock();

@@ -74,20 +74,27 @@ CREATE OR REPLACE FUNCTION almagest.create_key(
     key_id text, secret_sha256 bytea, name text, scopes text[], expires_at timestamptz, addresses cidr[],
     of_account uuid DEFAULT NULL
 ) RETURNS boolean
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH made AS (
-        INSERT INTO almagest.api_key (id, secret_sha256, name, scopes, expires_at, addresses, account)
-        VALUES (key_id, create_key.secret_sha256, create_key.name, create_key.scopes, create_key.expires_at,
-                create_key.addresses, of_account)
-        ON CONFLICT (id) DO NOTHING
-        RETURNING 1
-    )
-    SELECT EXISTS (SELECT FROM made)
+DECLARE
+    most CONSTANT int := 100;
+BEGIN
+    IF of_account IS NOT NULL THEN
+        PERFORM FROM almagest.account AS a WHERE a.id = of_account FOR UPDATE; -- exact, also where many come at once
+        IF (SELECT count(*) FROM almagest.list_keys(of_account) AS k WHERE k.active) >= most THEN
+            RAISE EXCEPTION USING MESSAGE = format('An account has %s keys at most: revoke some.', most);
+        END IF;
+    END IF;
+    INSERT INTO almagest.api_key (id, secret_sha256, name, scopes, expires_at, addresses, account)
+    VALUES (key_id, create_key.secret_sha256, create_key.name, create_key.scopes, create_key.expires_at,
+            create_key.addresses, of_account)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN FOUND;
+END;
 $$;
 COMMENT ON FUNCTION almagest.create_key(text, bytea, text, text[], timestamptz, cidr[], uuid) IS
     'Stores a new key, of an account or of nobody. False, and nothing is changed, where the id is taken, also by a key that
-was revoked.';
+was revoked. P0001 where an account has too many.';
 
 
 CREATE OR REPLACE FUNCTION almagest.rotate_key(key_id text, secret_sha256 bytea, overlap interval) RETURNS text

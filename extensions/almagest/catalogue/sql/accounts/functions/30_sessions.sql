@@ -1,24 +1,32 @@
 CREATE OR REPLACE FUNCTION almagest.open_session(
-    of_account uuid, of_kind text, with_sha256 bytea, for_long interval, from_address text, by_agent text
-) RETURNS TABLE (id uuid, epoch int)
+    of_account uuid, in_epoch int, of_kind text, with_sha256 bytea, for_long interval, from_address text, by_agent text
+) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most CONSTANT int := 50;
     present timestamptz := almagest.clock();
+    begun uuid;
 BEGIN
-    UPDATE almagest.account AS a SET last_login_at = present WHERE a.id = of_account AND a.disabled_at IS NULL
-    RETURNING a.epoch INTO epoch;
+    -- Whoever has shown a password that was changed meanwhile has shown nothing.
+    UPDATE almagest.account AS a SET last_login_at = present
+    WHERE a.id = of_account AND a.disabled_at IS NULL AND a.epoch = in_epoch;
     IF NOT FOUND THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     INSERT INTO almagest.session AS s (account, kind, epoch, secret_sha256, expires_at, address, agent)
-    VALUES (of_account, of_kind, open_session.epoch, with_sha256, present + for_long, left(from_address, 100), left(by_agent, 300))
-    RETURNING s.id INTO id;
-    RETURN NEXT;
+    VALUES (of_account, of_kind, in_epoch, with_sha256, present + for_long, left(from_address, 100), left(by_agent, 300))
+    RETURNING s.id INTO begun;
+    -- The oldest make room.
+    UPDATE almagest.session AS s SET ended_at = present, end_reason = 'logout'
+    WHERE s.id IN (SELECT o.id FROM almagest.session AS o
+                   WHERE o.account = of_account AND o.ended_at IS NULL AND o.id <> begun
+                   ORDER BY o.last_used_at DESC OFFSET most - 1);
+    RETURN begun;
 END;
 $$;
-COMMENT ON FUNCTION almagest.open_session(uuid, text, bytea, interval, text, text) IS
-    'Begins a login and answers its id; no row where the account is disabled.';
+COMMENT ON FUNCTION almagest.open_session(uuid, int, text, bytea, interval, text, text) IS
+    'Begins a login and answers its id; NULL where the account is disabled, or all its logins were ended since that epoch.';
 
 
 CREATE OR REPLACE FUNCTION almagest.refresh_session(

@@ -18,12 +18,6 @@ DECLARE
 BEGIN
     -- Exact, also where many come at once.
     PERFORM pg_advisory_xact_lock(hashtextextended('almagest.job ' || of_principal, 0));
-    IF (SELECT count(*) FROM almagest.job AS j
-        WHERE j.principal = of_principal AND j.status IN ('accepted', 'running') AND j.parent IS NULL) >= most
-    THEN
-        RAISE program_limit_exceeded USING
-            MESSAGE = format('%s jobs of yours have not ended: wait for some, or dismiss them.', most);
-    END IF;
     INSERT INTO almagest.job AS j (process, process_version, queue, principal, inputs, request, max_attempts,
                                    idempotency_key, request_sha256)
     VALUES (of_process, of_version, of_queue, of_principal, with_inputs, with_request, with_max_attempts,
@@ -31,6 +25,12 @@ BEGIN
     ON CONFLICT (principal, idempotency_key) DO NOTHING
     RETURNING j.id, true INTO id, is_new;
     IF is_new THEN
+        IF (SELECT count(*) FROM almagest.job AS j
+            WHERE j.principal = of_principal AND j.status IN ('accepted', 'running') AND j.parent IS NULL) > most
+        THEN
+            RAISE program_limit_exceeded USING
+                MESSAGE = format('%s jobs of yours have not ended: wait for some, or dismiss them.', most);
+        END IF;
         PERFORM almagest.take_quota(of_principal, of_class);
         PERFORM almagest.note_job(id, 'accepted');
     ELSE

@@ -17,9 +17,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     former_owner text;
+    begun_at timestamptz;
     claimed almagest.job;
 BEGIN
-    SELECT j.lease_owner INTO former_owner FROM almagest.job AS j
+    SELECT j.lease_owner, j.started_at INTO former_owner, begun_at FROM almagest.job AS j
     WHERE j.id = of_job AND almagest.is_due(j) AND j.process = ANY (of_processes)
     FOR UPDATE;
     IF NOT FOUND THEN
@@ -31,7 +32,7 @@ BEGIN
     WHERE j.id = of_job
     RETURNING j.* INTO claimed;
     PERFORM almagest.note_job(of_job, format('attempt %s of %s', claimed.attempt, claimed.max_attempts));
-    IF claimed.attempt = 1 THEN
+    IF begun_at IS NULL THEN
         PERFORM almagest.call_back(claimed);
     END IF;
     IF former_owner IS NOT NULL THEN

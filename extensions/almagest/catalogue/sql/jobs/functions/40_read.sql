@@ -11,13 +11,14 @@ CREATE OR REPLACE FUNCTION almagest.list_jobs(
 ) RETURNS TABLE (
     id uuid, process text, process_version text, queue text, principal text, status text, progress smallint, message text,
     published jsonb, error jsonb, is_dead boolean, attempt int, max_attempts int, run_after timestamptz, parent uuid,
-    pending_children int, created_at timestamptz, started_at timestamptz, finished_at timestamptz, updated_at timestamptz
+    pending_children int, created_at timestamptz, started_at timestamptz, finished_at timestamptz, updated_at timestamptz,
+    by text
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT j.id, j.process, j.process_version, j.queue, j.principal, j.status, j.progress, j.message, j.published,
            j.error - 'internal', j.is_dead, j.attempt, j.max_attempts, j.run_after, j.parent, j.pending_children,
-           j.created_at, j.started_at, j.finished_at, j.updated_at
+           j.created_at, j.started_at, j.finished_at, j.updated_at, j.request->>'by'
     FROM almagest.job AS j
     WHERE (of_principal IS NULL OR j.principal = of_principal)
       AND (before_time IS NULL OR (j.created_at, j.id) < (before_time, before_id))
@@ -66,3 +67,12 @@ AS $$
     FROM almagest.job AS j GROUP BY j.process, j.status
 $$;
 COMMENT ON FUNCTION almagest.job_counts() IS 'How many jobs there are of each process and status, and how long the oldest waits.';
+
+
+CREATE OR REPLACE FUNCTION almagest.job_troubles() RETURNS TABLE (undelivered bigint, failing_schedules bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM almagest.outbox AS o WHERE o.delivered_at IS NULL AND o.last_error IS NOT NULL),
+           (SELECT count(*) FROM almagest.schedule AS s WHERE s.enabled AND s.last_error IS NOT NULL)
+$$;
+COMMENT ON FUNCTION almagest.job_troubles() IS 'How many callbacks were not delivered, and how many schedules bring no jobs.';
