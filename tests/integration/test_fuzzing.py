@@ -36,7 +36,7 @@ parameters = { "path.collection_id" = "spare" }
 #: geojson-pydantic warns of boxes over the antimeridian; elsewhere a warning is no error.
 pytestmark = pytest.mark.filterwarnings("ignore:BBOX crossing:UserWarning")
 
-DURATIONS = pytest.mark.parametrize("seconds", [25, pytest.param(200, marks=pytest.mark.soak)])
+DURATIONS = pytest.mark.parametrize("seconds", [30, pytest.param(200, marks=pytest.mark.soak)])
 
 
 @DURATIONS
