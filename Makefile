@@ -63,7 +63,9 @@ soak: development ## Check what takes long
 
 .PHONY: chaos
 chaos: development ## Kill workers, Redis and PostgreSQL under 200 jobs, and count what became of them
-	@$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m soak -q -s
+	@set -o pipefail; told=$$(mktemp); trap "rm -f $$told" EXIT; \
+	  $(BIN)/python -m pytest tests/acceptance/test_chaos.py -m soak -q -s | tee $$told; code=$$?; \
+	  grep -o 'chaos: [0-9].*' $$told; exit $$code
 
 .PHONY: bench
 bench: development peers ## Measure how fast it is beside its peers; results in tests/bench/results
