@@ -80,19 +80,19 @@ def test_from_an_account_by_a_form_and_a_job_to_its_item_in_stac_browser(
     assert page.url == f"{site.origin}/ops/ui/login?next=/ops/ui/processes/register-analysis"
     watched.picture("login")
     page.get_by_role("link", name="Make one").click()
-    page.get_by_label("Name").fill("Ada@Example.org")
+    page.get_by_label("Name").fill("Grace@Example.org")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button").click()
     page.get_by_role("heading", name="Processes").wait_for()
     page.get_by_role("button", name="Log out").click()
     # What a USER may not, an admin grants.
     with site.client(headers=bearer(admin)) as client:
-        assert client.get("/ops/admin/accounts/ada@example.org").json()["role"] == "USER"
-        granted = client.patch("/ops/admin/accounts/ada@example.org", json={"scopes": ["catalogue:write"]})
+        assert client.get("/ops/admin/accounts/grace@example.org").json()["role"] == "USER"
+        granted = client.patch("/ops/admin/accounts/grace@example.org", json={"scopes": ["catalogue:write"]})
         assert granted.status_code == 200, granted.text
         (item,) = client.get("/external/search?limit=1").json()["features"]
     page.goto(f"{site.origin}/ops/ui/processes/register-analysis")
-    page.get_by_label("Name").fill("ada@example.org")
+    page.get_by_label("Name").fill("grace@example.org")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")  # all of it can be done by keyboard
     page.wait_for_url("**/processes/register-analysis")

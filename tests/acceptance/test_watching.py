@@ -92,7 +92,7 @@ def test_admins_see_celery(site: Stack) -> None:
         with site.client(headers=headers) as client:
             return client.get(f"/ops/ui/flower{path}")
 
-    assert page("/").status_code == 401
+    assert page("/").headers["location"] == "/ops/ui/login?next=/ops/ui/flower/"
     assert page("/", **with_key(site, "ops:read", "jobs:run")).status_code == 403
     admin = with_key(site, "admin")
     answer = eventually(lambda: [found for found in [page("/workers", **admin)] if "worker-0@almagest" in found.text])

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
 from starlette.testclient import TestClient
 
-from almagest.catalogue import database
+from almagest.catalogue import database, passwords
 from almagest.cli.stack import redis
 from almagest.core import secrets
 from almagest.core.settings import Settings
 from support.doorman import Doorman
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashes() -> None:
+    """Passwords are hashed as elsewhere, but with little of the time and memory that keep others from guessing."""
+    quick = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1), BcryptHasher(rounds=4)))
+    passwords._hashers = lambda: quick  # type: ignore[assignment]
 
 
 @pytest.fixture

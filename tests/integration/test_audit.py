@@ -183,7 +183,8 @@ def test_a_login_names_who_it_turned_out_to_be(settings: Settings, admin: psycop
     assert {row.name for row in done} == {"ada@example.org"}
     (subject,) = {row.subject for row in done}
     assert subject.startswith("user:")
-    assert (refused.status, refused.subject) == (401, "")
+    # Whose password was guessed at is told as well.
+    assert (refused.status, refused.subject) == (401, subject)
     assert "horse" not in str(done)
 
 

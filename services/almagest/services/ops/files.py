@@ -124,7 +124,7 @@ class FileDesk:
     ) -> Response:
         subject, expected, condition = _subject(request), expected_sha256(request), Condition(request)
         room = await self._cabinet.room(subject)
-        most, refusal = _most(room, Caller.of(request.scope))
+        most, refusal = _most(room, Caller.of(request.scope), 0 if may_replace else room.used)
         declared = request.headers.get("content-length", "")
         around = FORM_BYTES if isinstance(body, Form) else 0
         if most is not None and declared.isdecimal() and int(declared) - around > most:
@@ -194,14 +194,14 @@ def _subject(request: Request) -> str:
     return subject
 
 
-def _most(room: Room, caller: Caller) -> tuple[int | None, str]:
-    """How many bytes a file may have, and what is said of more."""
+def _most(room: Room, caller: Caller, used: int) -> tuple[int | None, str]:
+    """How many bytes a file may have, where so many stay taken, and what is said of more."""
     tier = f"of the tier `{caller.tier}` " if caller.tier else ""
     limits = [
-        (max(most - used, 0), f"{what} {tier}{have} {most:,} bytes at most ({most / 2**20:g} MiB){and_now}.")
-        for most, used, what, have, and_now in (
-            (room.most_of_one, 0, "A file", "has", ""),
-            (room.most_of_all, room.used, "All files of one", "have", f", and there are {room.used:,}"),
+        (max(most - taken, 0), f"{what} {tier}{have} {most:,} bytes at most ({most / 2**20:g} MiB).")
+        for most, taken, what, have in (
+            (room.most_of_one, 0, "A file", "has"),
+            (room.most_of_all, used, "All files of one", "have"),
         )
         if most is not None
     ]

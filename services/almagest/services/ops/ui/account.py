@@ -13,30 +13,24 @@ from almagest.catalogue import accounts, keys
 from almagest.core.errors import AlmagestError, BadRequestError, ConfigurationError
 from almagest.services.ops.accounts import NewKey
 from almagest.services.ops.authorization import COOKIE
-from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.people import People, account_id
 from almagest.services.ops.records import Records
-from almagest.services.ops.ui import forms
-from almagest.services.ops.ui.rendering import Pages, cookie
+from almagest.services.ops.ui.rendering import Pages
 from almagest.services.web.caller import Caller
 
 
 class AccountPages:
     """Answers requests for this page."""
 
-    def __init__(self, pages: Pages, people: People, records: Records, signer: Signer, origin: str) -> None:
+    def __init__(self, pages: Pages, people: People, records: Records) -> None:
         """Args:
         pages: makes them.
         people: knows passwords.
         records: has keys and logins.
-        signer: signs what forms hold.
-        origin: of the site.
         """
         self._pages = pages
         self._people = people
         self._records = records
-        self._signer = signer
-        self._origin = origin
 
     def install(self, app: FastAPI, at: str) -> None:
         """Adds the routes."""
@@ -52,7 +46,7 @@ class AccountPages:
 
     async def make_key(self, request: Request) -> Response:
         """A key, shown this once."""
-        form, caller = await self._form(request), Caller.of(request.scope)
+        form, caller = await self._pages.form(request), Caller.of(request.scope)
         scopes = [scope for scope in keys.SCOPES if form.get(f"scope {scope}") == "on" and caller.may(scope)]
         try:
             wanted = NewKey.model_validate(
@@ -66,7 +60,7 @@ class AccountPages:
 
     async def revoke_key(self, request: Request) -> Response:
         """Ends one of one's own keys."""
-        await self._form(request)
+        await self._pages.form(request)
         account, key_id = account_id(Caller.of(request.scope).subject), request.path_params["key_id"]
 
         def work(connection: psycopg.Connection[Any]) -> None:
@@ -78,7 +72,7 @@ class AccountPages:
 
     async def change_password(self, request: Request) -> Response:
         """Another password, with which one logs in again."""
-        form = await self._form(request)
+        form = await self._pages.form(request)
         try:
             await self._people.change_password(
                 Caller.of(request.scope).subject, form.get("current", ""), form.get("new", "")
@@ -91,7 +85,7 @@ class AccountPages:
 
     async def leave_everywhere(self, request: Request) -> Response:
         """Ends every login."""
-        await self._form(request)
+        await self._pages.form(request)
         await self._people.leave_everywhere(Caller.of(request.scope).subject)
         return self._out()
 
@@ -124,9 +118,6 @@ class AccountPages:
             error=error,
             made=made,
         )
-
-    async def _form(self, request: Request) -> dict[str, str]:
-        return await forms.read(request, self._origin, self._signer.csrf_token(cookie(request)))
 
 
 def _made(connection: psycopg.Connection[Any], wanted: NewKey, caller: Caller) -> str:

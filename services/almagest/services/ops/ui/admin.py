@@ -13,12 +13,10 @@ from starlette.responses import Response
 
 from almagest.catalogue import accounts, jobs, keys
 from almagest.core.errors import AlmagestError, ConfigurationError
-from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.people import People
 from almagest.services.ops.records import Records
 from almagest.services.ops.survey import Found
-from almagest.services.ops.ui import forms
-from almagest.services.ops.ui.rendering import Pages, cookie
+from almagest.services.ops.ui.rendering import Pages
 
 _PAGE = 200
 
@@ -31,23 +29,17 @@ class AdminPages:
         pages: Pages,
         people: People,
         records: Records,
-        signer: Signer,
-        origin: str,
         survey: Callable[[], Awaitable[Sequence[Found]]],
     ) -> None:
         """Args:
         pages: makes them.
         people: makes accounts.
         records: has everything.
-        signer: signs what forms hold.
-        origin: of the site.
         survey: looks how every process is.
         """
         self._pages = pages
         self._people = people
         self._records = records
-        self._signer = signer
-        self._origin = origin
         self._survey = survey
 
     def install(self, app: FastAPI, at: str) -> None:
@@ -65,7 +57,7 @@ class AdminPages:
 
     async def clean_up(self, request: Request) -> Response:
         """Removes jobs that ended long ago."""
-        form = await self._form(request)
+        form = await self._pages.form(request)
         days = form.get("days", "")
         if not days.isdecimal() or len(days) > 4:
             return await self._dashboard(request, 400, "Days: a whole number.")
@@ -74,7 +66,7 @@ class AdminPages:
 
     async def make_account(self, request: Request) -> Response:
         """An account for somebody."""
-        form = await self._form(request)
+        form = await self._pages.form(request)
         try:
             account = await self._people.create(
                 form.get("name", ""), form.get("password", ""), form.get("role", "USER")
@@ -91,7 +83,7 @@ class AdminPages:
 
     async def change_account(self, request: Request) -> Response:
         """Another role, tier, scopes or password; and whether it is let in."""
-        form = await self._form(request)
+        form = await self._pages.form(request)
         name = request.path_params["name"]
         account = await self._records.ask(lambda connection: accounts.find(connection, name=name))
         scopes = [scope for scope in keys.SCOPES if form.get(f"scope {scope}") == "on"]
@@ -112,7 +104,7 @@ class AdminPages:
 
     async def revoke_key(self, request: Request) -> Response:
         """Ends a key, whosever it is."""
-        await self._form(request)
+        await self._pages.form(request)
         key_id = request.path_params["key_id"]
 
         def work(connection: psycopg.Connection[Any]) -> str:
@@ -171,6 +163,3 @@ class AdminPages:
             error=error,
             done=done,
         )
-
-    async def _form(self, request: Request) -> dict[str, str]:
-        return await forms.read(request, self._origin, self._signer.csrf_token(cookie(request)))

@@ -14,10 +14,9 @@ from almagest.core.errors import AlmagestError, NotFoundError
 from almagest.core.settings import Settings
 from almagest.services.ops.accounts import visitor
 from almagest.services.ops.authorization import COOKIE
-from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.people import Entrance, People
 from almagest.services.ops.ui import forms
-from almagest.services.ops.ui.rendering import Pages, cookie
+from almagest.services.ops.ui.rendering import Pages
 from almagest.services.web.caller import Caller
 
 _STATIC = Path(__file__).parent / "static"
@@ -26,18 +25,16 @@ _STATIC = Path(__file__).parent / "static"
 class EntrancePages:
     """Answers requests for these pages."""
 
-    def __init__(self, settings: Settings, pages: Pages, people: People, signer: Signer, prefix: str) -> None:
+    def __init__(self, settings: Settings, pages: Pages, people: People, prefix: str) -> None:
         """Args:
         settings: of this catalogue.
         pages: makes them.
         people: lets them in.
-        signer: signs what forms hold.
         prefix: where the pages are, as a browser asks for them.
         """
         self._settings = settings
         self._pages = pages
         self._people = people
-        self._signer = signer
         self._prefix = prefix
 
     def install(self, app: FastAPI, at: str) -> None:
@@ -92,7 +89,7 @@ class EntrancePages:
 
     async def logout(self, request: Request) -> Response:
         """The way out."""
-        await forms.read(request, self._settings.site.origin, self._signer.csrf_token(cookie(request)))
+        await self._pages.form(request)
         await self._people.leave(Caller.of(request.scope).session)
         answer = self._pages.go("/login")
         answer.delete_cookie(COOKIE, path=self._prefix)

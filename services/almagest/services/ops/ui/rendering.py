@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from almagest.services.ops.authorization import COOKIE
 from almagest.services.ops.login.tokens import Signer
+from almagest.services.ops.ui import forms
 from almagest.services.web.caller import Caller
 
 
@@ -55,6 +56,14 @@ class Pages:
             )
         )
         return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+    async def form(self, request: Request) -> dict[str, str]:
+        """The fields of a form of one of our pages, sent by whoever it was shown to.
+
+        Raises:
+            StrangeFormError: it is of another page, or of another login.
+        """
+        return await forms.read(request, self._origin, self._signer.csrf_token(cookie(request)))
 
     def go(self, path: str) -> Response:
         """Sends the browser to another page, after a form."""

@@ -52,12 +52,12 @@ def install(
     """
     origin = settings.site.origin
     pages = Pages(signer, prefix, origin, settings.api.title)
-    entrance = EntrancePages(settings, pages, people, signer, prefix)
+    entrance = EntrancePages(settings, pages, people, prefix)
     entrance.install(app, at)
     ProviderPages(settings, pages, people, entrance, signer, prefix).install(app, at)
-    WorkPages(pages, office, signer, origin).install(app, at)
-    AccountPages(pages, people, records, signer, origin).install(app, at)
-    AdminPages(pages, people, records, signer, origin, survey).install(app, at)
+    WorkPages(pages, office).install(app, at)
+    AccountPages(pages, people, records).install(app, at)
+    AdminPages(pages, people, records, survey).install(app, at)
 
     async def told(request: Request, error: Exception) -> Response:
         assert isinstance(error, AlmagestError)

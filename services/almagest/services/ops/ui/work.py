@@ -13,10 +13,9 @@ from almagest.core.errors import AlmagestError, InvalidDocumentError, NotFoundEr
 from almagest.core.jobs import ENDED
 from almagest.pipelines import registry
 from almagest.services.ops.answers import json_answer
-from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
 from almagest.services.ops.ui import forms
-from almagest.services.ops.ui.rendering import Pages, cookie
+from almagest.services.ops.ui.rendering import Pages
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 from almagest.services.web.request_id import request_id
@@ -29,17 +28,13 @@ _LINES, _MOST_LINES = 1000, 10_000
 class WorkPages:
     """Answers requests for these pages."""
 
-    def __init__(self, pages: Pages, office: Office, signer: Signer, origin: str) -> None:
+    def __init__(self, pages: Pages, office: Office) -> None:
         """Args:
         pages: makes them.
         office: has the jobs.
-        signer: signs what forms hold.
-        origin: of the site.
         """
         self._pages = pages
         self._office = office
-        self._signer = signer
-        self._origin = origin
 
     def install(self, app: FastAPI, at: str) -> None:
         """Adds the routes."""
@@ -66,7 +61,7 @@ class WorkPages:
     async def execute(self, request: Request) -> Response:
         """Takes a job in, or shows what is wrong with the inputs."""
         process = registry.find(request.path_params["process_id"])
-        form, caller = await self._form(request), Caller.of(request.scope)
+        form, caller = await self._pages.form(request), Caller.of(request.scope)
         status, error, faults = 200, "", None
         if process.scope and not caller.may(process.scope):
             status, error = 403, f"You need the scope {process.scope} for this: ask an admin to grant it."
@@ -122,13 +117,10 @@ class WorkPages:
 
     async def dismiss(self, request: Request) -> Response:
         """Ends a job that has not ended."""
-        await self._form(request)
+        await self._pages.form(request)
         job = await self._find(request)
         await self._office.dismiss(job.id, may_remove=False)
         return self._pages.go(f"/jobs/{job.id}")
-
-    async def _form(self, request: Request) -> dict[str, str]:
-        return await forms.read(request, self._origin, self._signer.csrf_token(cookie(request)))
 
     async def _find(self, request: Request) -> Job:
         caller = Caller.of(request.scope)
