@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,11 @@ def _audit(settings: Settings) -> None:
     """Leaves a block, and rows that wait for a transaction which is under way."""
     with database.connect(settings, "almagest_ops") as ops, database.connect(settings, "almagest_writer") as slow:
         ops.execute("SELECT almagest.note_requests('[{}, {}]')")
-        ops.execute("SELECT * FROM almagest.seal_audit()")
+        deadline = time.monotonic() + 60
+        # Transactions of other tests, in other databases of this cluster, are waited for as well.
+        while ops.execute("SELECT sealed FROM almagest.seal_audit()").fetchone() is None:
+            assert time.monotonic() < deadline, "nothing was sealed"
+            time.sleep(0.05)
         with slow.transaction(force_rollback=True):
             slow.execute(_NOTE)
             ops.execute("SELECT almagest.note_requests('[{}, {}]')")

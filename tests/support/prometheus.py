@@ -36,6 +36,8 @@ class Prometheus:
     def ask(self, path: str, **parameters: str) -> Any:
         """What its API answers; an error is an error."""
         answer = self._client.get(path, params=parameters)
+        if answer.status_code == 503:  # it is still starting, and says so in plain text
+            answer.raise_for_status()
         told = answer.json()
         assert told["status"] == "success", (parameters, told)
         return told["data"]
