@@ -299,3 +299,10 @@ def test_sixteen_patches_at_once_are_all_kept(scenes: httpx.Client) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         assert set(threads.map(add, range(16))) == {200}
     assert len(stored(scenes)["assets"]) == 17
+
+
+@pytest.mark.parametrize("method", [{}, [], None, 7, "delete"])
+def test_a_bulk_request_whose_method_is_none_is_refused_in_words(scenes: httpx.Client, method: object) -> None:
+    answer = scenes.post("/api/collections/scenes/bulk_items", json={"items": {}, "method": method})
+    assert answer.status_code == 400
+    assert "insert or upsert" in answer.json()["detail"]

@@ -134,7 +134,7 @@ def router(writer: Writer, public: Links, *, require_if_match: bool = False) -> 
         document = await _json(request)
         items = document.get("items") if isinstance(document, dict) else None
         method = document.get("method", "insert") if isinstance(document, dict) else None
-        if not isinstance(items, dict) or method not in {"insert", "upsert"}:
+        if not isinstance(items, dict) or method not in ("insert", "upsert"):  # no set: it may be anything
             raise BadRequestError("The body needs `items`, an object of items by id, and `method`: insert or upsert.")
         report = await of(request).bulk(
             collection_id, items, upsert=method == "upsert", unseen=not require_if_match, extensions=extensions
