@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,9 @@ from almagest.catalogue import database
 from almagest.core.settings import Settings
 from conftest import TEMPLATE
 from support import cluster as clusters
+from support import commands
 from support.cluster import Cluster
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from support.commands import Run
 
 pytestmark = pytest.mark.xdist_group("audit")
 
@@ -46,23 +43,7 @@ def ops(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def run(settings: Settings) -> Run:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        variables = {
-            "ALMAGEST_HOME": str(settings.site.home),
-            "ALMAGEST_DB_HOST": settings.db_host,
-            "ALMAGEST_DB_PORT": str(settings.database.port),
-            "ALMAGEST_DB_NAME": settings.database.name,
-            "COLUMNS": "200",
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "almagest.cli.main", "audit", *arguments],
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    return commands.runner(settings, "audit")
 
 
 def note(ops: psycopg.Connection[Any], *entries: dict[str, Any], seals: bool = True) -> None:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from psycopg_pool import ConnectionPool
 
-from almagest.catalogue import database
 from almagest.client import Client
 from almagest.core.errors import BadRequestError, InvalidDocumentError, NotFoundError
 from almagest.core.jobs import ProcessFailedError
 from almagest.core.settings import Settings
-from almagest.pipelines import registry
-from almagest.pipelines.keeper import Keeper
-from almagest.pipelines.reconciler import Reconciler
-from almagest.pipelines.runner import Runner
 from support import guide
+from support.hands import at_work
 from support.serving import served_ops
 
 GUIDE = Path(__file__).parents[2] / "cli" / "README.md"
@@ -44,25 +37,8 @@ def client(own: Settings) -> Iterator[Client]:
 
 @pytest.fixture
 def worker(own: Settings, tmp_path: Path) -> Iterator[None]:
-    lease = timedelta(seconds=5)
-    with ConnectionPool(
-        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
-    ) as pool:
-        keeper = Keeper(pool, lease)
-        reconciler = Reconciler(
-            pool,
-            Runner(pool, keeper, registry.processes(), own, tmp_path),
-            lambda *_: True,
-            ["default"],
-            threading.BoundedSemaphore(2),
-            interval_s=0.05,
-            retention=timedelta(days=1),
-            alive=tmp_path / "alive",
-        )
-        reconciler.start()
+    with at_work(own, tmp_path):
         yield
-        reconciler.stop()
-        keeper.stop()
 
 
 @pytest.mark.usefixtures("worker")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,9 +15,9 @@ from almagest.cli.stack import keys as first
 from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
+from support import commands
 from support.cluster import Cluster
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from support.commands import Run
 
 
 @pytest.fixture
@@ -37,23 +34,7 @@ def admin(settings: Settings) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def run(settings: Settings) -> Run:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        variables = {
-            "ALMAGEST_HOME": str(settings.site.home),
-            "ALMAGEST_DB_HOST": settings.db_host,
-            "ALMAGEST_DB_PORT": str(settings.database.port),
-            "ALMAGEST_DB_NAME": settings.database.name,
-            "COLUMNS": "200",
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "almagest.cli.main", "keys", *arguments],
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    return commands.runner(settings, "keys")
 
 
 def opens(settings: Settings, key: Key) -> bool:

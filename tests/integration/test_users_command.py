@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,10 +13,11 @@ from almagest.catalogue import accounts, database, passwords
 from almagest.cli.stack import keys as first
 from almagest.core import secrets
 from almagest.core.settings import Settings
+from support import commands
 from support.cluster import Cluster
+from support.commands import Run
 
 PASSWORD = "correct horse battery staple"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -36,24 +34,7 @@ def admin(settings: Settings) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def run(settings: Settings) -> Run:
-    def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        variables = {
-            "ALMAGEST_HOME": str(settings.site.home),
-            "ALMAGEST_DB_HOST": settings.db_host,
-            "ALMAGEST_DB_PORT": str(settings.database.port),
-            "ALMAGEST_DB_NAME": settings.database.name,
-            "COLUMNS": "200",
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "almagest.cli.main", "users", *arguments],
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            input=typed,
-            check=False,
-        )
-
-    return run
+    return commands.runner(settings, "users")
 
 
 def test_an_account_from_its_making_to_its_end(run: Run, admin: psycopg.Connection) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from almagest.cli import audience_verify
+from almagest.cli import admin, audience_verify
 from almagest.cli.output import console
 from almagest.core.errors import BadRequestError
 
@@ -32,7 +30,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     """The policy as it holds now, and what it makes of each collection."""
     from almagest.catalogue import audience
 
-    with _connected() as connection:
+    with admin.connected() as (_, connection):
         policy, collections = audience.policy(connection), audience.visibilities(connection)
     if as_json:
         print(json.dumps({**dataclasses.asdict(policy), "existing": collections}, indent=2))
@@ -79,7 +77,7 @@ def set_(
     """Change the policy. It holds from the next request on; an id wins over patterns, a longer one over a shorter."""
     from almagest.catalogue import audience
 
-    with _connected() as connection, connection.transaction():
+    with admin.connected() as (_, connection), connection.transaction():
         for pattern in internal or ():
             audience.set_collections(connection, pattern, "internal")
         for pattern in public or ():
@@ -106,7 +104,7 @@ def canary() -> None:
     """
     from almagest.catalogue import canary as check
 
-    with _connected() as connection:
+    with admin.connected() as (_, connection):
         leaks = check.run(connection)
     for leak in leaks:
         print(leak)
@@ -127,13 +125,3 @@ def _set_search(connection: psycopg.Connection, identifier: str, *, public: bool
 
     if not audience.set_search(connection, identifier, "public" if public else "internal"):
         raise BadRequestError(f"There is no registered search {identifier!r}.")
-
-
-@contextmanager
-def _connected() -> Iterator[psycopg.Connection]:
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
-
-    settings = session.attach()
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        yield connection

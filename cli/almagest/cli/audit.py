@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from almagest.cli import admin
 from almagest.cli.keys import moment
 from almagest.cli.output import console
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import psycopg
-
     from almagest.catalogue.audit import Verified
 
 app = typer.Typer(
@@ -40,7 +37,7 @@ def verify(
     """Compute every block anew from its rows. Exit code 1 where one is not as it was sealed; says which."""
     from almagest.catalogue import audit
 
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         found = audit.verify(connection, known)
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
@@ -63,7 +60,7 @@ def export(
     from almagest.catalogue import audit
 
     begin, end = _moment(since), _moment(until)
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         for row in audit.export(connection, begin, end, subject or None):
             print(json.dumps({**dataclasses.asdict(row), "at": row.at.isoformat()}, ensure_ascii=False))
 
@@ -79,7 +76,7 @@ def forget(
     first = _month(month)
     if not yes:
         typer.confirm(f"Forget who did what in {first:%Y-%m}? Nothing brings it back.", abort=True, err=True)
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         number = audit.forget(connection, first)
     console.print(f"{_count(number, 'row')} of {first:%Y-%m} {'is' if number == 1 else 'are'} gone.", markup=False)
 
@@ -124,13 +121,3 @@ def _month(text: str) -> date:
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
     except ValueError:
         raise ConfigurationError(f"{text!r} is not a month: write 2026-01.") from None
-
-
-@contextmanager
-def _admin() -> Iterator[psycopg.Connection]:
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
-
-    settings = session.attach()
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        yield connection

@@ -5,21 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from almagest.cli import admin
 from almagest.cli.output import console, results
 from almagest.core import secrets
 from almagest.core.errors import ConfigurationError
-from almagest.core.settings import Settings
 
 if TYPE_CHECKING:
-    import psycopg
-
     from almagest.catalogue.keys import Entry
 
 app = typer.Typer(
@@ -55,7 +51,7 @@ def create(
     """Make a key and print it, this once: only its hash is kept."""
     from almagest.catalogue import keys
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         key = keys.create(
             connection, name, scope, expires=moment(expires) if expires else None, addresses=address or ()
         )
@@ -68,7 +64,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     """List every key there ever was: what it may, from where, until when, and when it was used."""
     from almagest.catalogue import keys
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         found = keys.entries(connection)
     if as_json:
         print(json.dumps([dataclasses.asdict(entry) for entry in found], default=datetime.isoformat))
@@ -95,7 +91,7 @@ def rotate(
     from almagest.catalogue import keys
 
     lasting = duration(overlap) if overlap else timedelta()
-    with _admin() as (settings, connection), connection.transaction():
+    with admin.connected() as (settings, connection), connection.transaction():
         key = keys.rotate(connection, key_id, lasting)
         own = secrets.read(settings.secrets, secrets.WRITE_KEY) or ""
         if own.startswith(f"alm_{key.id}_"):  # within the transaction: where it cannot be written, the old one goes on
@@ -111,7 +107,7 @@ def revoke(key_id: _Id) -> None:
     """End a key for good, from the next request on."""
     from almagest.catalogue import keys
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         name = keys.revoke(connection, key_id)
     console.print(f"Key {key_id}, {name}, opens nothing any more.", markup=False)
 
@@ -173,13 +169,3 @@ def state(entry: Entry) -> str:
 
 def _day(when: datetime | None) -> str:
     return when.strftime("%Y-%m-%d") if when else "never"
-
-
-@contextmanager
-def _admin() -> Iterator[tuple[Settings, psycopg.Connection]]:
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
-
-    settings = session.attach()
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        yield settings, connection

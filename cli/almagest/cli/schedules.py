@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +11,13 @@ from uuid import UUID
 
 import typer
 
+from almagest.cli import admin
 from almagest.cli.inputs import read_inputs
 from almagest.cli.output import console, results
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import psycopg
-
     from almagest.catalogue.schedules import Schedule
-    from almagest.core.settings import Settings
 
 app = typer.Typer(
     help="Have jobs come by themselves.",
@@ -58,7 +54,7 @@ def add(
     from almagest.pipelines import registry
 
     inputs, times = read_inputs(file, given or []), schedules.Times(cron, zone)
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         found = registry.find(process)
         for scope in ("jobs:run", found.scope):
             if scope and (why := accounts.why_not(connection, subject, scope)):
@@ -75,7 +71,7 @@ def list_(as_json: _AsJson = False) -> None:
 
     from almagest.catalogue import schedules
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         found = schedules.listed(connection)
     if as_json:
         print(json.dumps([_document(schedule) for schedule in found]))
@@ -108,7 +104,7 @@ def show(name: _Name, as_json: _AsJson = False) -> None:
     """Show all that is known of a schedule, and its next moments."""
     from almagest.catalogue import schedules
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         found = schedules.find(connection, name)
     if as_json:
         print(json.dumps(_document(found), indent=2))
@@ -121,7 +117,7 @@ def pause(name: _Name) -> None:
     """Let the moments of a schedule pass."""
     from almagest.catalogue import schedules
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         schedules.enable(connection, name, is_to=False)
     console.print(f"Schedule {name} is paused.", markup=False)
 
@@ -131,7 +127,7 @@ def resume(name: _Name) -> None:
     """Have a schedule go on with its next moment; those that passed are not made up for."""
     from almagest.catalogue import schedules
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         schedules.enable(connection, name, is_to=True)
         _print(schedules.find(connection, name))
 
@@ -141,7 +137,7 @@ def remove(name: _Name) -> None:
     """Remove a schedule; its jobs stay."""
     from almagest.catalogue import schedules
 
-    with _admin() as (_, connection):
+    with admin.connected() as (_, connection):
         schedules.remove(connection, name)
     console.print(f"Schedule {name} is removed.", markup=False)
 
@@ -153,7 +149,7 @@ def run(name: _Name) -> None:
     from almagest.pipelines import registry, scheduler
     from almagest.pipelines.doorbell import Doorbell
 
-    with _admin() as (settings, connection):
+    with admin.connected() as (settings, connection):
         found = schedules.find(connection, name)
         process = registry.find(found.process)
         job = scheduler.submit(connection, process, found)
@@ -190,13 +186,3 @@ def _there(moment: datetime) -> str:
 
 def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-@contextmanager
-def _admin() -> Iterator[tuple[Settings, psycopg.Connection[Any]]]:
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
-
-    settings = session.attach()
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        yield settings, connection

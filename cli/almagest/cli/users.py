@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import secrets as random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from almagest.cli import admin
 from almagest.cli.output import console, results
 from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import psycopg
-
     from almagest.catalogue.accounts import Account
 
 app = typer.Typer(
@@ -37,7 +34,7 @@ def create(
     from almagest.catalogue import accounts, passwords
 
     password, is_ours = _password()
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         passwords.check(password, name.lower())
         account = accounts.create(connection, name, passwords.hashed(password), role=role.upper())
     console.print(f"{account.name} may: {', '.join(account.scopes)} (tier {account.tier}).", markup=False)
@@ -52,7 +49,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     from almagest.catalogue import accounts
 
     found: list[Account] = []
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         while page := accounts.listed(connection, found[-1].name if found else "", 1000):
             found += page
     if as_json:
@@ -88,7 +85,7 @@ def change(
     """Change what somebody may. It holds from the next request on."""
     from almagest.catalogue import accounts
 
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         account = accounts.find(connection, name=accounts.checked_name(name))
         kept = [scope for scope in account.own_scopes if scope not in (withdraw or ())]
         changed = accounts.change(
@@ -109,7 +106,7 @@ def password(name: _Name) -> None:
     from almagest.catalogue import accounts, passwords
 
     given, is_ours = _password()
-    with _admin() as connection:
+    with admin.connected() as (_, connection):
         account = accounts.find(connection, name=accounts.checked_name(name))
         passwords.check(given, account.name)
         accounts.set_password(connection, account.id, passwords.hashed(given))
@@ -144,13 +141,3 @@ def _document(account: Account) -> dict[str, Any]:
         "last_login": account.last_login_at,
         "disabled": account.disabled_at,
     }
-
-
-@contextmanager
-def _admin() -> Iterator[psycopg.Connection[Any]]:
-    from almagest.catalogue import database
-    from almagest.cli.stack import session
-
-    settings = session.attach()
-    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
-        yield connection
