@@ -53,9 +53,10 @@ browser: ## Build STAC Browser anew
 	@rm -f "$(ALMAGEST_HOME)/.browser-stamp"
 	@scripts/bootstrap
 
+# Many tests wait for processes, not for the processor: one worker more than there are cores keeps those busy.
 .PHONY: test
 test: lint ## Check everything that does not take long; enough by itself on a fresh machine
-	@$(BIN)/python -m pytest tests -m "not soak" -n auto --dist loadgroup
+	@$(BIN)/python -m pytest tests -m "not soak" -n $$(($$(nproc) + 1)) --dist loadgroup
 
 .PHONY: soak
 soak: development ## Check what takes long

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -64,9 +65,12 @@ def served(settings: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def ops(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An app that has something to tell: jobs in every state, and every kind of answer."""
-    home = Path("/tmp") / f"alm-watch-{time.time_ns()}"
-    with cluster.clone("template_almagest") as name:
-        settings = cluster.settings(name, home)
+    # Sockets lie in it: their paths may have 107 bytes only.
+    with (
+        tempfile.TemporaryDirectory(prefix="alm-watch-", dir="/tmp") as home,
+        cluster.clone("template_almagest") as name,
+    ):
+        settings = cluster.settings(name, Path(home))
         settings.run.mkdir(parents=True)
         secrets.ensure(settings.secrets, "almagest_ops")
         secrets.ensure(settings.secrets, secrets.JWT_KEY, "5a" * 32)
