@@ -9,7 +9,7 @@ GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_wor
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
-    almagest.collection_history, almagest.commit, almagest.folded_commit
+    almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -82,7 +82,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.neighbours(text, text, timestamptz),
     almagest.port_tag(jsonb),
     almagest.base_item_of(bigint, jsonb),
-    almagest.epoch(text[])
+    almagest.epoch(text[]),
+    almagest.present_era(),
+    almagest.change_horizon(),
+    almagest.changes_between(int, xid8, bigint, int, xid8, int)
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION

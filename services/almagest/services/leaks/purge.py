@@ -38,7 +38,7 @@ def purge(whole: Settings, without: Settings) -> None:
         # What is rewritten here has not changed; its past stays as it is, in both copies.
         for each in (original, connection):
             each.execute("SELECT port_detach()")
-        for table in ("item_head", "item_history"):
+        for table in ("item_head", "item_history", "change"):
             connection.execute(
                 sql.SQL("DELETE FROM {} AS h WHERE is_internal(h.collection)").format(sql.Identifier(table))
             )

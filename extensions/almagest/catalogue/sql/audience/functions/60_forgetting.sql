@@ -103,7 +103,7 @@ CREATE OR REPLACE FUNCTION almagest.hold_all_history() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
-    LOCK TABLE almagest.item_history, almagest.collection_history IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE almagest.item_history, almagest.collection_history, almagest.change IN ACCESS EXCLUSIVE MODE;
 END;
 $$;
 COMMENT ON FUNCTION almagest.hold_all_history() IS 'As hold_history, of all its partitions.';
@@ -114,8 +114,9 @@ LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp SET timezone = '
 AS $$
     SELECT i.inhrelid::regclass
     FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid,
-         LATERAL regexp_match(c.relname, '_history_(\d{4})q(\d)$') AS n(parts)
-    WHERE i.inhparent IN ('almagest.item_history'::regclass, 'almagest.collection_history'::regclass)
+         LATERAL regexp_match(c.relname, '_(\d{4})q(\d)$') AS n(parts)
+    WHERE i.inhparent IN (
+        'almagest.item_history'::regclass, 'almagest.collection_history'::regclass, 'almagest.change'::regclass)
       AND make_timestamptz(parts[1]::int, parts[2]::int * 3 - 2, 1, 0, 0, 0) + interval '3 months' <= ended_by
 $$;
 COMMENT ON FUNCTION almagest.old_history(timestamptz) IS 'Partitions of history that hold only what ended by then.';
@@ -132,15 +133,15 @@ DECLARE
 BEGIN
     items := 0; collections := 0;
     FOR old IN
-        SELECT i.inhrelid::regclass AS part, i.inhparent = 'almagest.item_history'::regclass AS is_of_items
+        SELECT i.inhrelid::regclass AS part, i.inhparent::regclass AS whole
         FROM pg_inherits AS i WHERE i.inhrelid = ANY (partitions)
     LOOP
         EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
             EXECUTE format('DROP TABLE %s', old.part);
-            IF old.is_of_items THEN
+            IF old.whole = 'almagest.item_history'::regclass THEN
                 items := items + states;
-            ELSE
+            ELSIF old.whole = 'almagest.collection_history'::regclass THEN
                 collections := collections + states;
             END IF;
         END IF;

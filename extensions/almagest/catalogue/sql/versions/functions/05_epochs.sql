@@ -1,16 +1,51 @@
 -- Epochs: numbers that grow with every commit that changes an answer. They tell caches what is out of date, and are never sent.
 
+CREATE OR REPLACE FUNCTION almagest.present_era() RETURNS int
+LANGUAGE sql STABLE
+AS $$
+    SELECT e.number FROM (SELECT * FROM almagest.era AS e ORDER BY e.number DESC LIMIT 1) AS e
+    WHERE pg_is_in_recovery() -- as its primary has it
+       OR e.cluster = (SELECT c.system_identifier FROM pg_control_system() AS c)
+          AND e.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+$$;
+COMMENT ON FUNCTION almagest.present_era() IS
+    'Number of the era in which this cluster writes; NULL as long as it has not written in a new one.';
+
+
+CREATE OR REPLACE FUNCTION almagest.begin_era() RETURNS int
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    LOCK TABLE almagest.era IN SHARE ROW EXCLUSIVE MODE; -- of two who come first only one begins it
+    IF almagest.present_era() IS NULL THEN
+        INSERT INTO almagest.era (cluster, timeline)
+        SELECT c.system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system() AS c;
+    END IF;
+    RETURN almagest.present_era();
+END;
+$$;
+COMMENT ON FUNCTION almagest.begin_era() IS 'As present_era, and begins one where there is none.';
+
+
 CREATE OR REPLACE FUNCTION almagest.note_commit(of_collection text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    era CONSTANT int := almagest.present_era();
 BEGIN
     INSERT INTO almagest.commit (collection) VALUES (of_collection);
     -- Asked before this is called: a transaction may change a million rows of a collection, and leaves one row.
     PERFORM set_config('almagest.noted', of_collection, true);
+    IF era IS NULL THEN
+        PERFORM set_config('almagest.era', almagest.begin_era()::text, true);
+    ELSE
+        PERFORM set_config('almagest.era', era::text, true);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.note_commit(text) IS
-    'This transaction changes a collection, or (empty) what holds for all. almagest.noted says so for the rest of it.';
+    'This transaction changes a collection, or (empty) what holds for all. almagest.noted says so for the rest of it, and '
+    'almagest.era where its changes belong.';
 
 
 CREATE OR REPLACE FUNCTION almagest.capture_rules() RETURNS trigger

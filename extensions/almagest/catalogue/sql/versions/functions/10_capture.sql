@@ -50,14 +50,18 @@ BEGIN
     moment := almagest.next_moment(head.valid_from);
     INSERT INTO almagest.item_history (
         collection, id, valid_from, valid_to, deleted, base_key, datetime, end_datetime, geometry, content,
-        login, actor, key_id, request_id, job)
+        login, actor, key_id, request_id, job, xact)
     VALUES (
         of_collection, of_id, head.valid_from, moment, head.deleted, almagest.port_collection_key(of_collection),
-        old_datetime, old_end, old_geometry, old_content, head.login, head.actor, head.key_id, head.request_id, head.job);
-    UPDATE almagest.item_head AS h
-    SET valid_from = moment, deleted = NOT is_there, xact = DEFAULT, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT,
-        request_id = DEFAULT, job = DEFAULT
-    WHERE h.ctid = head.ctid; -- it is locked, and stays where it is
+        old_datetime, old_end, old_geometry, old_content, head.login, head.actor, head.key_id, head.request_id, head.job,
+        head.xact);
+    WITH followed AS (
+        UPDATE almagest.item_head AS h
+        SET valid_from = moment, deleted = NOT is_there, xact = DEFAULT, login = DEFAULT, actor = DEFAULT, key_id = DEFAULT,
+            request_id = DEFAULT, job = DEFAULT
+        WHERE h.ctid = head.ctid -- it is locked, and stays where it is
+    )
+    INSERT INTO almagest.change (collection, item, at) VALUES (of_collection, of_id, moment);
     RETURN true;
 END;
 $$;
@@ -99,7 +103,7 @@ BEGIN
         DELETE FROM almagest.item_history AS h
         WHERE h.collection = of_collection AND h.id = of_id AND h.valid_to = began;
         UPDATE almagest.item_head AS h
-        SET valid_from = before.valid_from, deleted = before.deleted, xact = NULL, login = before.login,
+        SET valid_from = before.valid_from, deleted = before.deleted, xact = before.xact, login = before.login,
             actor = before.actor, key_id = before.key_id, request_id = before.request_id, job = before.job
         WHERE h.collection = of_collection AND h.id = of_id;
     END IF;
@@ -172,7 +176,11 @@ BEGIN
         END IF;
     END IF;
     LOOP
-        INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING;
+        WITH begun AS (
+            INSERT INTO almagest.item_head (collection, id) VALUES (NEW.collection, NEW.id) ON CONFLICT DO NOTHING
+            RETURNING valid_from
+        )
+        INSERT INTO almagest.change (collection, item, at) SELECT NEW.collection, NEW.id, b.valid_from FROM begun AS b;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM almagest.adopted_collection AS a WHERE a.id = NEW.collection) THEN
                 RETURN NULL;

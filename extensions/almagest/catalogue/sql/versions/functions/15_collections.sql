@@ -58,6 +58,7 @@ DECLARE
     moment timestamptz;
     item record;
 BEGIN
+    PERFORM almagest.note_commit(OLD.id);
     IF part IS NOT NULL THEN
         PERFORM almagest.port_hold_part(part);
         -- All at once, for pgSTAC drops their tables at once; but for those that this transaction has changed already.
@@ -65,9 +66,9 @@ BEGIN
         EXECUTE format($query$
             INSERT INTO almagest.item_history (
                 collection, id, valid_from, valid_to, deleted, base_key, datetime, end_datetime, geometry, content,
-                login, actor, key_id, request_id, job)
+                login, actor, key_id, request_id, job, xact)
             SELECT i.collection, i.id, coalesce(h.valid_from, v.installed_at), $1, false, $2,
-                   i.datetime, i.end_datetime, i.geometry, i.content, h.login, h.actor, h.key_id, h.request_id, h.job
+                   i.datetime, i.end_datetime, i.geometry, i.content, h.login, h.actor, h.key_id, h.request_id, h.job, h.xact
             FROM %s AS i
             LEFT JOIN almagest.item_head AS h ON h.collection = i.collection AND h.id = i.id
             CROSS JOIN almagest.versioning AS v
@@ -75,12 +76,16 @@ BEGIN
             ON CONFLICT DO NOTHING -- of two in different partitions one is kept
         $query$, part) USING moment, OLD.key;
         EXECUTE format($query$
-            INSERT INTO almagest.item_head AS h (collection, id, valid_from, deleted)
-            SELECT DISTINCT i.collection, i.id, $1, true FROM %s AS i
-            ON CONFLICT (collection, id) DO UPDATE
-            SET valid_from = excluded.valid_from, deleted = true, xact = excluded.xact, login = excluded.login,
-                actor = excluded.actor, key_id = excluded.key_id, request_id = excluded.request_id, job = excluded.job
-            WHERE NOT h.deleted AND almagest.is_own(h.xact, h.xmin) IS NOT TRUE
+            WITH ended AS (
+                INSERT INTO almagest.item_head AS h (collection, id, valid_from, deleted)
+                SELECT DISTINCT i.collection, i.id, $1, true FROM %s AS i
+                ON CONFLICT (collection, id) DO UPDATE
+                SET valid_from = excluded.valid_from, deleted = true, xact = excluded.xact, login = excluded.login,
+                    actor = excluded.actor, key_id = excluded.key_id, request_id = excluded.request_id, job = excluded.job
+                WHERE NOT h.deleted AND almagest.is_own(h.xact, h.xmin) IS NOT TRUE
+                RETURNING h.collection, h.id
+            )
+            INSERT INTO almagest.change (collection, item, at) SELECT e.collection, e.id, $1 FROM ended AS e
         $query$, part) USING moment;
         FOR item IN EXECUTE format($query$
             SELECT i.* FROM %s AS i JOIN almagest.item_head AS h ON h.collection = i.collection AND h.id = i.id
@@ -122,7 +127,7 @@ BEGIN
         ELSIF FOUND AND before.content IS NOT DISTINCT FROM new_content THEN
             DELETE FROM almagest.collection_history AS h WHERE h.id = of_id AND h.valid_to = moment;
             UPDATE almagest.collection_head AS h
-            SET valid_from = before.valid_from, deleted = before.content IS NULL, xact = NULL, login = before.login,
+            SET valid_from = before.valid_from, deleted = before.content IS NULL, xact = before.xact, login = before.login,
                 actor = before.actor, key_id = before.key_id, request_id = before.request_id, job = before.job
             WHERE h.id = of_id;
             RETURN;
@@ -131,8 +136,10 @@ BEGIN
         SELECT * INTO head FROM almagest.collection_head AS h WHERE h.id = of_id;
         moment := almagest.next_moment(head.valid_from);
         INSERT INTO almagest.collection_history (
-            id, valid_from, valid_to, content, login, actor, key_id, request_id, job)
-        VALUES (of_id, head.valid_from, moment, old_content, head.login, head.actor, head.key_id, head.request_id, head.job);
+            id, valid_from, valid_to, content, login, actor, key_id, request_id, job, xact)
+        VALUES (of_id, head.valid_from, moment, old_content, head.login, head.actor, head.key_id, head.request_id, head.job,
+                head.xact);
+        INSERT INTO almagest.change (collection, at) VALUES (of_id, moment);
     END IF;
     UPDATE almagest.collection_head AS h
     SET valid_from = moment, deleted = new_content IS NULL, xact = DEFAULT, login = DEFAULT, actor = DEFAULT,
@@ -149,10 +156,12 @@ AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO almagest.base_item (collection_key, tag, item) VALUES (NEW.key, 0, NEW.base_item);
-        INSERT INTO almagest.collection_head (id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-        IF FOUND THEN
-            PERFORM almagest.note_commit(NEW.id);
-        ELSE
+        PERFORM almagest.note_commit(NEW.id);
+        WITH begun AS (
+            INSERT INTO almagest.collection_head (id) VALUES (NEW.id) ON CONFLICT DO NOTHING RETURNING valid_from
+        )
+        INSERT INTO almagest.change (collection, at) SELECT NEW.id, b.valid_from FROM begun AS b;
+        IF NOT FOUND THEN
             PERFORM almagest.note_collection(NEW.id, NULL, NEW.content);
         END IF;
     ELSIF TG_OP = 'DELETE' THEN

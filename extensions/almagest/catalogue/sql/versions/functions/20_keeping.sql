@@ -8,7 +8,8 @@ AS $$
     FROM (
         -- From where states had to go into the rest, for nobody made room for them in time.
         VALUES ('item_history', (SELECT min(r.valid_to) FROM almagest.item_history_rest AS r)),
-               ('collection_history', (SELECT min(r.valid_to) FROM almagest.collection_history_rest AS r))
+               ('collection_history', (SELECT min(r.valid_to) FROM almagest.collection_history_rest AS r)),
+               ('change', (SELECT min(r.at) FROM almagest.change_rest AS r))
     ) AS p(parent, late),
          generate_series(date_trunc('quarter', least(almagest.clock(), p.late)), almagest.clock() + horizon,
                          interval '3 months') AS q(begins),
@@ -16,7 +17,7 @@ AS $$
     WHERE to_regclass('almagest.' || n.name) IS NULL
     ORDER BY q.begins, p.parent
 $$;
-COMMENT ON FUNCTION almagest.missing_quarters(interval) IS 'Partitions of history that will be needed until then, and are not there.';
+COMMENT ON FUNCTION almagest.missing_quarters(interval) IS 'Partitions of history and of the log of changes that will be needed until then, and are not there.';
 
 
 CREATE OR REPLACE FUNCTION almagest.hold_history() RETURNS void
@@ -24,8 +25,9 @@ LANGUAGE plpgsql VOLATILE SET search_path = almagest, pg_temp
 AS $$
 BEGIN
     -- A new partition takes from the rest, which is looked through.
-    LOCK TABLE ONLY almagest.item_history, ONLY almagest.collection_history IN SHARE UPDATE EXCLUSIVE MODE;
-    LOCK TABLE almagest.item_history_rest, almagest.collection_history_rest IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY almagest.item_history, ONLY almagest.collection_history, ONLY almagest.change
+        IN SHARE UPDATE EXCLUSIVE MODE;
+    LOCK TABLE almagest.item_history_rest, almagest.collection_history_rest, almagest.change_rest IN ACCESS EXCLUSIVE MODE;
 END;
 $$;
 COMMENT ON FUNCTION almagest.hold_history() IS 'Waits until nobody reads history, and holds up whoever wants to.';
@@ -42,9 +44,10 @@ BEGIN
         -- Attached, it keeps nobody waiting who writes to the others.
         EXECUTE format('CREATE TABLE almagest.%I (LIKE almagest.%I INCLUDING ALL)', quarter.name, quarter.parent);
         EXECUTE format(
-            'WITH late AS (DELETE FROM almagest.%I WHERE valid_to >= %L AND valid_to < %L RETURNING *)'
-            ' INSERT INTO almagest.%I SELECT * FROM late',
-            quarter.parent || '_rest', quarter.begins, quarter.ends, quarter.name);
+            'WITH late AS (DELETE FROM almagest.%1$I WHERE %2$I >= %3$L AND %2$I < %4$L RETURNING *)'
+            ' INSERT INTO almagest.%5$I SELECT * FROM late',
+            quarter.parent || '_rest', CASE quarter.parent WHEN 'change' THEN 'at' ELSE 'valid_to' END,
+            quarter.begins, quarter.ends, quarter.name);
         EXECUTE format('ALTER TABLE almagest.%I ATTACH PARTITION almagest.%I FOR VALUES FROM (%L) TO (%L)',
                        quarter.parent, quarter.name, quarter.begins, quarter.ends);
         made := made + 1;

@@ -68,6 +68,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
     item record;
+    began timestamptz;
 BEGIN
     gone := 0; come := 0;
     INSERT INTO almagest.base_item (collection_key, tag, item)
@@ -75,21 +76,27 @@ BEGIN
     ON CONFLICT DO NOTHING;
     FOR item IN SELECT g.collection, g.id FROM almagest.gone_unseen() AS g LOOP
         -- What it was is lost: all that is known is that it is no more.
+        PERFORM almagest.note_commit(item.collection);
         IF item.id IS NULL THEN
             UPDATE almagest.collection_head AS h SET deleted = true, xact = NULL, login = NULL, actor = NULL, key_id = NULL, request_id = NULL, job = NULL
-            WHERE h.id = item.collection;
+            WHERE h.id = item.collection RETURNING h.valid_from INTO began;
         ELSE
             UPDATE almagest.item_head AS h SET deleted = true, xact = NULL, login = NULL, actor = NULL, key_id = NULL, request_id = NULL, job = NULL
-            WHERE h.collection = item.collection AND h.id = item.id;
+            WHERE h.collection = item.collection AND h.id = item.id RETURNING h.valid_from INTO began;
         END IF;
+        INSERT INTO almagest.change (collection, item, at) VALUES (item.collection, item.id, began);
         gone := gone + 1;
     END LOOP;
     FOR item IN SELECT c.collection, c.id FROM almagest.come_unseen() AS c LOOP
         IF item.id IS NULL THEN
             PERFORM almagest.note_collection(item.collection, NULL, almagest.port_collection(item.collection));
         ELSE
-            INSERT INTO almagest.item_head (collection, id, xact, login) VALUES (item.collection, item.id, NULL, NULL)
-            ON CONFLICT DO NOTHING;
+            PERFORM almagest.note_commit(item.collection);
+            WITH come AS (
+                INSERT INTO almagest.item_head (collection, id, xact, login) VALUES (item.collection, item.id, NULL, NULL)
+                ON CONFLICT DO NOTHING RETURNING valid_from
+            )
+            INSERT INTO almagest.change (collection, item, at) SELECT item.collection, item.id, c.valid_from FROM come AS c;
             IF NOT FOUND THEN
                 PERFORM almagest.note_item(
                     item.collection, item.id, NULL, NULL, NULL, NULL, i.datetime, i.end_datetime, i.geometry, i.content)
