@@ -62,7 +62,7 @@ AS $$
         DELETE FROM almagest.job AS j
         WHERE j.id IN (
             SELECT o.id FROM almagest.job AS o
-            WHERE o.finished_at < almagest.clock() - after_time AND o.parent IS NULL AND NOT o.is_dead
+            WHERE o.finished_at < (SELECT almagest.clock()) - after_time AND o.parent IS NULL AND NOT o.is_dead
             ORDER BY o.finished_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
         RETURNING 1
     )

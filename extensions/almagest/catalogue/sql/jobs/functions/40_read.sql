@@ -14,8 +14,12 @@ CREATE OR REPLACE FUNCTION almagest.list_jobs(
     pending_children int, created_at timestamptz, started_at timestamptz, finished_at timestamptz, updated_at timestamptz,
     by text
 )
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- what is not asked for falls away, and what is finds its index
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT j.id, j.process, j.process_version, j.queue, j.principal, j.status, j.progress, j.message, j.published,
            j.error - 'internal', j.is_dead, j.attempt, j.max_attempts, j.run_after, j.parent, j.pending_children,
            j.created_at, j.started_at, j.finished_at, j.updated_at, j.request->>'by'
@@ -33,7 +37,8 @@ AS $$
       AND (NOT filters ? 'dead' OR j.is_dead = (filters->>'dead')::boolean)
       AND (NOT filters ? 'parent' OR j.parent = (filters->>'parent')::uuid)
     ORDER BY j.created_at DESC, j.id DESC
-    LIMIT at_most
+    LIMIT at_most;
+END;
 $$;
 COMMENT ON FUNCTION almagest.list_jobs(text, jsonb, timestamptz, uuid, int) IS
     'Jobs of somebody, or of all (NULL), the newest first, without what they were given and gave. filters: process and status (lists), from and to (when it was

@@ -62,7 +62,7 @@ AS $$
         DELETE FROM almagest.outbox AS o
         WHERE o.id IN (
             SELECT e.id FROM almagest.outbox AS e
-            WHERE e.next_at IS NULL AND coalesce(e.delivered_at, e.given_up_at) < almagest.clock() - after_time
+            WHERE e.next_at IS NULL AND coalesce(e.delivered_at, e.given_up_at) < (SELECT almagest.clock()) - after_time
             LIMIT 1000 FOR UPDATE SKIP LOCKED)
         RETURNING 1
     )
