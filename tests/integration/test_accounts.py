@@ -18,8 +18,10 @@ from joserfc.jwk import KeySet, OctKey, OKPKey
 from starlette.testclient import TestClient
 
 from almagest.catalogue import accounts, keys, passwords
+from almagest.core import secrets
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
+from almagest.pipelines import callbacks
 from almagest.services.ops.app import create_app
 from almagest.services.ops.login.tokens import Secret
 from support.doorman import Doorman
@@ -268,6 +270,18 @@ def test_a_key_may_what_its_owner_may_or_less(door: Doorman, root: str) -> None:
     ada = token(login(door))
     assert door.ask("DELETE", f"/auth/keys/{made.json()['id']}", ada).status_code == 204
     assert door.ask("GET", "/jobs", key).status_code == 401
+
+
+def test_what_callbacks_are_signed_with_is_told_to_whose_jobs_they_are(door: Doorman, own: Settings) -> None:
+    ada, bob = enter(door), enter(door, "bob")
+    told = door.ask("GET", "/auth/callback-key", ada)
+    assert told.status_code == 200
+    account = door.ask("GET", "/auth/me", ada).json()["id"]
+    secret = secrets.require(own.secrets, secrets.CALLBACK_KEY)
+    assert told.json() == {"key": callbacks.key(secret, account)}
+    assert door.ask("GET", "/auth/callback-key", bob).json() != told.json()
+    key = door.ask("POST", "/auth/keys", ada, json={"name": "nightly", "scopes": ["jobs:run"]}).json()["key"]
+    assert door.ask("GET", "/auth/callback-key", key).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue import accounts, keys
 from almagest.catalogue.accounts import Account
-from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError, UnsupportedMediaTypeError
 from almagest.services.ops.answers import json_answer
+from almagest.services.ops.keyring import Keyring, NewKey
 from almagest.services.ops.login.tokens import ACCESS_S, Signer
-from almagest.services.ops.people import Entrance, People, Visitor, account_id
-from almagest.services.ops.records import Records
+from almagest.services.ops.people import Entrance, People, Visitor
+from almagest.services.ops.requested import Body
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
-from almagest.services.web.problem import problem
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-class Body(BaseModel):
-    """What a request may say, and nothing else."""
-
-    model_config = ConfigDict(extra="forbid", str_max_length=1000)
-
-    @classmethod
-    async def of(cls: type[_Model], request: Request) -> _Model:
-        """Reads it.
-
-        Raises:
-            ValidationError: it is not what is asked for; answered as a problem that says where.
-            UnsupportedMediaTypeError: it is not said to be JSON.
-        """
-        content = await request.body()
-        # A page of another site can make a browser send text here unasked, but nothing that says it is JSON.
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content and kind != "application/json":
-            raise UnsupportedMediaTypeError("Send JSON, and say so: `Content-Type: application/json`.")
-        return cls.model_validate_json(content or b"{}")
 
 
 class Credentials(Body):
@@ -72,34 +49,23 @@ class Logout(Body):
     everywhere: bool = False
 
 
-class NewKey(Body):
-    """What a key is for, and what it may."""
-
-    name: str = Field(examples=["nightly ingest"])
-    scopes: list[str] = Field(min_length=1, max_length=20, examples=[["jobs:run"]])
-    expires: AwareDatetime | None = None
-    days: float | None = Field(None, gt=0, le=3650, description="How long it holds, where `expires` is not said.")
-    addresses: list[str] = Field(default=[], max_length=50, examples=[["192.0.2.0/24"]])
-
-    @property
-    def until(self) -> datetime | timedelta | None:
-        """When it ends."""
-        return self.expires or (timedelta(days=self.days) if self.days else None)
-
-
 class Reception:
     """Answers requests of people about themselves."""
 
-    def __init__(self, people: People, records: Records, signer: Signer, base: str) -> None:
+    def __init__(
+        self, people: People, keyring: Keyring, signer: Signer, callback_key: Callable[[str], str], base: str
+    ) -> None:
         """Args:
         people: lets them in.
-        records: has their keys.
+        keyring: makes their keys.
         signer: signs their tokens.
+        callback_key: what the callbacks of somebody's jobs are signed with.
         base: public address of this API, without a slash at its end.
         """
         self._people = people
-        self._records = records
+        self._keyring = keyring
         self._signer = signer
+        self._callback_key = callback_key
         self._base = base
 
     def install(self, app: FastAPI) -> None:
@@ -114,6 +80,7 @@ class Reception:
         app.add_route("/auth/keys", self.list_keys)
         app.add_route("/auth/keys", self.make_key, methods=["POST"])
         app.add_route("/auth/keys/{key_id}", self.revoke_key, methods=["DELETE"])
+        app.add_route("/auth/callback-key", self.callback_key)
 
     async def public_keys(self, _: Request) -> Response:
         """The keys that check our tokens."""
@@ -158,7 +125,7 @@ class Reception:
         def work(connection: psycopg.Connection[Any]) -> tuple[Any, Any]:
             return accounts.logins(connection, account.id), accounts.tiers(connection)
 
-        logins, tiers = await self._records.ask(work)
+        logins, tiers = await self._keyring.records.ask(work)
         shown = [
             {
                 "kind": login.kind,
@@ -176,29 +143,21 @@ class Reception:
 
     async def list_keys(self, request: Request) -> Response:
         """One's own keys."""
-        account = account_id(Caller.of(request.scope).subject)
-        found = await self._records.ask(lambda connection: keys.entries(connection, account))
+        found = await self._keyring.own(Caller.of(request.scope))
         return json_answer({"keys": [key_document(entry) for entry in found]})
 
     async def make_key(self, request: Request) -> Response:
         """A key that may what its owner may, or less. It is shown this once."""
-        body, caller = await NewKey.of(request), Caller.of(request.scope)
-        if missing := [scope for scope in body.scopes if not caller.may(scope)]:
-            return problem(403, "forbidden", f"A key cannot allow what you may not: `{missing[0]}`.")
-        return await made_key(self._records, body, account_id(caller.subject))
+        return shown_once(await self._keyring.make_own(await NewKey.of(request), Caller.of(request.scope)))
 
     async def revoke_key(self, request: Request) -> Response:
         """Ends one of one's own keys."""
-        account = account_id(Caller.of(request.scope).subject)
-        key_id = request.path_params["key_id"]
-
-        def work(connection: psycopg.Connection[Any]) -> None:
-            if key_id not in {entry.id for entry in keys.entries(connection, account)}:
-                raise NotFoundError("You have no such key.")
-            keys.revoke(connection, key_id)
-
-        await self._records.ask(work)
+        await self._keyring.revoke_own(request.path_params["key_id"], Caller.of(request.scope))
         return Response(status_code=204)
+
+    async def callback_key(self, request: Request) -> Response:
+        """What callbacks of one's jobs are signed with: their receiver checks them by it."""
+        return json_answer({"key": self._callback_key(Caller.of(request.scope).subject)})
 
     def _tokens(self, entrance: Entrance) -> Response:
         """As OAuth 2.0 answers (RFC 6749, 5.1)."""
@@ -213,27 +172,6 @@ class Reception:
                 "scope": " ".join(scopes),
             }
         )
-
-
-async def made_key(records: Records, body: NewKey, account: Any) -> Response:
-    """Makes a key and shows it.
-
-    Raises:
-        BadRequestError: it cannot be; says why.
-    """
-
-    def work(connection: psycopg.Connection[Any]) -> tuple[keys.Key, list[keys.Entry]]:
-        try:
-            key = keys.create(
-                connection, body.name, body.scopes, expires=body.until, addresses=body.addresses, account=account
-            )
-        except ConfigurationError as error:
-            raise BadRequestError(str(error)) from None
-        return key, keys.entries(connection, account)
-
-    key, entries = await records.ask(work)
-    entry = next(entry for entry in entries if entry.id == key.id)
-    return json_answer({**key_document(entry), "key": key.reveal()}, 201)
 
 
 def visitor(request: Request) -> Visitor:
@@ -272,6 +210,12 @@ def key_document(entry: keys.Entry) -> dict[str, Any]:
         "last_used": entry.last_used_at,
         "active": entry.active,
     }
+
+
+def shown_once(made: tuple[keys.Key, keys.Entry]) -> Response:
+    """A key that was made, with its secret."""
+    key, entry = made
+    return json_answer({**key_document(entry), "key": key.reveal()}, 201)
 
 
 def quotas(tier: dict[str, tuple[int, timedelta | None]]) -> dict[str, dict[str, int | None]]:

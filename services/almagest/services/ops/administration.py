@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from almagest.catalogue import accounts, jobs, keys
 from almagest.catalogue.accounts import Account
-from almagest.core.errors import BadRequestError, ConfigurationError, ForbiddenError, NotFoundError
-from almagest.services.ops.accounts import Body, NewKey, account_document, key_document, made_key, quotas
+from almagest.core.errors import BadRequestError, ForbiddenError, NotFoundError
+from almagest.services.ops.accounts import account_document, key_document, quotas, shown_once
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.asked import page_size
+from almagest.services.ops.keyring import Keyring, NewKey
 from almagest.services.ops.people import People
-from almagest.services.ops.records import Records
+from almagest.services.ops.requested import Body
 from almagest.services.web.caller import Caller
 
 _PAGE, _LARGEST_PAGE = 100, 1000
@@ -51,14 +52,15 @@ class CleanUp(Body):
 class Administration:
     """Answers requests of admins."""
 
-    def __init__(self, people: People, records: Records, base: str) -> None:
+    def __init__(self, people: People, keyring: Keyring, base: str) -> None:
         """Args:
         people: lets others in.
-        records: has everything.
+        keyring: makes keys.
         base: public address of this API, without a slash at its end.
         """
         self._people = people
-        self._records = records
+        self._keyring = keyring
+        self._records = keyring.records
         self._base = base
 
     def install(self, app: FastAPI) -> None:
@@ -120,19 +122,11 @@ class Administration:
     async def make_key(self, request: Request) -> Response:
         """A key that belongs to nobody: of a pipeline."""
         _by_a_person(request)
-        return await made_key(self._records, await NewKey.of(request), None)
+        return shown_once(await self._keyring.make(await NewKey.of(request), None))
 
     async def revoke_key(self, request: Request) -> Response:
         """Ends a key, whosever it is."""
-        key_id = request.path_params["key_id"]
-
-        def work(connection: psycopg.Connection[Any]) -> None:
-            try:
-                keys.revoke(connection, key_id)
-            except ConfigurationError:
-                raise NotFoundError("There is no such key.") from None
-
-        await self._records.ask(work)
+        await self._keyring.revoke(request.path_params["key_id"])
         return Response(status_code=204)
 
     async def tiers(self, _: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -13,8 +14,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from almagest.core import secrets
 from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 from almagest.core.settings import Settings
+from almagest.pipelines import callbacks
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import metrics, openapi, refusals
 from almagest.services.ops.accounts import Reception
@@ -27,6 +30,7 @@ from almagest.services.ops.figures import Figures
 from almagest.services.ops.files import FileDesk
 from almagest.services.ops.housekeeping import collect, keep_house
 from almagest.services.ops.jobs import Desk
+from almagest.services.ops.keyring import Keyring
 from almagest.services.ops.login.limiter import Limiter
 from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
@@ -131,8 +135,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_route("/docs", page)
     Figures(office).install(app)
     Desk(office, here, f"{settings.site.origin}/api", Outbound.of(settings)).install(app)
-    Reception(people, records, signer, here).install(app)
-    Administration(people, records, here).install(app)
+    keyring = Keyring(records)
+    callback_key = partial(callbacks.key, secrets.ensure(settings.secrets, secrets.CALLBACK_KEY))
+    Reception(people, keyring, signer, callback_key, here).install(app)
+    Administration(people, keyring, here).install(app)
     FileDesk(cabinet, settings, here).install(app)
     problem.install(app)
     site.install(

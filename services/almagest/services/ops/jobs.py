@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any, get_args
-from uuid import UUID
 
 import orjson
 import structlog
@@ -20,15 +19,13 @@ from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
 from almagest.services.ops.answers import json_answer
 from almagest.services.ops.asked import behind, interval, owner, page_size, page_token
-from almagest.services.ops.office import Office
+from almagest.services.ops.office import EXCEPTIONS, Office
 from almagest.services.web.caller import Caller
 from almagest.services.web.problem import problem
 from almagest.services.web.request_id import request_id
 
 log = structlog.get_logger(__name__)
 
-#: Types of problems that the standard names.
-_EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 #: Who waits for a quick process waits no longer [s].
 _PATIENCE_S = 30.0
 _PAGE, _LARGEST_PAGE = 20, 100
@@ -39,21 +36,14 @@ class NoSuchProcessError(NotFoundError):
     """There is no such process."""
 
     slug = "no-such-process"
-    standard_type = f"{_EXCEPTIONS}/no-such-process"
-
-
-class NoSuchJobError(NotFoundError):
-    """There is no such job."""
-
-    slug = "no-such-job"
-    standard_type = f"{_EXCEPTIONS}/no-such-job"
+    standard_type = f"{EXCEPTIONS}/no-such-process"
 
 
 class ResultNotReadyError(NotFoundError):
     """The job has not ended: ask for its status, and for its results when that is `successful`."""
 
     slug = "result-not-ready"
-    standard_type = f"{_EXCEPTIONS}/result-not-ready"
+    standard_type = f"{EXCEPTIONS}/result-not-ready"
 
 
 class Desk:
@@ -173,15 +163,7 @@ class Desk:
         )
 
     async def _find(self, request: Request) -> Job:
-        identifier = request.path_params["job_id"]
-        try:
-            job = await self._office.find(UUID(identifier))
-        except (ValueError, NotFoundError):
-            raise NoSuchJobError(f"There is no job {identifier[:100]!r}.") from None
-        whose = owner(request)
-        if whose is not None and job.principal != whose:  # as if it were not there
-            raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
-        return job
+        return await self._office.find_for(Caller.of(request.scope), request.path_params["job_id"])
 
 
 def _results(job: Job) -> Response:

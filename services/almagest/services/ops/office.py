@@ -10,16 +10,27 @@ from typing import Any
 from uuid import UUID
 
 from almagest.catalogue import audience, jobs, schedules, statistics
-from almagest.core.errors import AlmagestError
+from almagest.core.errors import AlmagestError, NotFoundError
 from almagest.core.jobs import ENDED, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.doorbell import Doorbell
 from almagest.services.ops.records import Records
+from almagest.services.web.caller import Caller
+from almagest.services.web.inventory import Scope
 from almagest.services.web.request_id import request_id
 
+#: Types of problems that the standard names.
+EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 _LOOK_S, _LONGEST_LOOK_S = 0.03, 1.0
 #: Requests that wait for their jobs at the same time. Others are told at once that theirs is accepted.
 _WAITERS = 16
+
+
+class NoSuchJobError(NotFoundError):
+    """There is no such job."""
+
+    slug = "no-such-job"
+    standard_type = f"{EXCEPTIONS}/no-such-job"
 
 
 class Office:
@@ -59,6 +70,21 @@ class Office:
             NotFoundError: there is none.
         """
         return await self._ask(lambda connection: jobs.find(connection, job))
+
+    async def find_for(self, caller: Caller, identifier: str) -> jobs.Job:
+        """One's own job; an admin's may be anybody's.
+
+        Raises:
+            NoSuchJobError: there is none, or it is another's, of which no more is said.
+        """
+        missing = NoSuchJobError(f"There is no job {identifier[:100]!r}.")
+        try:
+            job = await self.find(UUID(identifier))
+        except (ValueError, NotFoundError):
+            raise missing from None
+        if job.principal != caller.subject and not caller.may(Scope.ADMIN):
+            raise missing
+        return job
 
     async def listed(
         self, principal: str | None, filters: Mapping[str, Any], before: tuple[datetime, UUID] | None, limit: int

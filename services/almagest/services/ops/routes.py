@@ -45,6 +45,7 @@ API = (
     Route(("GET",), "/auth/me", Scope.ACCOUNT),
     Route(("GET", "POST"), "/auth/keys", Scope.ACCOUNT),
     Route(("DELETE",), "/auth/keys/{key_id}", Scope.ACCOUNT, is_counted=False),
+    Route(("GET",), "/auth/callback-key", Scope.ACCOUNT),
     Route(("GET", "POST"), "/admin/accounts", Scope.ADMIN),
     Route(("GET", "PATCH"), "/admin/accounts/{name}", Scope.ADMIN),
     Route(("POST",), "/admin/accounts/{name}/logout", Scope.ADMIN),

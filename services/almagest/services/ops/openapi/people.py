@@ -160,6 +160,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "makeOwnKey", "Make a key for a program", _ACCOUNTS, {201: _KEY}, (400, 404), body=ref("KeyRequest")
     ),
     ("DELETE", "/auth/keys/{key_id}"): Operation("revokeOwnKey", "End a key", _ACCOUNTS, {204: _DONE}, problems=(404,)),
+    ("GET", "/auth/callback-key"): Operation(
+        "callbackKey",
+        "What callbacks of one's jobs are signed with",
+        _ACCOUNTS,
+        {200: Answer("The key.", _sent(key=STRING))},
+        description="A receiver computes the HMAC-SHA256 of a callback's body by it, and compares it with the header "
+        "`X-Almagest-Signature: sha256=…`.",
+    ),
     ("GET", "/admin/accounts"): Operation(
         "accounts",
         "Everybody",

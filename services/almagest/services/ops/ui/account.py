@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
@@ -10,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue import accounts, keys
-from almagest.core.errors import AlmagestError, BadRequestError, ConfigurationError
-from almagest.services.ops.accounts import NewKey
+from almagest.core.errors import AlmagestError, BadRequestError, NotFoundError
 from almagest.services.ops.authorization import COOKIE
-from almagest.services.ops.people import People, account_id
-from almagest.services.ops.records import Records
+from almagest.services.ops.keyring import Keyring, NewKey
+from almagest.services.ops.people import People
 from almagest.services.ops.ui.rendering import Pages
 from almagest.services.web.caller import Caller
 
@@ -22,15 +22,15 @@ from almagest.services.web.caller import Caller
 class AccountPages:
     """Answers requests for this page."""
 
-    def __init__(self, pages: Pages, people: People, records: Records) -> None:
+    def __init__(self, pages: Pages, people: People, keyring: Keyring) -> None:
         """Args:
         pages: makes them.
         people: knows passwords.
-        records: has keys and logins.
+        keyring: makes keys.
         """
         self._pages = pages
         self._people = people
-        self._records = records
+        self._keyring = keyring
 
     def install(self, app: FastAPI, at: str) -> None:
         """Adds the routes."""
@@ -52,22 +52,17 @@ class AccountPages:
             wanted = NewKey.model_validate(
                 {"name": form.get("name", ""), "scopes": scopes, "days": form.get("days") or None}
             )
-            made = await self._records.ask(lambda connection: _made(connection, wanted, caller))
+            key, _ = await self._keyring.make_own(wanted, caller)
         except (BadRequestError, ValueError):
             error = "A key needs a name in plain letters, at least one scope, and a number of days, or none."
             return await self._show(request, 400, error=error)
-        return await self._show(request, made=made)
+        return await self._show(request, made=key.reveal())
 
     async def revoke_key(self, request: Request) -> Response:
         """Ends one of one's own keys."""
         await self._pages.form(request)
-        account, key_id = account_id(Caller.of(request.scope).subject), request.path_params["key_id"]
-
-        def work(connection: psycopg.Connection[Any]) -> None:
-            if key_id in {entry.id for entry in keys.entries(connection, account)}:
-                keys.revoke(connection, key_id)
-
-        await self._records.ask(work)
+        with contextlib.suppress(NotFoundError):  # somebody was quicker
+            await self._keyring.revoke_own(request.path_params["key_id"], Caller.of(request.scope))
         return self._pages.go("/account")
 
     async def change_password(self, request: Request) -> Response:
@@ -105,7 +100,7 @@ class AccountPages:
                 accounts.tiers(connection),
             )
 
-        own, logins, tiers = await self._records.ask(work)
+        own, logins, tiers = await self._keyring.records.ask(work)
         return self._pages.show(
             request,
             "account",
@@ -118,11 +113,3 @@ class AccountPages:
             error=error,
             made=made,
         )
-
-
-def _made(connection: psycopg.Connection[Any], wanted: NewKey, caller: Caller) -> str:
-    try:
-        account = account_id(caller.subject)
-        return keys.create(connection, wanted.name, wanted.scopes, expires=wanted.until, account=account).reveal()
-    except ConfigurationError as error:
-        raise BadRequestError(str(error)) from None

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from almagest.core.errors import AlmagestError
 from almagest.core.settings import Settings
+from almagest.services.ops.keyring import Keyring
 from almagest.services.ops.login.tokens import Signer
 from almagest.services.ops.office import Office
 from almagest.services.ops.people import People
@@ -56,7 +57,7 @@ def install(
     entrance.install(app, at)
     ProviderPages(settings, pages, people, entrance, signer, prefix).install(app, at)
     WorkPages(pages, office).install(app, at)
-    AccountPages(pages, people, records).install(app, at)
+    AccountPages(pages, people, Keyring(records)).install(app, at)
     AdminPages(pages, people, records, survey).install(app, at)
 
     async def told(request: Request, error: Exception) -> Response:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from almagest.catalogue.jobs import Job
-from almagest.core.errors import AlmagestError, InvalidDocumentError, NotFoundError
+from almagest.core.errors import AlmagestError, InvalidDocumentError
 from almagest.core.jobs import ENDED
 from almagest.pipelines import registry
 from almagest.services.ops.answers import json_answer
@@ -123,11 +123,4 @@ class WorkPages:
         return self._pages.go(f"/jobs/{job.id}")
 
     async def _find(self, request: Request) -> Job:
-        caller = Caller.of(request.scope)
-        try:
-            job = await self._office.find(UUID(request.path_params["job_id"]))
-        except ValueError:
-            raise NotFoundError("There is no such job.") from None
-        if job.principal != caller.subject and not caller.may(Scope.ADMIN):
-            raise NotFoundError("There is no such job.")
-        return job
+        return await self._office.find_for(Caller.of(request.scope), request.path_params["job_id"])
