@@ -26,8 +26,9 @@ BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def surveyed_km2(geometry: Any) -> float:
-    """Of geodesics between points so close that they follow the edges."""
-    dense = shapely.segmentize(geometry, 0.02)
+    """Of geodesics between points so close that they follow the edges: by the poles these bend the most."""
+    is_polar = max(map(abs, shapely.bounds(geometry)[[1, 3]])) > 75
+    dense = shapely.segmentize(geometry, 0.002 if is_polar else 0.02)
     parts = shapely.get_parts(shapely.orient_polygons(dense))
     return sum(GEOD.geometry_area_perimeter(part)[0] for part in parts) / 1e6
 
