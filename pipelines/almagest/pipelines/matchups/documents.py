@@ -1,0 +1,191 @@
+"""Matchups and events as STAC items, in eomatch's data model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import shapely
+from shapely.geometry import mapping
+
+from almagest.pipelines.matchups import naming
+from almagest.pipelines.matchups.scenes import Sensor
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A scene as a matchup names it.
+
+    Attributes:
+        sensor: whose it is.
+        id: of its item.
+        start: when it began, with a time zone.
+        stop: when it ended.
+    """
+
+    sensor: Sensor
+    id: str
+    start: datetime
+    stop: datetime
+
+    @property
+    def href(self) -> str:
+        """Of its item, below the root of the API that has it."""
+        return f"/collections/{quote(self.sensor.collection, safe='')}/items/{quote(self.id, safe='')}"
+
+
+@dataclass(frozen=True)
+class Matchup:
+    """Two scenes of the same ground.
+
+    Attributes:
+        products: in the order of their sensors.
+        overlap: what both saw, longitudes from -180 to 180.
+        area_km2: its area.
+        fraction: its share of the smaller footprint.
+        properties: what else is known of it.
+    """
+
+    products: tuple[Product, Product]
+    overlap: Any
+    area_km2: float
+    fraction: float
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def combination(self) -> str:
+        """Of its sensors."""
+        return naming.combination(product.sensor for product in self.products)
+
+    @property
+    def start(self) -> datetime:
+        """When the earlier scene began."""
+        return min(product.start for product in self.products)
+
+    @property
+    def stop(self) -> datetime:
+        """When the later scene ended."""
+        return max(product.stop for product in self.products)
+
+    @property
+    def id(self) -> str:
+        """Of its item."""
+        return naming.matchup(
+            self.combination,
+            [product.start for product in self.products],
+            shapely.bounds(self.overlap),
+            [(product.sensor.collection, product.id) for product in self.products],
+        )
+
+
+def matchup_item(matchup: Matchup, event_id: str) -> Document:
+    """A matchup as a STAC item. Links lead to items below the root of an API.
+
+    `datetime` is its start, as eomatch has it; with `start_datetime` and `end_datetime` beside it, which STAC asks for
+    together, a search by time finds all of it.
+    """
+    first, second = matchup.products
+    seconds = (second.start - first.start).total_seconds()
+    centroid = _centroid(matchup.overlap)
+    events = naming.events_collection(matchup.combination)
+    links = [
+        *({"rel": "derived_from", "type": "application/geo+json", "href": p.href} for p in matchup.products),
+        _related("event", events, event_id),
+    ]
+    return {
+        **_item(matchup.id, matchup.combination, matchup.overlap, links),
+        "properties": {
+            **_times(matchup.start, matchup.stop),
+            "matchup:collections": [product.sensor.collection for product in matchup.products],
+            "matchup:platforms": [product.sensor.platform for product in matchup.products],
+            "matchup:time_diff_abs": abs(seconds),
+            "matchup:event_id": event_id,
+            "matchup:overlap_fraction": matchup.fraction,
+            "time_diff_s": seconds,
+            "collocation_area_km2": matchup.area_km2,
+            "collocation_centroid_lon": centroid.x,
+            "collocation_centroid_lat": centroid.y,
+            **matchup.properties,
+        },
+    }
+
+
+def event_item(event_id: str, matchups: Sequence[Matchup]) -> Document:
+    """An event as a STAC item: where and when all of its matchups are, with links to them.
+
+    Args:
+        event_id: which it keeps, whatever it gains.
+        matchups: at least one, all of one combination.
+    """
+    combination = matchups[0].combination
+    sensors = [product.sensor for product in matchups[0].products]
+    start, stop = min(m.start for m in matchups), max(m.stop for m in matchups)
+    ground = shapely.union_all([matchup.overlap for matchup in matchups])
+    in_time = sorted(matchups, key=lambda matchup: (matchup.start, matchup.id))
+    links = [_related("matchup", combination, matchup.id) for matchup in in_time]
+    return {
+        **_item(event_id, naming.events_collection(combination), ground, links),
+        "properties": {
+            **_times(start, stop),
+            "matchup:collections": [sensor.collection for sensor in sensors],
+            "matchup:platforms": [sensor.platform for sensor in sensors],
+            "matchup:n_matchups": len(matchups),
+        },
+    }
+
+
+def _item(identifier: str, collection: str, ground: Any, links: list[Document]) -> Document:
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": identifier,
+        "collection": collection,
+        "geometry": json.loads(json.dumps(mapping(shapely.orient_polygons(ground)))),  # lists, where shapely has tuples
+        "bbox": _bbox(ground),
+        "links": links,
+        "assets": {},
+    }
+
+
+def _times(start: datetime, stop: datetime) -> dict[str, str]:
+    return {"datetime": _written(start), "start_datetime": _written(start), "end_datetime": _written(stop)}
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _related(role: str, collection: str, identifier: str) -> Document:
+    href = f"/collections/{quote(collection, safe='')}/items/{quote(identifier, safe='')}"
+    return {"rel": "related", "type": "application/geo+json", "href": href, "matchup:role": role}
+
+
+def _bbox(ground: Any) -> list[float]:
+    """West, south, east, north; across the antimeridian west is the greater (RFC 7946, 5.2)."""
+    west, south, east, north = shapely.bounds(ground).tolist()
+    if west == -180 and east == 180:
+        parts = shapely.bounds(shapely.get_parts(ground))
+        eastern, western = parts[parts[:, 0] >= 0], parts[parts[:, 2] <= 0]
+        if len(eastern) and len(western) and len(eastern) + len(western) == len(parts):
+            return [float(eastern[:, 0].min()), south, float(western[:, 2].max()), north]
+    return [west, south, east, north]
+
+
+def _centroid(ground: Any) -> Any:
+    """Its centre; that of both halves together, where the antimeridian parts them."""
+    west, _, east, _ = _bbox(ground)
+    if west <= east:
+        return shapely.centroid(ground)
+    parts = shapely.get_parts(ground)
+    is_western = shapely.bounds(parts)[:, 2] <= 0
+    moved = shapely.transform(parts[is_western], lambda positions: positions + np.array([360.0, 0.0]))
+    centre = shapely.centroid(shapely.MultiPolygon([*parts[~is_western], *moved]))
+    return centre if centre.x <= 180 else shapely.Point(centre.x - 360, centre.y)

@@ -1,0 +1,47 @@
+"""What matchups, events and their collections are called: as eomatch calls them, where that is unambiguous."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from almagest.pipelines.matchups.scenes import Sensor
+
+EVENTS_PREFIX = "matchup-events-"
+
+
+def combination(sensors: Iterable[Sensor]) -> str:
+    """The collection of matchups of some sensors: `LANDSAT_C2L1-Landsat-9-vs-S2_MSI_L1C-S2A`.
+
+    Sensors stand in the order of collection *and* platform: of two platforms of one collection, eomatch takes them as
+    they are given, so that one combination may have two names.
+    """
+    return "-vs-".join(map(str, sorted(sensors)))
+
+
+def events_collection(combination: str) -> str:
+    """The collection of their events."""
+    return f"{EVENTS_PREFIX}{combination}"
+
+
+def event(combination: str, begin: datetime) -> str:
+    """An event, by when it was first seen to begin. It keeps its name when it grows."""
+    return f"{combination}_{begin:%Y%m%dT%H%M%S}"
+
+
+def matchup(
+    combination: str, begins: Sequence[datetime], bounds: Sequence[float], products: Sequence[tuple[str, str]]
+) -> str:
+    """A matchup: times and place as eomatch has them, and its products, so that a reprocessed one makes another.
+
+    Args:
+        combination: of its sensors.
+        begins: of its products, in the order of the combination.
+        bounds: west, south, east, north of the overlap.
+        products: collection and id of each, in the same order.
+    """
+    times = "_".join(f"{begin:%Y%m%dT%H%M%S}" for begin in begins)
+    place = "_".join(f"{value:.2f}" for value in bounds)
+    named = "|".join(f"{collection}/{identifier}" for collection, identifier in products)
+    return f"{combination}_{times}_{place}_{hashlib.sha1(named.encode(), usedforsecurity=False).hexdigest()[:8]}"
