@@ -170,8 +170,9 @@ AS $$
 BEGIN
     INSERT INTO almagest.forgotten AS f (collection, until) VALUES (of_collection, ended_by)
     ON CONFLICT (collection) DO UPDATE SET until = excluded.until WHERE f.until < excluded.until;
-    IF FOUND AND current_setting('almagest.noted', true) IS DISTINCT FROM of_collection THEN
-        PERFORM almagest.note_commit(of_collection); -- what was answered before is to be refused
+    -- What was answered before is to be refused. An empty setting is what is left of one of an earlier transaction.
+    IF FOUND AND (of_collection = '' OR current_setting('almagest.noted', true) IS DISTINCT FROM of_collection) THEN
+        PERFORM almagest.note_commit(of_collection);
     END IF;
 END;
 $$;
