@@ -177,6 +177,24 @@ def test_rules_of_today_say_who_counts_outside(open_one: Callable[[], Connection
         assert stable(reader, outside=True) < quiet
 
 
+@pytest.mark.parametrize("role", ["almagest_reader", "almagest_external"])
+def test_each_audience_may_ask_again_and_again(
+    settings: Settings, open_one: Callable[[], Connection], role: str
+) -> None:
+    """PostgreSQL plans anew a few times, and then for all cases."""
+    admin = open_one()
+    moment = now(admin)
+    move_clock(admin, "2 minutes")
+    with database.connect(settings, role) as reader, writing(open_one(), "drafts"):
+        for number in range(12):
+            if number % 3 == 2:
+                one(admin, "SELECT keep_time()")
+            assert reader.execute("SELECT search_page_at('{}', NULL, false, 1, %s)", (moment,)).fetchall() == []
+            assert reader.execute("SELECT item_at('scenes', 'a', %s)", (moment,)).fetchall() == []
+            assert one(reader, "SELECT collection_at('scenes', %s)", moment) is not None
+            assert one(reader, "SELECT collection_page_at('{}', %s)", moment)["numberMatched"] > 0
+
+
 def test_what_is_forgotten_cannot_be_asked_for(open_one: Callable[[], Connection]) -> None:
     connection = open_one()
     installed = one(connection, "SELECT installed_at FROM versioning")

@@ -93,6 +93,7 @@ TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT EXECUTE ON FUNCTION
     almagest.clock(),
     almagest.open_writers(),
+    almagest.is_public_writer(int, boolean, int[], int[]),
     almagest.told_until(timestamptz, boolean),
     almagest.stable_until(timestamptz, boolean),
     almagest.kept_since(text[]),
@@ -113,7 +114,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.collection_page_at(jsonb, timestamptz)
 TO almagest_reader;
 GRANT EXECUTE ON FUNCTION
-    almagest.is_public_writer(int, boolean, int[], int[]),
     almagest.public_collections_ever(text[]),
     almagest.visible_collections_at(text[], timestamptz),
     almagest.public_page_at(

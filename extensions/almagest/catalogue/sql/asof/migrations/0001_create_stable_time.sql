@@ -24,6 +24,7 @@ COMMENT ON TABLE almagest.forgotten IS
     'States of a collection and its items (of all: an empty name) that had ended by then may have been forgotten; of later '
     'moments everything is known.';
 
--- As items have them, so that a search finds former states as it finds present ones.
+-- As items have them, so that a search finds former states as it finds present ones; and those that ended lately.
 CREATE INDEX item_history_datetime ON almagest.item_history (datetime DESC, end_datetime);
 CREATE INDEX item_history_geometry ON almagest.item_history USING gist (geometry);
+CREATE INDEX item_history_valid_to ON almagest.item_history (valid_to);

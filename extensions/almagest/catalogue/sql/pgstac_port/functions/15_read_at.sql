@@ -5,8 +5,16 @@ CREATE OR REPLACE FUNCTION almagest.port_page_query_at(
 ) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    -- Each half is ordered and cut by itself, so that an index can end it early.
+    -- Each half is ordered and cut by itself, so that an index can end it early. Where most of what was then has changed
+    -- since, few rows of today count, and all would be looked through for them: no further than where former ones fill the page.
     SELECT format($query$
+        WITH former AS MATERIALIZED (
+            SELECT id, collection, datetime, end_datetime, geometry, content, true AS is_former, base_key
+            FROM almagest.item_history AS items
+            WHERE %1$s AND valid_from <= %5$L AND valid_to > %5$L AND NOT deleted
+            ORDER BY %2$s
+            LIMIT %4$s
+        )
         SELECT r.content::text,
                CASE WHEN (r.collection, r.is_former, r.base_key, r.content->>'pgstac:base_item')
                          IS DISTINCT FROM lag((r.collection, r.is_former, r.base_key, r.content->>'pgstac:base_item')) OVER ()
@@ -19,22 +27,25 @@ AS $$
             SELECT * FROM (
                 (SELECT id, collection, datetime, end_datetime, geometry, content, false AS is_former, NULL::bigint AS base_key
                  FROM pgstac.items
-                 WHERE %1$s AND NOT EXISTS (
-                     SELECT FROM almagest.item_head AS h
-                     WHERE h.collection = items.collection AND h.id = items.id AND h.valid_from > %5$L)
+                 -- Asked of each row that is met: the planner, which does not know how few these are, would read all heads.
+                 WHERE %1$s %6$s AND coalesce((
+                     SELECT h.valid_from FROM almagest.item_head AS h
+                     WHERE h.collection = items.collection AND h.id = items.id), '-infinity') <= %5$L
                  ORDER BY %2$s
                  LIMIT %4$s)
                 UNION ALL
-                (SELECT id, collection, datetime, end_datetime, geometry, content, true, base_key
-                 FROM almagest.item_history AS items
-                 WHERE %1$s AND valid_from <= %5$L AND valid_to > %5$L AND NOT deleted
-                 ORDER BY %2$s
-                 LIMIT %4$s)
+                SELECT * FROM former
             ) AS u
             ORDER BY %2$s
             LIMIT %4$s
         ) AS r
-    $query$, predicate, order_by, sort_values, page_size, moment)
+    $query$, predicate, order_by, sort_values, page_size, moment, CASE
+        WHEN order_by ~ '^datetime DESC(,|$)' THEN format(
+            $bound$AND datetime >= coalesce((SELECT datetime FROM former ORDER BY %s LIMIT 1 OFFSET %s), '-infinity')$bound$,
+            order_by, page_size - 1)
+        WHEN order_by ~ '^datetime ASC(,|$)' THEN format(
+            $bound$AND datetime <= coalesce((SELECT datetime FROM former ORDER BY %s LIMIT 1 OFFSET %s), 'infinity')$bound$,
+            order_by, page_size - 1) END)
 $$;
 COMMENT ON FUNCTION almagest.port_page_query_at(text, text, text, int, timestamptz) IS
     'As port_page_query, of rows as they were at a moment since which versions are kept. An item without a head has been as it '
