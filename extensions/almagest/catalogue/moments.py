@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+#: Conformance class of an API that answers `as-of`. Nobody has standardised it; this is ours.
+CONFORMANCE = "https://almagest.dev/conformance/as-of"
+
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 

@@ -40,6 +40,17 @@ _WEIGHTS: dict[Topic, int] = {
     "plain": 3,
     "malformed": 6,
 }
+#: What may be asked for as of a moment; and, seldom, what may not.
+_HAVE_A_PAST: dict[Topic, int] = {
+    "search": 40,
+    "items": 15,
+    "item": 25,
+    "collections": 15,
+    "collection": 15,
+    "versions": 1,
+    "queryables": 1,
+    "assets": 1,
+}
 _ITEM = "{item_id}"
 _RANGES = ("bytes=0-9", "bytes=-1", "bytes=5-", "bytes=9-0,1-2")
 _ODD_IDS = (".", "..", "%", "é𝄞", "a/b", " ", "\x00", "x" * 300, "'", "*", "_")
@@ -137,11 +148,7 @@ class Grammar:
         return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)
 
     def _as_of(self) -> Request:
-        topic = self.dice.weighed(
-            {"search": 40, "items": 15, "item": 25, "collections": 15, "collection": 15, "other": 2}
-        )
-        drawn = self._drawn()
-        request = drawn[self.dice.one(("versions", "queryables", "assets")) if topic == "other" else topic]()
+        request = self._drawn()[self.dice.weighed(_HAVE_A_PAST)]()
         moment = self.dice.one(JUNK) if self.dice.chance(4) else self.dice.one(self.words.moments)
         if request.method == "POST":
             return replace(request, body=json.dumps({**json.loads(request.body or b"{}"), NAME: moment}).encode())

@@ -10,13 +10,11 @@ from stac_fastapi.api.models import CollectionUri, ItemUri
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from almagest.catalogue.moments import parsed, printed
+from almagest.catalogue.moments import CONFORMANCE, parsed, printed
 from almagest.core.errors import BadRequestError
 
 #: The parameter of an address, and the member of a body.
 NAME = "as-of"
-#: Nobody has standardised it; this is ours.
-CONFORMANCE = "https://almagest.dev/conformance/as-of"
 
 _DESCRIPTION = (
     "Answers as of this moment (RFC 3339): with what was there then, as it was then. Where not everything is known for "
