@@ -7,14 +7,12 @@ here says what is expected instead, and the test of the same difference shows th
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, example, given, note
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -22,18 +20,13 @@ from almagest.catalogue import loading
 from conftest import stac_client
 from support import mixture
 from support.cluster import Cluster
+from support.comparing import as_stock_means_it, compare, texts_of, without_nulls, words_of
 from support.rasters import collection
 from support.searches import Search, searches
-from support.shapes import box, polygon, several
 from support.stock import StockSearch
-from support.walking import Api, Key, key, link
+from support.walking import Api, Key, key
 
 Document = dict[str, Any]
-
-#: Links that are made on the way out.
-MADE = {"self", "parent", "collection", "root"}
-#: So many pages of a search are enough.
-PAGES = 4
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +67,13 @@ few = examples(
 def test_a_search_has_stocks_items_in_stocks_order(
     inside: Api, stock: StockSearch, search: Search, method: str
 ) -> None:
-    compare(inside, stock, search, method)
+    compare(inside, stock, search, method, brought())
 
 
 @examples(few, max_examples=25)
 @given(search=searches(), method=METHODS)
 def test_outsiders_find_the_same(outside: Api, stock: StockSearch, search: Search, method: str) -> None:
-    compare(outside, stock, search, method)
+    compare(outside, stock, search, method, brought())
 
 
 @pytest.mark.soak
@@ -91,7 +84,7 @@ def test_so_do_many_more(audience: str, stock: StockSearch, request: pytest.Fixt
     @examples(few, max_examples=10 * few.max_examples, derandomize=False)
     @given(search=searches(), method=METHODS)
     def run(search: Search, method: str) -> None:
-        compare(api, stock, search, method)
+        compare(api, stock, search, method, brought())
 
     run()
 
@@ -191,108 +184,3 @@ def test_a_field_has_the_value_that_it_has_in_the_whole_document(path: str, insi
 
     found = inside.first({"fields": {"include": [path]}, "limit": 1000})
     assert [at(document) for document in found] == [at(brought()[key(document)]) for document in found]
-
-
-def compare(api: Api, stock: StockSearch, search: Search, method: str) -> None:
-    """All pages of a search, there and back, beside what stock says."""
-    note(f"{method} {search}")
-    try:
-        expected = whole(stock, search)
-    except psycopg.Error:
-        assert api.ask(search, method).status_code == 400
-        return
-    search = {**search, "limit": max(search["limit"], math.ceil(len(expected) / PAGES))}
-    answer = api.ask(search, method)
-    if api.prefix == "/external" and "cannot be asked for here" in answer.text:
-        return  # tests/sql/test_audience.py says when
-    there = [*api.walk(answer, "next")]
-    pages = [page["features"] for page in there]
-    found = [*itertools.chain(*pages)]
-    same = as_stock_cuts_it if "fields" in search else as_stock_has_it
-    assert [*map(same, found)] == [*map(same, expected)]
-    assert pages[:-1] == [*chunks(found, search["limit"])][:-1]
-    if "fields" not in search:
-        assert [without_made_links(document) for document in found] == [brought()[key(document)] for document in found]
-    # And back again.
-    assert link(there[0], "prev") is None
-    back = link(there[-1], "prev")
-    if back is None:
-        assert len(there) == 1
-    else:
-        assert [page["features"] for page in api.walk(api.follow(back), "prev")][::-1] == pages[:-1]
-    if api.prefix == "/api" and "q" not in search:
-        by_tokens = stock.pages(as_stock_means_it(search))
-        assert by_tokens == [*chunks(expected, search["limit"])]
-
-
-def whole(stock: StockSearch, search: Search) -> list[Document]:
-    """What stock has to say, once it is asked for what is meant."""
-    meant = as_stock_means_it(search)
-    if "q" not in meant:
-        return stock.whole(meant)
-    # What it does not find by words it has without.
-    without = {name: value for name, value in meant.items() if name != "q"}
-    saying = [
-        set(search["q"]) & words_of(document)
-        for document in stock.whole({name: value for name, value in without.items() if name != "fields"})
-    ]
-    return [*itertools.compress(stock.whole(without), saying)]
-
-
-def as_stock_means_it(search: Search) -> Search:
-    """The search with a box without heights, and with one across the antimeridian as two."""
-    bbox = search.get("bbox")
-    if bbox is None:
-        return search
-    west, south, east, north = (*bbox[:2], *bbox[len(bbox) // 2 :][:2])
-    if west <= east:
-        return {**search, "bbox": [west, south, east, north]}
-    both = several(polygon(box(west, south, 180, north)), polygon(box(-180, south, east, north)))
-    return {**{name: value for name, value in search.items() if name != "bbox"}, "intersects": both}
-
-
-def chunks(listed: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Parts of so many; one, which is empty, of nothing."""
-    for start in range(0, len(listed) or 1, size):
-        yield listed[start : start + size]
-
-
-def words_of(document: Document) -> set[str]:
-    return set(" ".join(texts_of(document).values()).split())
-
-
-def texts_of(document: Document) -> dict[str, str]:
-    """What free text reads, in the order in which we do."""
-    properties = document["properties"]
-    texts = {name: properties.get(name) for name in ("title", "description", "keywords")}
-    return {name: text if isinstance(text, str) else " ".join(text) for name, text in texts.items() if text}
-
-
-def as_stock_has_it(document: Document | None) -> Document:
-    """A document without nulls, and without the links that are made; none are stored is the same as an empty list."""
-    stored = without_made_links(document or {})
-    return {name: part for name, part in without_nulls(stored).items() if (name, part) != ("links", [])}
-
-
-def as_stock_cuts_it(document: Document | None) -> Document:
-    """Without what is empty, too: stock makes objects on the way to fields that an item has not."""
-
-    def without_empty(value: Any) -> Any:
-        if isinstance(value, dict):
-            parts = {name: without_empty(part) for name, part in value.items()}
-            return {name: part for name, part in parts.items() if part != {}}
-        return value
-
-    return dict(without_empty(as_stock_has_it(document)))
-
-
-def without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: without_nulls(part) for name, part in value.items() if part is not None}
-    return [without_nulls(part) for part in value] if isinstance(value, list) else value
-
-
-def without_made_links(document: Document) -> Document:
-    if "links" not in document:
-        return document
-    return {**document, "links": [link for link in document["links"] if link["rel"] not in MADE]}

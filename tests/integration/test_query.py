@@ -12,7 +12,7 @@ import httpx
 import pystac
 import pytest
 
-from almagest.catalogue import exchange, exporting, loading
+from almagest.catalogue import database, exchange, exporting, loading
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from conftest import TEMPLATE, stac_client
@@ -102,6 +102,19 @@ def documents_in(folder: Path) -> list[Document]:
         for file in folder.rglob("*.json")
         if file.name not in {"catalog.json", "collection.json"}
     ]
+
+
+def test_a_copy_may_be_of_what_was_there_at_a_moment(site: Settings, tmp_path: Path) -> None:
+    with database.connect(site, site.database.admin_user) as connection:
+        (moment,) = connection.execute("SELECT almagest.print_moment(almagest.clock())").fetchone() or ("",)
+        connection.execute("SELECT almagest.delete_collection('L8')")
+    file = tmp_path / "then.ndjson"
+    query(site, "--collections", "L8", "S2", "--as-of", moment, "--no-follow", "--output", str(file))
+    assert {item["id"] for item in documents(file)} == {"L8_é", "alone", "S2_A"}
+    assert {collection["id"] for collection in documents(file, "collections")} == {"L8", "S2"}
+    assert "L8" in query(site, "--collections", "L8", "--output", str(file), code=1)
+    said = query(site, "--as-of", "2999-01-01", "--output", str(tmp_path / "never.ndjson"), code=1)
+    assert "may still change" in said
 
 
 def test_a_copy_can_be_added_to(site: Settings, tmp_path: Path) -> None:

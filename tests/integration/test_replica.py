@@ -187,6 +187,35 @@ def test_a_hot_standby_answers_whatever_reads(pair: Pair, audience: Any) -> None
         assert (asset.status_code, asset.headers["age"]) == (200 if audience == "internal" else 404, "0")
 
 
+def test_a_replica_knows_what_was_when_as_far_as_its_primary_has_written_it_down(pair: Pair, api: httpx.Client) -> None:
+    then = "SELECT almagest.print_moment(almagest.clock())"
+    address = f"/collections/{PICTURES}/items"
+
+    def asked(moment: str) -> httpx.Response:
+        return api.get(f"/api{address}", params={"as-of": moment})
+
+    (before,) = pair.on(pair.primary, then)
+    api.post(address, json=item("brief"))
+    (between,) = pair.on(pair.primary, then)
+    api.delete(f"{address}/brief")
+    pair.catch_up()
+    assert asked(between).status_code == 409, "it has all, but does not know that nobody else writes"
+    pair.on(pair.primary, "SELECT almagest.keep_time()")
+    soon(lambda: asked(between).status_code == 200)
+    assert "brief" in asked(between).text
+    assert "brief" not in asked(before).text
+    with pair.primary.connect(NAME) as writer, writer.transaction(force_rollback=True):
+        writer.execute("SELECT almagest.delete_item(%s, 'i1')", (PICTURES,))
+        (later,) = pair.on(pair.primary, then)
+        pair.on(pair.primary, "SELECT almagest.keep_time()")
+        pair.catch_up()
+        answer = asked(later)
+        assert answer.status_code == 409
+        assert asked(answer.json()["latest"]).status_code == 200
+    pair.on(pair.primary, "SELECT almagest.keep_time()")
+    soon(lambda: asked(later).status_code == 200)
+
+
 def test_tiles_and_mosaics_come_from_a_hot_standby(pair: Pair) -> None:
     pair.catch_up()
     with tiles_client(pair.settings) as client:

@@ -23,6 +23,8 @@ _PROJECTION = "audience/functions/20_projection.sql"
 _SEARCH = "audience/functions/30_search.sql"
 _EXTERNAL = "audience/functions/40_external.sql"
 _VERSIONS = "audience/functions/45_versions.sql"
+_MOMENTS = "asof/functions/10_moments.sql"
+_AS_OF = "asof/functions/30_external.sql"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,50 @@ _COMPARED = "        ELSIF NOT almagest.looks_alike("
 
 
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "what was hidden in what a search finds as of a moment",
+        _AS_OF,
+        (("IF base_is_suspect OR item ~* suspicion THEN", "IF false THEN"),),
+        ("as-of",),
+    ),
+    Mutant(
+        "what was exposed once, in what a search finds as of a moment",
+        _AS_OF,
+        (("IF withdrawn IS NOT NULL THEN", "IF false THEN"),),
+        ("as-of",),
+        strict=True,
+    ),
+    Mutant(
+        "what internal collections held at a moment",
+        _AS_OF,
+        (("AS j WHERE NOT j.internal ORDER BY j.id", "AS j ORDER BY j.id"),),
+        ("as-of",),
+        strict=True,
+    ),
+    Mutant(
+        "that somebody writes what is hidden, by the moments that can be asked for",
+        _MOMENTS,
+        (("key = ANY (visible) OR was_public AND key <> ALL (existing)", "true"),),
+        ("as-of",),
+    ),
+    Mutant(
+        "that something internal was forgotten, by the moments that can be asked for",
+        _MOMENTS,
+        (("f.collection = ANY (of_collections)))", "true))"),),
+        ("as-of",),
+    ),
+    Mutant(
+        "what is hidden in collections as they were",
+        _AS_OF,
+        (
+            (
+                "LATERAL almagest.public_document(c.document, 'collection', s.policy, s.suspicion) AS d(document)",
+                "LATERAL (SELECT c.document) AS d(document)",
+            ),
+        ),
+        ("as-of",),
+        strict=True,
+    ),
     Mutant(
         "that internal items were there, by their versions",
         _VERSIONS,

@@ -134,11 +134,15 @@ def script(folder: Path, kind: Kind) -> Iterator[Write]:
         yield Rule(pattern, "internal")
     for pattern in ("open*", "pictures", "plainest", "bare*", "ended", "secret-*-told"):
         yield Rule(pattern, "public")
+    # At first, for of what was before that outsiders cannot ask afterwards.
+    for collection, versions in (("forgetful", 2), ("oblivious", None)):
+        yield from _forgotten(collection, versions)
     yield from _open(kind)
     yield from _pictures(folder)
     yield from _internal(folder)
     yield from _searches()
     yield from _afterwards(kind)
+    yield Forget("secret-mission", hidden=True)
 
 
 def _open(kind: Kind) -> Iterator[Write]:
@@ -349,8 +353,6 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     for collection in ("bare", "bare-maps"):
         filled = {"assets": _HIDDEN_ASSETS, "summaries": {"almagest:grade": [7]}}
         yield Api("PATCH", f"/collections/{collection}", filled, hidden=True)
-    for collection, versions in (("forgetful", 2), ("oblivious", None)):
-        yield from _forgotten(collection, versions)
     late = _open_item(20, kind)
     yield Api("POST", "/collections/open/items", late)
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})

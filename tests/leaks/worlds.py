@@ -22,6 +22,8 @@ from leaks.script import Api, Expose, Forget, Kind, Load, Queryable, Register, R
 from support.cluster import Cluster
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+#: When requests are answered. Transactions begin by a clock that nobody replaces, which is behind.
+_END = datetime(2060, 1, 1, tzinfo=UTC)
 HIDDEN = ("operator_note",)
 
 
@@ -49,7 +51,19 @@ def two(cluster: Cluster, folder: Path, kind: Kind) -> Iterator[tuple[Settings, 
             _bucket_keys(settings)
             replay(settings, list(script.script(files, kind)), whole=name == all_of_it, strict=kind.strict)
             sides.append(settings)
-        yield sides[0], sides[1]
+        with _hidden_writer(sides[0]):
+            yield sides[0], sides[1]
+
+
+@contextlib.contextmanager
+def _hidden_writer(settings: Settings) -> Iterator[None]:
+    """Somebody is writing, all the time, what outsiders do not see."""
+    with (
+        database.connect(settings, settings.database.admin_user) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("SELECT almagest.note_commit('secret-mission')")
+        yield
 
 
 def replay(settings: Settings, writes: list[Write], *, whole: bool, strict: bool) -> None:
@@ -58,6 +72,7 @@ def replay(settings: Settings, writes: list[Write], *, whole: bool, strict: bool
         connection = stack.enter_context(database.connect(settings, settings.database.admin_user))
         audience.apply(settings, connection)
         audience.set_hidden(connection, hide=(*HIDDEN, "keywords") if strict else HIDDEN)
+        connection.execute("UPDATE almagest.versioning SET installed_at = %s", (_BEGINNING,))
         connection.execute("ALTER TABLE almagest.registered_search ALTER created_at SET DEFAULT almagest.clock()")
         clients = stack.enter_context(stac_client(settings)), stack.enter_context(tiles_client(settings))
         writer = Writer(settings, connection, *clients, whole)
@@ -65,6 +80,7 @@ def replay(settings: Settings, writes: list[Write], *, whole: bool, strict: bool
             set_clock(connection, _BEGINNING + timedelta(seconds=number))
             if whole or not write.hidden:
                 writer.perform(write)
+        set_clock(connection, _END)
 
 
 def set_clock(connection: Connection, moment: datetime) -> None:

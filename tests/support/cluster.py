@@ -200,14 +200,19 @@ def _run(root: Path, *command: object, check: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def alone(template: str) -> Iterator[Cluster]:
-    """A cluster that nobody else uses, with a migrated template: transactions are of a cluster, not of a database."""
+def alone(template: str, **other: str) -> Iterator[Cluster]:
+    """A cluster that nobody else uses, with a migrated template: transactions are of a cluster, not of a database.
+
+    Args:
+        template: its name.
+        other: options that are not everybody's.
+    """
     from almagest.catalogue import database
 
     root = make_root()
     try:
         initialise(root)
-        running = serve(root)
+        running = serve(root, **other)
         database.prepare(running.settings(template))
         running.seal(template)
         yield running

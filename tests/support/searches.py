@@ -197,7 +197,7 @@ def as_parameters(search: Mapping[str, Any], *, text: bool) -> dict[str, str]:
                 parameters[name] = as_text(value) if text else json.dumps(value)
             case "filter-lang":
                 parameters[name] = "cql2-text" if text else "cql2-json"
-            case "datetime" | "limit":
+            case "datetime" | "limit" | "as-of":
                 parameters[name] = str(value)
             case _:
                 parameters[name] = json.dumps(value)

@@ -17,6 +17,7 @@ from almagest.cli import searching
 from almagest.client.api import StacApi
 from almagest.client.copying import Tally, copy
 from almagest.client.references import Memory, targets
+from almagest.core.errors import ConfigurationError
 
 ROOT = "http://stac.test/external/"
 Document = dict[str, Any]
@@ -272,3 +273,15 @@ def test_a_server_that_goes_round_in_circles_is_left() -> None:
         return {"features": [item("c", "i")], "links": [{"rel": "next", "href": f"{ROOT}search?same"}]}
 
     assert len([*StacApi.open(ask, ROOT).search({})]) == 2
+
+
+def test_of_an_api_that_does_not_know_it_nobody_asks_as_of() -> None:
+    def ask(method: str, url: str, **_: Any) -> Document:
+        return {
+            "links": [{"rel": "search", "href": f"{ROOT}search"}],
+            "conformsTo": ["https://api.stacspec.org/v1.0.0/core"],
+        }
+
+    assert StacApi.open(ask, ROOT).as_of is None
+    with pytest.raises(ConfigurationError, match="as-of"):
+        StacApi.open(ask, ROOT, as_of="2024-01-01T00:00:00Z")

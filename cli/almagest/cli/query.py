@@ -45,6 +45,7 @@ def query(
     intersects: searching.Intersects = None,
     filter_expr: searching.Filter = None,
     filter_lang: searching.FilterLang = "cql2-text",
+    as_of: searching.AsOf = None,
     sortby: Annotated[
         str | None, typer.Option(metavar="KEYS", help="Which come first, like `-datetime,id`; counts with --limit.")
     ] = None,
@@ -83,7 +84,7 @@ def query(
     )
     target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
     with stoppable(searching.STOPPED), Http(target.url, target.key, say=searching.say) as ask:
-        api = StacApi.open(ask, target.url)
+        api = StacApi.open(ask, target.url, as_of=searching.moment(as_of, "--as-of"))
         for named in collections or ():
             if api.collection(named) is None:
                 raise NotFoundError(f"There is no collection {named!r}.")

@@ -26,6 +26,10 @@ StartTime = Annotated[
     typer.Option(metavar="DATETIME", help="Only items of this time or later (ISO 8601; UTC unless it says)."),
 ]
 EndTime = Annotated[str | None, typer.Option(metavar="DATETIME", help="Only items of this time or earlier.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="DATETIME", help="As it was then; the API must be one that knows `as-of`."),
+]
 Box = Annotated[Bbox | None, typer.Option(metavar="W S E N", help="Only items that meet this box [degrees].")]
 Intersects = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Only items that meet the geometry in this GeoJSON file.")
@@ -97,6 +101,12 @@ def body(
     except ValueError:
         raise typer.BadParameter("a part of this search is a number that is not finite.") from None
     return found
+
+
+def moment(text: str | None, option: str) -> str | None:
+    """A time as an option takes it, as RFC 3339 writes it."""
+    found = _moment(text, option)
+    return _printed(found) if found else None
 
 
 def _moment(text: str | None, option: str) -> datetime | None:

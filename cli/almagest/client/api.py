@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from almagest.catalogue import versions
+from almagest.catalogue import moments, versions
 from almagest.catalogue.exchange.answers import Rounds
 from almagest.catalogue.links import INFERRED_LINKS
 from almagest.client.http import joined, not_stac
@@ -42,6 +42,7 @@ class StacApi:
         search_url: where searches go.
         takes_posts: whether they may have a body.
         sorts: whether they may say in which order.
+        as_of: moment at which everything is looked at, as RFC 3339 writes it; None: the present.
     """
 
     ask: Asks
@@ -49,18 +50,21 @@ class StacApi:
     search_url: str
     takes_posts: bool
     sorts: bool
+    as_of: str | None = None
 
     @classmethod
-    def open(cls, ask: Asks, url: str) -> StacApi:
+    def open(cls, ask: Asks, url: str, *, as_of: str | None = None) -> StacApi:
         """The API at an address.
 
         Raises:
-            ConfigurationError: there is something else at this address.
+            ConfigurationError: there is something else at this address, or it knows nothing of the past.
         """
         landing = ask("GET", f"{url.rstrip('/')}/")
         links = [link for link in _links(landing) if link.get("rel") == "search"]
         if not links:
             raise ConfigurationError(f"{url} is no STAC API that can be searched: it has no link to a search.")
+        if as_of is not None and moments.CONFORMANCE not in (landing.get("conformsTo") or ()):
+            raise ConfigurationError(f"{url} answers of the present alone: it does not know `as-of`.")
         base = f"{url.rstrip('/')}/"
         root = next((link for link in _links(landing) if link.get("rel") == "self"), {"href": url})
         return cls(
@@ -69,6 +73,7 @@ class StacApi:
             joined(base, _href(links[0], base)),
             any(str(link.get("method")).upper() == "POST" for link in links),
             "item-search#sort" in str(landing.get("conformsTo")),
+            as_of,
         )
 
     def search(self, body: Mapping[str, Any], *, most: int | None = None) -> Iterator[Document]:
@@ -78,7 +83,7 @@ class StacApi:
             body: of a STAC item search; a filter in CQL2 text is one too.
             most: ends after so many items.
         """
-        first = self._first({**body, "limit": min(_PAGE, most or _PAGE)})
+        first = self._first({**body, **self._then, "limit": min(_PAGE, most or _PAGE)})
         for count, item in enumerate(self._pages(first, "features"), 1):
             yield self._without_own_links(item)
             if count == most:
@@ -88,7 +93,7 @@ class StacApi:
         """A collection; None where the API does not say anything about it."""
         address = f"{self.root}collections/{segment(identifier)}"
         try:
-            found = self.ask("GET", address)
+            found = self.ask("GET", address, params=self._then or None)
         except NotFoundError:
             return None
         collection = self._without_own_links(_checked(found, self.root))
@@ -99,9 +104,13 @@ class StacApi:
 
     def collections(self) -> Iterator[str]:
         """Ids of all collections."""
-        first = {"method": "GET", "href": f"{self.root}collections"}
+        first: Document = {"method": "GET", "href": f"{self.root}collections", "params": self._then or None}
         for collection in self._pages(first, "collections"):
             yield collection["id"]
+
+    @property
+    def _then(self) -> dict[str, str]:
+        return {} if self.as_of is None else {"as-of": self.as_of}
 
     def _pages(self, request: Document, member: str) -> Iterator[Document]:
         """Documents page by page, as long as there is anything new."""

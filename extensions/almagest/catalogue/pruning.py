@@ -62,6 +62,8 @@ def prune(
     (now,) = _row(connection, "SELECT almagest.clock()")
     ended_by = now - timedelta(days=days or 0)
     dropped = (0, 0)
+    if not dry_run and versions is None:
+        connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", ended_by))
     if not dry_run and versions is None and collection is None and _old(connection, ended_by):
         report("noting since when outsiders see what is kept")
         _step("note", connection, None, ended_by, None)

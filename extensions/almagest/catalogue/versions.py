@@ -102,6 +102,7 @@ class Statements:
         version: the document of a version that begins at a moment.
         placed: as `version`, with the versions before and after it.
         present: the document as it is, with the version before it; `is_gone`: there was one.
+        as_of: the document at a moment, if nothing can be added to that any more.
         hold: keeps others from changing it until the transaction ends.
     """
 
@@ -110,6 +111,7 @@ class Statements:
     version: str
     placed: str
     present: str
+    as_of: str
     hold: str
 
 
@@ -122,6 +124,7 @@ _OF_ITEMS = Statements(
         " WHERE is_version($1, $2, $3)"
     ),
     present="SELECT item, base, predecessor, is_gone FROM item_with_past($1, $2)",
+    as_of="SELECT item, base FROM item_at($1, $2, $3)",
     hold="SELECT hold_item($1, $2)",
 )
 _OF_COLLECTIONS = Statements(
@@ -133,6 +136,7 @@ _OF_COLLECTIONS = Statements(
         " FROM neighbours($1, NULL, $2) WHERE is_version($1, NULL, $2)"
     ),
     present="SELECT document, predecessor, is_gone FROM collection_with_past($1)",
+    as_of="SELECT collection_at($1, $2) AS document",
     hold="SELECT hold_collection($1)",
 )
 

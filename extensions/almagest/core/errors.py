@@ -140,6 +140,46 @@ class ConflictError(AlmagestError):
     slug = "conflict"
 
 
+class UnsettledError(AlmagestError):
+    """What was there then may still change."""
+
+    status = 409
+    slug = "not-settled"
+
+    def __init__(self, latest: str) -> None:
+        known = f"as-of is answered up to {latest} now." if latest else "Nothing is known of any moment yet."
+        super().__init__(
+            f"as-of: what was there then may still change, for somebody is writing, or it is not past yet. {known}"
+        )
+        #: The latest moment that is answered, as RFC 3339 writes it; empty: there is none yet.
+        self.latest = latest
+
+    @property
+    def more(self) -> dict[str, object]:
+        """What can be asked for instead."""
+        return {"latest": self.latest} if self.latest else {}
+
+
+class ForgottenError(AlmagestError):
+    """What was there then is not known any more."""
+
+    status = 410
+    slug = "forgotten"
+
+    def __init__(self, earliest: str) -> None:
+        super().__init__(
+            f"as-of: what was there then is not known, or not any more: versions are kept since {earliest}."
+            " Of a single collection more may be known."
+        )
+        #: The earliest moment that is answered, as RFC 3339 writes it.
+        self.earliest = earliest
+
+    @property
+    def more(self) -> dict[str, object]:
+        """What can be asked for instead."""
+        return {"earliest": self.earliest}
+
+
 class UnreadableError(AlmagestError):
     """What is stored here is no STAC document: replace it, restore a former version, or delete it."""
 

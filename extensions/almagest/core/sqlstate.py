@@ -9,10 +9,12 @@ from almagest.core.errors import (
     BadRequestError,
     ConflictError,
     DatabaseUnavailableError,
+    ForgottenError,
     NotFoundError,
     OverloadedError,
     PreconditionFailedError,
     StorageFullError,
+    UnsettledError,
 )
 
 #: What PostgreSQL says when an operator or function meets types that it is not for, or an expression nests too deep.
@@ -37,6 +39,10 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
             return ConflictError(sentence if sentence.startswith("Item ") else "This id is taken already.")
         case "AM412":
             return PreconditionFailedError(sentence)
+        case "AM409":
+            return UnsettledError(sentence)
+        case "AM410":
+            return ForgottenError(sentence)
         case "23503":
             return NotFoundError("The collection does not exist: create it first.")
         case "P0002":

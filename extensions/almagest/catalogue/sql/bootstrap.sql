@@ -31,6 +31,15 @@ GRANT almagest_admin TO CURRENT_USER;
 -- is a member, so that it may give functions to it.
 GRANT pgstac_read TO almagest_external_definer;
 GRANT almagest_external_definer TO almagest_admin;
+-- Since when others are at it: what was when is known of earlier moments alone. Where this may not be granted, it is known
+-- of fewer moments while somebody writes.
+DO $$
+BEGIN
+    GRANT pg_read_all_stats TO almagest_admin;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'almagest_admin cannot be told since when others are writing.';
+END;
+$$;
 
 CREATE SCHEMA IF NOT EXISTS almagest AUTHORIZATION almagest_admin;
 CREATE SCHEMA IF NOT EXISTS external AUTHORIZATION almagest_admin;

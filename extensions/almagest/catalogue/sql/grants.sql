@@ -9,7 +9,8 @@ GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_wor
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
-    almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change
+    almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change,
+    almagest.stable_time, almagest.forgotten
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -88,6 +89,39 @@ GRANT EXECUTE ON FUNCTION
     almagest.changes_between(int, xid8, bigint, int, xid8, int)
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
+-- As of a moment.
+GRANT EXECUTE ON FUNCTION
+    almagest.clock(),
+    almagest.open_writers(),
+    almagest.is_public_writer(int, boolean, int[], int[]),
+    almagest.told_until(timestamptz, boolean),
+    almagest.stable_until(timestamptz, boolean),
+    almagest.kept_since(text[]),
+    almagest.print_moment(timestamptz),
+    almagest.require_stable(timestamptz, boolean),
+    almagest.require_kept(timestamptz, text[]),
+    almagest.port_page_query_at(text, text, text, int, timestamptz),
+    almagest.port_as_items(text[], jsonb[]),
+    almagest.port_collection_search_in(text, jsonb),
+    almagest.collection_states_at(text[], timestamptz),
+    almagest.search_query_at(jsonb, jsonb, boolean, int, tstzrange, timestamptz)
+TO almagest_reader, almagest_external_definer;
+GRANT EXECUTE ON FUNCTION
+    almagest.search_page_at(jsonb, jsonb, boolean, int, timestamptz),
+    almagest.item_at(text, text, timestamptz),
+    almagest.collection_at(text, timestamptz),
+    almagest.collections_at(timestamptz),
+    almagest.collection_page_at(jsonb, timestamptz)
+TO almagest_reader;
+GRANT EXECUTE ON FUNCTION
+    almagest.public_collections_ever(text[]),
+    almagest.visible_collections_at(text[], timestamptz),
+    almagest.public_page_at(
+        jsonb, jsonb, boolean, int, timestamptz, boolean, almagest.audience_policy, text),
+    almagest.public_collections_at(jsonb, timestamptz)
+TO almagest_external_definer;
+GRANT EXECUTE ON FUNCTION almagest.keep_time() TO almagest_ops;
+
 GRANT EXECUTE ON FUNCTION
     almagest.port_property_path(text, text[]),
     almagest.audience_policy(),
@@ -117,7 +151,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.check_public_names(jsonb, text, text[], almagest.audience_policy),
     almagest.read_paths(jsonb),
     almagest.port_has_index_of_numbers(text[]),
-    almagest.port_collection_search_in(text, jsonb),
     almagest.port_collections_as_items(text[]),
     almagest.public_property(jsonb, text),
     almagest.as_outsiders_read(text, jsonb, text),

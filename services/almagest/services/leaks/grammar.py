@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,16 +10,18 @@ from random import Random
 from typing import Literal, get_args
 
 from almagest.services.leaks.dice import Dice
+from almagest.services.leaks.filters import JUNK
 from almagest.services.leaks.pictures import Pictures
 from almagest.services.leaks.requests import Request, Token
 from almagest.services.leaks.searches import Searches
 from almagest.services.leaks.vocabulary import Words
 from almagest.services.stac import routes as stac
+from almagest.services.stac.as_of import NAME
 from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "plain", "malformed",
+    "versions", "as-of", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -33,8 +36,20 @@ _WEIGHTS: dict[Topic, int] = {
     "mosaics": 6,
     "searches": 5,
     "versions": 14,
+    "as-of": 14,
     "plain": 3,
     "malformed": 6,
+}
+#: What may be asked for as of a moment; and, seldom, what may not.
+_HAVE_A_PAST: dict[Topic, int] = {
+    "search": 40,
+    "items": 15,
+    "item": 25,
+    "collections": 15,
+    "collection": 15,
+    "versions": 1,
+    "queryables": 1,
+    "assets": 1,
 }
 _ITEM = "{item_id}"
 _RANGES = ("bytes=0-9", "bytes=-1", "bytes=5-", "bytes=9-0,1-2")
@@ -57,8 +72,10 @@ class Grammar:
 
     def request(self) -> Request:
         """The next request."""
-        topic = self.dice.weighed({topic: _WEIGHTS[topic] for topic in self.topics})
-        drawn: dict[Topic, Callable[[], Request]] = {
+        return self._drawn()[self.dice.weighed({topic: _WEIGHTS[topic] for topic in self.topics})]()
+
+    def _drawn(self) -> dict[Topic, Callable[[], Request]]:
+        return {
             "search": self._search,
             "items": self._items,
             "item": self._item,
@@ -70,10 +87,10 @@ class Grammar:
             "mosaics": partial(self._picture, "/collections/{collection_id}/"),
             "searches": partial(self._picture, "{search_id}"),
             "versions": self._versions,
+            "as-of": self._as_of,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
-        return drawn[topic]()
 
     @property
     def _searches(self) -> Searches:
@@ -129,6 +146,13 @@ class Grammar:
         same = [other for path, other in self.words.versions if path == subject]
         to = (("to", self.dice.one(same)),) if self.dice.chance(60) else ()
         return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)
+
+    def _as_of(self) -> Request:
+        request = self._drawn()[self.dice.weighed(_HAVE_A_PAST)]()
+        moment = self.dice.one(JUNK) if self.dice.chance(4) else self.dice.one(self.words.moments)
+        if request.method == "POST":
+            return replace(request, body=json.dumps({**json.loads(request.body or b"{}"), NAME: moment}).encode())
+        return replace(request, query=(*request.query, (NAME, str(moment))))
 
     def _tagged(self, request: Request) -> Request:
         """Now and then asked again with the tag of the answer, from outside or inside."""

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 import psycopg
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.moments import printed
 from almagest.catalogue.versions import version_of
 from almagest.core.settings import Settings
 
@@ -40,6 +42,7 @@ class Words:
         by_name: of those, which stand under a name.
         texts: words of titles, descriptions and keywords.
         times: datetimes.
+        moments: at which something changed, and others.
         boxes: west, south, east, north of items.
         searches: ids of registered searches.
     """
@@ -54,6 +57,7 @@ class Words:
     by_name: Mapping[str, Sequence[Scalar]]
     texts: Sequence[str]
     times: Sequence[str]
+    moments: Sequence[str]
     boxes: Sequence[Sequence[float]]
     searches: Sequence[str]
 
@@ -79,6 +83,7 @@ class _Collection:
         self.by_name: dict[str, set[Scalar]] = {"no_such_name": {1}}
         self.texts: set[str] = {"nowhere"}
         self.times: set[str] = {"2024-01-01T00:00:00Z"}
+        self.moments = {"1990-01-01T00:00:00Z", "2059-12-31T23:59:59Z", "2999-01-01T00:00:00Z"}
         self.boxes: set[tuple[float, ...]] = {(0.0, 0.0, 1.0, 1.0)}
         self.searches: set[str] = {"0" * 64}
 
@@ -106,6 +111,7 @@ class _Collection:
         path = tuple(part for pair in zip(("collections", "items"), names, strict=False) for part in pair)
         for (begin,) in connection.execute(statement, names).fetchall():
             self.versions.add((path, version_of(begin)))
+            self.moments |= {printed(begin), printed(begin - timedelta(microseconds=1))}
 
     def words(self) -> Words:
         names = sorted(self.by_name)
@@ -120,6 +126,7 @@ class _Collection:
             by_name={name: _ordered(values) for name, values in self.by_name.items() if values},
             texts=sorted(self.texts),
             times=sorted(self.times),
+            moments=sorted(self.moments),
             boxes=sorted(self.boxes),
             searches=sorted(self.searches),
         )

@@ -135,6 +135,14 @@ class Database:
         row = await _soon(self._fetch("SELECT fold_commits()"))
         return int(row[0])
 
+    async def keep_time(self) -> None:
+        """Writes down who is writing, so that it is known what was when.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        await _soon(self._fetch("SELECT keep_time()"))
+
     async def forget_sessions(self) -> int:
         """Removes logins that ended long ago; answers how many.
 

@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 INTERVAL_S = 20.0
 #: As many as `fold_commits` folds at most.
 FOLDED_AT_ONCE = 100_000
+#: So old is what replicas know of who is writing, at least.
+TIME_S = 2.0
 #: Time between two looks for bytes that no file is made of.
 COLLECTING_S = 3600.0
 
@@ -32,6 +34,18 @@ async def keep_house(database: Database) -> None:
             log.warning("housekeeping has to wait", reason=str(error))
         except Exception:  # or nobody would do it until the next start
             log.exception("housekeeping failed")
+
+
+async def keep_time(database: Database) -> None:
+    """Writes down who is writing until it is cancelled; several processes do no harm."""
+    while True:
+        try:
+            await database.keep_time()
+        except AlmagestError as error:
+            log.warning("who is writing is not written down", reason=str(error))
+        except Exception:  # or replicas would know of no later moment
+            log.exception("who is writing is not written down")
+        await asyncio.sleep(TIME_S)
 
 
 async def collect(cabinet: Cabinet) -> None:

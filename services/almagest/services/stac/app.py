@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.types.config import ApiSettings
@@ -22,6 +22,7 @@ from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
 from almagest.services.stac import describing, registering, routes, streaming, transactions, versions
+from almagest.services.stac.as_of import CollectionAsOf, ItemAsOf, refused
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -124,13 +125,19 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         search_post_request_model=offered.search_post,
         items_get_request_model=offered.items_get,
         collections_get_request_model=offered.collections_get,
+        collection_get_request_model=CollectionAsOf,
+        item_get_request_model=ItemAsOf,
         middlewares=[],
     )
+    present_only = [Depends(refused)]
     if writes is not None:
         writer = Writer(Store(writes), settings, public)
-        app.include_router(transactions.router(writer, public, require_if_match=settings.api.require_if_match))
-        app.include_router(registering.router(writer, public))
-    app.include_router(versions.router(history))
+        app.include_router(
+            transactions.router(writer, public, require_if_match=settings.api.require_if_match),
+            dependencies=present_only,
+        )
+        app.include_router(registering.router(writer, public), dependencies=present_only)
+    app.include_router(versions.router(history), dependencies=present_only)
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     streaming.describe(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import attr
@@ -16,8 +17,9 @@ from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.services.stac.as_of import NAME, moment_of
 from almagest.services.stac.collections import CollectionReader
-from almagest.services.stac.history import History
+from almagest.services.stac.history import History, media_type
 from almagest.services.stac.limits import check_search
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA, OGC_QUERYABLES, Links, with_parameters
 from almagest.services.stac.search import ItemSearch, Page
@@ -75,7 +77,7 @@ class CatalogueClient(AsyncBaseCoreClient):
         self.search_model.model_validate({"bbox": search.get("bbox")})  # as that of a search for items
         if isinstance(search.get("q"), list):
             search["q"] = " OR ".join(search["q"])
-        found = await self.catalogue.page(search, self.public)
+        found = await self.catalogue.page(search, self.public, moment_of(parameters.get("as_of")))
         here = str(request.url)
         links = [
             {"rel": "self", "type": JSON, "href": here},
@@ -95,8 +97,12 @@ class CatalogueClient(AsyncBaseCoreClient):
             }
         )
 
-    async def get_collection(self, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
+    async def get_collection(  # type: ignore[override]
+        self, collection_id: str, request: Request, as_of: str | None = None, **_: Any
+    ) -> Response:
         """``GET /collections/{collection_id}``."""
+        if (moment := moment_of(as_of)) is not None:
+            return await self._at(Subject(collection_id), moment, request)
         collection, past = await self.history.present(Subject(collection_id))
         tag = etag(collection)
         if is_known(request, tag):
@@ -105,8 +111,12 @@ class CatalogueClient(AsyncBaseCoreClient):
         linked["links"] += past
         return tagged(answer(linked), tag)
 
-    async def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Response:  # type: ignore[override]
+    async def get_item(  # type: ignore[override]
+        self, item_id: str, collection_id: str, request: Request, as_of: str | None = None, **_: Any
+    ) -> Response:
         """``GET /collections/{collection_id}/items/{item_id}``."""
+        if (moment := moment_of(as_of)) is not None:
+            return await self._at(Subject(collection_id, item_id), moment, request)
         item, past = await self.history.present(Subject(collection_id, item_id))
         tag = etag(item)
         if is_known(request, tag):
@@ -123,17 +133,18 @@ class CatalogueClient(AsyncBaseCoreClient):
                 collections=[collection_id],
                 limit=parameters.get("limit"),
                 token=parameters.get("token"),
+                **{NAME: parameters.get("as_of")},
             )
         )
-        if media_type := wanted(request):
-            first, pages = await self.streams.open(media_type, search, self.public, request.query_params.get("limit"))
+        if kind := wanted(request):
+            first, pages = await self.streams.open(kind, search, self.public, request.query_params.get("limit"))
             if not first:
-                await self._require(collection_id)
-            return await self.streams.answer(media_type, request, first, pages)
+                await self._require(collection_id, search)
+            return await self.streams.answer(kind, request, first, pages)
         page = await self.search.page(search, self.public)
         # An empty page is the one case in which the collection may not exist; a full one proves that it does.
         if not page.features:
-            await self._require(collection_id)
+            await self._require(collection_id, search)
         of = self.public.href("collections", collection_id)
         links = [
             {"rel": "self", "type": GEOJSON, "href": f"{of}/items"},
@@ -146,10 +157,10 @@ class CatalogueClient(AsyncBaseCoreClient):
     async def get_search(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /search``."""
         chosen = {name: parameters.get(name) for name in ("collections", "ids", "limit", "token")}
-        search = self._checked(_parse(parameters, **chosen))
-        if media_type := wanted(request):
-            opened = await self.streams.open(media_type, search, self.public, request.query_params.get("limit"))
-            return await self.streams.answer(media_type, request, *opened)
+        search = self._checked(_parse(parameters, **chosen, **{NAME: parameters.get("as_of")}))
+        if kind := wanted(request):
+            opened = await self.streams.open(kind, search, self.public, request.query_params.get("limit"))
+            return await self.streams.answer(kind, request, *opened)
         page = await self.search.page(search, self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
 
@@ -162,15 +173,22 @@ class CatalogueClient(AsyncBaseCoreClient):
             asked = {name: value for name, value in orjson.loads(await request.body()).items() if name in known}
         except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
             raise BadRequestError(f"The body is not JSON: {error}.") from None
-        if media_type := wanted(request):
-            opened = await self.streams.open(media_type, search, self.public, asked.get("limit"))
-            return await self.streams.answer(media_type, request, *opened)
+        if kind := wanted(request):
+            opened = await self.streams.open(kind, search, self.public, asked.get("limit"))
+            return await self.streams.answer(kind, request, *opened)
         page = await self.search.page(search, self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url), asked))
 
-    async def _require(self, collection_id: str) -> None:
-        if not await self.catalogue.exists(collection_id):
-            raise NotFoundError(f"There is no collection {collection_id!r}.")
+    async def _at(self, subject: Subject, moment: datetime, request: Request) -> Response:
+        found = await self.history.at(subject, moment)
+        if is_known(request, found.etag):
+            return not_modified(found.etag)
+        return tagged(answer(found.document, media_type(subject)), found.etag)
+
+    async def _require(self, collection_id: str, search: dict[str, Any]) -> None:
+        moment = moment_of(search.get(NAME))
+        if not await self.catalogue.exists(collection_id, moment):
+            raise NotFoundError(f"There {'is' if moment is None else 'was'} no collection {collection_id!r}.")
 
     def _checked(self, search: dict[str, Any]) -> dict[str, Any]:
         model = self.search_model.model_validate(search)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from almagest.catalogue.hydration import documents
+from almagest.catalogue.moments import printed
 from almagest.core.errors import BadRequestError
 from almagest.services.stac.links import Links
 from almagest.services.stac.tiles import TileLinks
@@ -65,13 +67,22 @@ class CollectionReader:
     pool: Pool
     tiles: TileLinks
 
-    async def page(self, search: Mapping[str, Any], links: Links) -> CollectionPage:
+    async def page(self, search: Mapping[str, Any], links: Links, moment: datetime | None = None) -> CollectionPage:
         """Runs a collection search.
+
+        Args:
+            search: as pgSTAC takes it.
+            links: makes the collections' links.
+            moment: of those that were there then; None: now.
 
         Raises:
             BadRequestError: pgSTAC refuses the search.
+            UnsettledError: what was there then may still change.
+            ForgottenError: it may have been forgotten.
         """
-        found = await self._page({**search, **_collections_only(search)})
+        found = await self._page({**search, **_collections_only(search)}, moment)
+        if moment is not None:
+            links = replace(links, as_of=printed(moment))
         wants_links = "links" not in ((search.get("fields") or {}).get("exclude") or ())
         collections = found["collections"]
         if wants_links:
@@ -96,9 +107,12 @@ class CollectionReader:
         await self._link([document], links)
         return document
 
-    async def exists(self, collection: str) -> bool:
-        """Whether there is such a collection."""
-        return await self._document(collection) is not None
+    async def exists(self, collection: str, moment: datetime | None = None) -> bool:
+        """Whether there is such a collection, or (at a moment) was."""
+        async with self.pool.connection() as connection:
+            if moment is not None:
+                return await connection.fetchval("SELECT collection_at($1, $2)", collection, moment) is not None
+            return await connection.fetchval("SELECT collection_document($1)::text", collection) is not None
 
     async def queryables(self, collection: str | None) -> Document | None:
         """Queryables of one collection or (None) of all; None where there is no such collection."""
@@ -107,22 +121,24 @@ class CollectionReader:
             text = await connection.fetchval("SELECT queryables($1::text[])::text", ids)
         return None if text is None else _self_contained(orjson.loads(text))
 
-    async def _document(self, collection: str) -> Document | None:
-        async with self.pool.connection() as connection:
-            text = await connection.fetchval("SELECT collection_document($1)::text", collection)
-        return None if text is None else dict(orjson.loads(text))
-
-    async def _page(self, search: Mapping[str, Any]) -> Document:
+    async def _page(self, search: Mapping[str, Any], moment: datetime | None = None) -> Document:
         try:
-            printed = orjson.dumps(search).decode()
+            asked = orjson.dumps(search).decode()
         except TypeError:  # orjson reads deeper documents than it writes
             raise BadRequestError("The search nests too deeply, or holds a number that is too large.") from None
         async with self.pool.connection() as connection:
-            text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", printed)
+            if moment is None:
+                text = await connection.fetchval("SELECT collection_page($1::jsonb)::text", asked)
+            else:
+                text = await connection.fetchval("SELECT collection_page_at($1::jsonb, $2)::text", asked, moment)
         return dict(orjson.loads(text))
 
     async def _link(self, collections: list[Document], links: Links) -> None:
         named = [collection for collection in collections if "id" in collection]
+        if links.as_of is not None:  # pictures are of the present
+            for collection in named:
+                collection["links"] = links.collection(collection["id"], collection.get("links"))
+            return
         async with self.pool.connection() as connection:
             rows = await connection.fetch(_LATEST, [collection["id"] for collection in named])
         latest = {document["collection"]: document for document in documents(rows)}

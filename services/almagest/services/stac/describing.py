@@ -105,6 +105,8 @@ _SENT: Mapping[tuple[str, str], Mapping[str, Schema]] = {
         )
     },
 }
+#: What is answered as of a moment, which may be too late or too early.
+_AS_OF = frozenset({"/search", "/collections", _COLLECTION, f"{_COLLECTION}/items", _ITEM})
 _FOUND = {"description": "Successful Response"}
 _UNCHANGED = {"description": "It is still what the ETag in `If-None-Match` belongs to."}
 
@@ -151,6 +153,8 @@ def _problems(method: str, path: str) -> tuple[int, ...]:
     """What may be wrong with a request, and with what it is about."""
     named = (404, 410) if "{" in path else ()
     if method == "get" or path == "/search":
+        if path in _AS_OF:
+            named = tuple(sorted({*named, 409, 410}))
         # A whole result in one answer may be too large.
         return (400, *named, *((413,) if path in {"/search", f"{_COLLECTION}/items"} else ()))
     return (400, *named, 409, 412, 413, 415, 428, 507)

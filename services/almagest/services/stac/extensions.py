@@ -33,6 +33,7 @@ from stac_fastapi.pgstac.extensions import FreeTextExtension, QueryExtension
 from stac_fastapi.types.search import BaseSearchPostRequest
 
 from almagest.catalogue.boxes import require_finite
+from almagest.services.stac.as_of import AsOfExtension
 from almagest.services.stac.client import QueryablesClient
 from almagest.services.stac.limits import check_search
 
@@ -88,6 +89,7 @@ def extensions(queryables: QueryablesClient) -> Extensions:
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.SEARCH]),
         SearchFilterExtension(client=queryables),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
+        AsOfExtension(),
         TokenPaginationExtension(),
     ]
     items = [
@@ -96,6 +98,7 @@ def extensions(queryables: QueryablesClient) -> Extensions:
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
         ItemCollectionFilterExtension(client=queryables),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
+        AsOfExtension(),
         TokenPaginationExtension(),
     ]
     collections = CollectionSearchExtension.from_extensions(
@@ -105,6 +108,7 @@ def extensions(queryables: QueryablesClient) -> Extensions:
             FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
             CollectionSearchFilterExtension(client=queryables),
             FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
+            AsOfExtension(),
             OffsetPaginationExtension(),
         ]
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import jsonpatch
 
+from almagest.catalogue.moments import printed
 from almagest.catalogue.versions import (
     HISTORY,
     LATEST,
@@ -73,6 +74,32 @@ class History:
             {"rel": HISTORY, "type": JSON, "href": self.links.href(*subject.path, "versions")},
         ]
         return document, links
+
+    async def at(self, subject: Subject, moment: datetime) -> Version:
+        """The document as it was at a moment, with its links, and the tag that it had.
+
+        Raises:
+            NotFoundError: there was none.
+            UnsettledError: what was then may still change.
+            ForgottenError: it may have been forgotten.
+        """
+        row = await self._row(subject, subject.ask.as_of, moment)
+        document = subject.document(row)
+        if document is None or document.get("type") not in {"Feature", "Collection"}:
+            raise NotFoundError(f"There was no {subject} then.")
+        then = replace(self.links, as_of=printed(moment))
+        stored = document.get("links")
+        made = (
+            then.collection(subject.collection, stored)
+            if subject.item is None
+            else then.item(subject.collection, subject.item, stored)
+        )
+        here = self.links.href(*subject.path)
+        made += [
+            {"rel": LATEST, "type": media_type(subject), "href": here},
+            {"rel": HISTORY, "type": JSON, "href": f"{here}/versions"},
+        ]
+        return Version({**document, "links": made}, etag(document))
 
     async def listed(self, subject: Subject, limit: int, before: str | None) -> Document:
         """A list of states, the latest first, as it is served.

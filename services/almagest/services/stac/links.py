@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.addresses import segment
@@ -28,21 +28,27 @@ class Links:
 
     Attributes:
         base: public address of the API, with a trailing slash.
+        as_of: moment at which documents are looked at, which their links say too; None: the present.
     """
 
     base: str
+    as_of: str | None = None
 
     def href(self, *segments: str) -> str:
         """An address under the base; ids among the segments are percent-encoded."""
         return self.base + "/".join(map(segment, segments))
 
+    @property
+    def _then(self) -> str:
+        return "" if self.as_of is None else f"?as-of={quote(self.as_of, safe=':')}"
+
     def item(self, collection: str, item: str, stored: Iterable[Mapping[str, Any]] | None) -> list[Link]:
         """Links of an item: its own place first, then what is stored with it."""
         of = self.href("collections", collection)
         return [
-            {"rel": "self", "type": GEOJSON, "href": f"{of}/items/{segment(item)}"},
-            {"rel": "parent", "type": JSON, "href": of},
-            {"rel": "collection", "type": JSON, "href": of},
+            {"rel": "self", "type": GEOJSON, "href": f"{of}/items/{segment(item)}{self._then}"},
+            {"rel": "parent", "type": JSON, "href": f"{of}{self._then}"},
+            {"rel": "collection", "type": JSON, "href": f"{of}{self._then}"},
             {"rel": "root", "type": JSON, "href": self.base},
             *self.stored(stored),
         ]
@@ -51,10 +57,10 @@ class Links:
         """Links of a collection."""
         here = self.href("collections", collection)
         return [
-            {"rel": "self", "type": JSON, "href": here},
+            {"rel": "self", "type": JSON, "href": f"{here}{self._then}"},
             {"rel": "parent", "type": JSON, "href": self.base},
             {"rel": "root", "type": JSON, "href": self.base},
-            {"rel": "items", "type": GEOJSON, "href": f"{here}/items"},
+            {"rel": "items", "type": GEOJSON, "href": f"{here}/items{self._then}"},
             *self.stored(stored),
             *(
                 {"rel": name, "type": JSON_SCHEMA, "title": "Queryables", "href": f"{here}/queryables"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from almagest.catalogue.fields import cut
 from almagest.catalogue.hydration import Document, documents
 from almagest.catalogue.paging import Anchor, TokenKey
+from almagest.services.stac.as_of import NAME, moment_of
 from almagest.services.stac.links import Links
 from almagest.services.stac.tiles import TileLinks
 from almagest.services.web.pool import Pool
@@ -21,6 +22,9 @@ DEFAULT_LIMIT = 10
 _ROWS = 1000
 
 _PAGE = "SELECT * FROM search_page($1::jsonb, $2::jsonb, $3, $4)"
+_PAGE_AT = "SELECT * FROM search_page_at($1::jsonb, $2::jsonb, $3, $4, $5)"
+#: Members of a search that say nothing of what is searched for.
+_ASIDE = frozenset({"limit", "token", NAME})
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,12 @@ class ItemSearch:
 
         Raises:
             BadRequestError: the search or its token is malformed.
+            UnsettledError: what was there at the moment that it asks for may still change.
+            ForgottenError: it may have been forgotten.
         """
         limit = int(search.get("limit") or DEFAULT_LIMIT)
         search = _without_empty_fields(search)
+        links = replace(links, as_of=search.get(NAME))
         token = search.get("token")
         anchor = self.key.read(token, search) if token else None
         backward = anchor is not None and anchor.backward
@@ -95,6 +102,7 @@ class ItemSearch:
             BadRequestError: the search is malformed.
         """
         search = _without_empty_fields(search)
+        links = replace(links, as_of=search.get(NAME))
         anchor = None
         while limit > 0:
             asked = min(limit, _ROWS)
@@ -115,16 +123,17 @@ class ItemSearch:
         return {**document, "links": made + self.tiles.item(document)}
 
     async def _rows(self, search: Mapping[str, Any], anchor: Anchor | None, limit: int) -> list[Any]:
+        asked = (
+            orjson.dumps({k: v for k, v in search.items() if k not in _ASIDE}).decode(),
+            orjson.dumps(anchor.values).decode() if anchor else None,
+            anchor is not None and anchor.backward,
+            limit,
+        )
+        moment = moment_of(search.get(NAME))
         async with self.pool.connection() as connection:
-            return list(
-                await connection.fetch(
-                    _PAGE,
-                    orjson.dumps({k: v for k, v in search.items() if k not in {"limit", "token"}}).decode(),
-                    orjson.dumps(anchor.values).decode() if anchor else None,
-                    anchor is not None and anchor.backward,
-                    limit,
-                )
-            )
+            if moment is None:
+                return list(await connection.fetch(_PAGE, *asked))
+            return list(await connection.fetch(_PAGE_AT, *asked, moment))
 
     @staticmethod
     def _anchor(row: Any, *, backward: bool) -> Anchor:
@@ -145,6 +154,8 @@ class ItemSearch:
             if row["base"] is not None:  # stands only where it differs from the row before
                 base_may_show = self.tiles.may_show(row["base"])
             document["links"] = links.item(row["collection"], row["id"], document.get("links"))
+            if links.as_of is not None:
+                continue  # pictures are of the present
             if base_may_show or self.tiles.may_show(row["item"]):
                 document["links"] += self.tiles.item(document)
         return found

@@ -72,6 +72,9 @@ BEGIN
     IF states > 0 AND step IN ('note', 'forget') THEN
         PERFORM almagest.note_seen(of_collection, of_id, until);
     END IF;
+    IF keep_versions IS NOT NULL AND until IS NOT NULL AND step = 'forget' THEN
+        PERFORM almagest.note_forgotten(of_collection, until); -- the other rule is noted once for all
+    END IF;
     IF states > 0 AND step = 'forget' THEN
         DELETE FROM almagest.item_history AS h WHERE h.collection = of_collection AND h.id = of_id AND h.valid_to <= until;
         DELETE FROM almagest.collection_history AS h WHERE of_id IS NULL AND h.id = of_collection AND h.valid_to <= until;

@@ -34,6 +34,9 @@ DECLARE
     era CONSTANT int := almagest.present_era();
 BEGIN
     INSERT INTO almagest.commit (collection) VALUES (of_collection);
+    IF of_collection <> '' THEN
+        PERFORM almagest.note_writer(of_collection);
+    END IF;
     -- Asked before this is called: a transaction may change a million rows of a collection, and leaves one row.
     PERFORM set_config('almagest.noted', of_collection, true);
     IF era IS NULL THEN
@@ -45,7 +48,7 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.note_commit(text) IS
     'This transaction changes a collection, or (empty) what holds for all. almagest.noted says so for the rest of it, and '
-    'almagest.era where its changes belong.';
+    'almagest.era where its changes belong. To be called before the clock is read for any state that it begins.';
 
 
 CREATE OR REPLACE FUNCTION almagest.capture_rules() RETURNS trigger
