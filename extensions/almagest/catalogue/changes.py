@@ -26,17 +26,23 @@ STEPS = 50_000
 #: Positions of outsiders of which is remembered how far nothing is to be seen behind them.
 _REMEMBERED = 1000
 
-_PAGE = "SELECT era, xact::text, sequence, collection, item, at, moment, kind, is_end FROM changes_page($1, $2::text::xid8, $3, $4, $5, $6)"
+_PAGE = """
+    SELECT era, xact::text, sequence, collection, item, at, moment, kind, is_end
+    FROM changes_page($1, $2::text::xid8, $3, $4, $5, $6)
+"""
 _LATEST = "SELECT era, xact::text, sequence FROM latest_change()"
 _HORIZON = "SELECT era, xact::text FROM change_horizon()"
-_LAST = "SELECT era, xact::text, sequence, collection, item, at, is_end FROM last_change($1, $2::text::xid8, $3, $4)"
+_LAST = """
+    SELECT era, xact::text, sequence, collection, item, at, is_end FROM last_change($1, $2::text::xid8, $3, $4)
+"""
 _PLACE = "SELECT era, xact::text, sequence FROM place_of_change($1, $2, $3)"
 _KEPT = "SELECT place_kept($1, $2::text::xid8, $3) AS kept"
 _FLOOR = "SELECT change_floor() AS floor"
 _RULES = "SELECT shown_rules() AS rules, epoch(ARRAY[]::text[]) AS epoch"
 _COLLECTIONS = "SELECT id FROM collection_ids() AS c(id)"
 _COLLECTION = """
-    SELECT collection_document($1)::text AS document, (SELECT s.valid_from FROM collection_states($1, NULL, 1) AS s) AS moment
+    SELECT collection_document($1)::text AS document,
+           (SELECT s.valid_from FROM collection_states($1, NULL, 1) AS s) AS moment
 """
 _ITEMS = """
     SELECT r.item, r.base, r.sort_values, r.collection, r.id, r.geometry,

@@ -1,8 +1,8 @@
 """Cursors of `/changes`: how far somebody has come, signed, and bound to an audience and the collections asked for.
 
 One from outside names the last change that was seen there, never a place in the log: what is hidden moves places, and
-must not move a cursor. It is bound to the rules by which documents are shown, too: by others, what was told before would
-look different.
+must not move a cursor. It is bound to the rules by which documents are shown, too: by others, what was told before
+would look different.
 """
 
 from __future__ import annotations
