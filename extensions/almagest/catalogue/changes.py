@@ -1,8 +1,8 @@
 """What changed, a page at a time: first what is there, then the log of changes. Over any connection, for any audience.
 
-Whoever applies the entries in their order, the later one over the earlier one, has in the end what the catalogue has. The
-order is that of the log, not of time: what one transaction wrote stands together, once all that could stand before it has
-ended.
+Whoever applies the entries in their order, the later one over the earlier one, has in the end what the catalogue has.
+The order is that of the log, not of time: what one transaction wrote stands together, once all that could stand before
+it has ended.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ Linked = Callable[[Subject, Document], Document]
 class Ask(Protocol):
     """Asks the database one statement, with numbered parameters, as the role of the audience."""
 
-    def __call__(self, statement: str, /, *values: object) -> Awaitable[Rows]: ...
+    def __call__(self, statement: str, /, *values: object) -> Awaitable[Rows]:
+        """All rows, by the names of their columns."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ class Feed:
         return await self._last_seen(ask, epoch)
 
     async def _last_seen(self, ask: Ask, epoch: int) -> Seen | Nothing:
-        """The last change that outsiders are told of. What lies behind the last one that was found is not walked anew."""
+        """The last change that outsiders are told of. Behind the last one that was found nothing is walked anew."""
         floor = (await ask(_FLOOR))[0]["floor"]
         begun = await self.latest(ask)
         known = self._last if self._last is not None and self._last[0] == (epoch, floor) else None
