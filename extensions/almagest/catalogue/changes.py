@@ -35,9 +35,9 @@ _HORIZON = "SELECT era, xact::text FROM change_horizon()"
 _LAST = """
     SELECT era, xact::text, sequence, collection, item, at, is_end FROM last_change($1, $2::text::xid8, $3, $4)
 """
-_PLACE = "SELECT era, xact::text, sequence FROM place_of_change($1, $2, $3)"
+_PLACE = "SELECT era, xact::text, sequence FROM place_of_change($1, $2, $3, $4)"
 _KEPT = "SELECT place_kept($1, $2::text::xid8, $3) AS kept"
-_FLOOR = "SELECT change_floor() AS floor"
+_FLOOR = "SELECT at, dropped FROM change_floor()"
 _RULES = "SELECT shown_rules() AS rules, epoch(ARRAY[]::text[]) AS epoch"
 _COLLECTIONS = "SELECT id FROM collection_ids() AS c(id)"
 _COLLECTION = """
@@ -147,7 +147,7 @@ class Feed:
     linked: Linked = field(default=lambda _, document: document)
     #: Behind these nothing is to be seen up to there. Where nothing is remembered, it is looked for once more.
     _passed: OrderedDict[tuple[Any, ...], Place] = field(default_factory=OrderedDict, init=False)
-    _last: tuple[Any, Place, Seen | Nothing] | None = field(default=None, init=False)
+    _last: tuple[Any, Place, Seen | None] | None = field(default=None, init=False)
 
     async def page(self, ask: Ask, since: str | None, wanted: Wanted) -> Changes:
         """What comes behind a cursor; without one, what is there from the beginning; behind `now`, nothing yet.
@@ -157,14 +157,14 @@ class Feed:
             CursorGoneError: what came behind it cannot be told any more.
         """
         rules, epoch = await self._rules(ask)
-        if since == "now":
-            position = Position(await self._now(ask, epoch), rules=rules)
-            return Changes([], self.key.print(position, wanted.collections), is_end=True)
-        if since is None:
-            position = Position(await self._now(ask, epoch), Walk(""), rules)
+        if since is None or since == "now":
+            position = await self._beginning(ask, rules, epoch)
+            if since is not None:
+                return Changes([], self.key.print(position, wanted.collections), is_end=True)
+            position = replace(position, walk=Walk(""))
         else:
             position = self.key.read(since, wanted.collections, rules)
-        place = await self._place(ask, position.log)
+        place = await self._place(ask, position)
         if position.walk is not None:
             entries, position = await self._walk(ask, position, wanted)
             if entries:
@@ -222,10 +222,11 @@ class Feed:
         memory = (epoch, position.log, wanted.collections)
         place = self._passed.get(memory, place) if self.outside else place
         entries: list[Change] = []
+        names = None if wanted.collections is None else list(wanted.collections)
         is_end = False
         while not is_end and len(entries) < wanted.limit:
             few = wanted.limit - len(entries)
-            rows = await ask(_PAGE, place.era, str(place.xact), place.sequence, wanted.collections, few, STEPS)
+            rows = await ask(_PAGE, place.era, str(place.xact), place.sequence, names, few, STEPS)
             *told, last = rows
             # That one is nobody's.
             entries += [self._entry(position, row, wanted) for row in told if row["collection"] != CANARY]
@@ -292,48 +293,53 @@ class Feed:
         row = (await ask(_RULES))[0]
         return row["rules"], row["epoch"]
 
-    async def _now(self, ask: Ask, epoch: int) -> Place | Seen | Nothing:
+    async def _beginning(self, ask: Ask, rules: str, epoch: int) -> Position:
+        """Where the log stands now."""
         if not self.outside:
             row = (await ask(_HORIZON))[0]
-            return Place(row["era"], int(row["xact"]))
-        return await self._last_seen(ask, epoch)
+            return Position(Place(row["era"], int(row["xact"])), rules=rules)
+        # Looked up before what is there: of what is forgotten meanwhile nothing is known.
+        floor = (await ask(_FLOOR))[0]
+        seen = await self._last_seen(ask, (epoch, floor["at"], floor["dropped"]))
+        return Position(seen or Nothing(floor["dropped"]), rules=rules, begun=floor["at"])
 
-    async def _last_seen(self, ask: Ask, epoch: int) -> Seen | Nothing:
+    async def _last_seen(self, ask: Ask, known_by: tuple[Any, ...]) -> Seen | None:
         """The last change that outsiders are told of. Behind the last one that was found nothing is walked anew."""
-        floor = (await ask(_FLOOR))[0]["floor"]
         begun = await self.latest(ask)
-        known = self._last if self._last is not None and self._last[0] == (epoch, floor) else None
+        known = self._last if self._last is not None and self._last[0] == known_by else None
         before: tuple[Any, ...] = (None, None, None)
         while True:
             row = (await ask(_LAST, *before, STEPS))[0]
             here = _place(row)
             if row["collection"] is not None:
-                found: Seen | Nothing = Seen(row["collection"], row["item"], row["at"])
+                found: Seen | None = Seen(row["collection"], row["item"], row["at"])
             elif row["is_end"]:
-                found = Nothing(floor)
+                found = None
             elif known is not None and here <= known[1]:
                 found = known[2]
             else:
                 before = (here.era, str(here.xact), here.sequence)
                 continue
-            self._last = ((epoch, floor), begun, found)
+            self._last = (known_by, begun, found)
             return found
 
-    async def _place(self, ask: Ask, log: Place | Seen | Nothing) -> Place:
+    async def _place(self, ask: Ask, position: Position) -> Place:
         """Where the log goes on.
 
         Raises:
             CursorGoneError: not all that came after it is there.
         """
+        log = position.log
         if isinstance(log, Place):
             if not (await ask(_KEPT, log.era, str(log.xact), log.sequence))[0]["kept"]:
                 raise CursorGoneError
             return log
         if isinstance(log, Nothing):
-            if (await ask(_FLOOR))[0]["floor"] != log.floor:
+            if (await ask(_FLOOR))[0]["dropped"] != log.dropped:
                 raise CursorGoneError
-            return Place()
-        row = (await ask(_PLACE, log.collection, log.item, log.at))[0]
+            row = (await ask(_PLACE, None, None, None, position.begun))[0]
+        else:
+            row = (await ask(_PLACE, log.collection, log.item, log.at, position.begun))[0]
         if row["era"] is None:
             raise CursorGoneError
         return _place(row)

@@ -44,14 +44,14 @@ class Subscription(Follower):
 
     Attributes:
         created_at: when it was made.
-        due_at: when it is looked at next.
+        due_at: when it is looked at next; None: never.
         post: what is on its way to him; None: nothing.
         told_at: when he last took something.
         trouble: why he is not told; None: he is.
     """
 
     created_at: datetime
-    due_at: datetime
+    due_at: datetime | None
     post: UUID | None
     told_at: datetime | None
     trouble: str | None

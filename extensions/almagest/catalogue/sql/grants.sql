@@ -147,6 +147,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.public_state(text, text, timestamptz),
     almagest.public_change(almagest.change),
     almagest.followed_collections(text[]),
+    almagest.has_forgotten(int, xid8, bigint, timestamptz),
     almagest.ledger_hash()
 TO almagest_external_definer;
 

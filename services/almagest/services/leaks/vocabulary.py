@@ -113,15 +113,17 @@ class _Collection:
     def follow(self, connection: psycopg.Connection, settings: Settings) -> None:
         """Cursors as they were handed out when this was the last that could be seen."""
         key = CursorKey(TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), "external"))
-        row = connection.execute("SELECT external.shown_rules(), external.change_floor()").fetchone()
-        rules, floor = row or ("", None)
-        seen: list[Nothing | Seen] = [Nothing(floor)]
+        row = connection.execute("SELECT external.shown_rules(), f.* FROM external.change_floor() AS f").fetchone()
+        rules, begun, dropped = row or ("", None, None)
+        seen: list[Nothing | Seen] = [Nothing(dropped)]
         for collection, item in sorted(self.items):
             for (begin,) in connection.execute(
                 "SELECT valid_from FROM external.item_states(%s, %s)", (collection, item)
             ):
                 seen.append(Seen(collection, item, begin))
-        self.cursors |= {key.print(Position(each, rules=rules), None) for each in seen}
+        self.cursors |= {
+            key.print(Position(each, rules=rules, begun=since), None) for each in seen for since in {begun, None}
+        }
 
     def _versions(self, connection: psycopg.Connection, statement: bytes, *names: str) -> None:
         path = tuple(part for pair in zip(("collections", "items"), names, strict=False) for part in pair)

@@ -92,7 +92,7 @@ COMMENT ON FUNCTION almagest.tell_changes(text, text, text, jsonb, interval) IS
 CREATE OR REPLACE FUNCTION almagest.stop_telling(of_name text, why text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE almagest.subscription AS s SET due_at = 'infinity', trouble = why WHERE s.name = of_name
+    UPDATE almagest.subscription AS s SET due_at = NULL, trouble = why WHERE s.name = of_name
 $$;
 COMMENT ON FUNCTION almagest.stop_telling(text, text) IS 'He cannot be told what he has missed: he has to subscribe anew.';
 

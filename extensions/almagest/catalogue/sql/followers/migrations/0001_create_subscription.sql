@@ -8,7 +8,7 @@ CREATE TABLE almagest.subscription (
     collections text[] CHECK (collections <> '{}'),
     cursor text,
     created_at timestamptz NOT NULL DEFAULT almagest.clock(),
-    due_at timestamptz NOT NULL DEFAULT almagest.clock(),
+    due_at timestamptz DEFAULT almagest.clock(),
     post uuid,
     told_at timestamptz,
     trouble text
@@ -18,4 +18,4 @@ COMMENT ON COLUMN almagest.subscription.principal IS 'On whose behalf: with his 
 COMMENT ON COLUMN almagest.subscription.collections IS 'Of these; NULL: of all.';
 COMMENT ON COLUMN almagest.subscription.cursor IS 'As /changes hands them out; NULL: nothing was told yet, not even what is there.';
 COMMENT ON COLUMN almagest.subscription.post IS 'The page that is on its way, in the outbox; the next one waits for it.';
-COMMENT ON COLUMN almagest.subscription.due_at IS 'Not to be looked at before.';
+COMMENT ON COLUMN almagest.subscription.due_at IS 'Not to be looked at before; NULL: never.';
