@@ -28,7 +28,6 @@ from conftest import stac_client
 from support import following, ingests
 
 Document = dict[str, Any]
-Catalogue = dict[tuple[str, str | None], Document]
 Connection = psycopg.Connection[Any]
 
 COLLECTIONS = ("scenes", "others")
@@ -73,25 +72,6 @@ def item(identifier: str, number: int, collection: str = "scenes") -> Document:
 def put(connection: Connection, *documents: Document) -> None:
     store = Store(connection)
     store.put(store.prepare(documents))
-
-
-def there(client: httpx.Client, prefix: str) -> Catalogue:
-    """The catalogue as it is read by itself, links aside: those of pages lead to pictures, too."""
-    found: Catalogue = {}
-    for collection in client.get(f"{prefix}/collections", params={"limit": 100}).json()["collections"]:
-        if collection["id"] == "almagest-canary":
-            continue
-        found[collection["id"], None] = collection
-        page = client.get(f"{prefix}/collections/{collection['id']}/items", params={"limit": 100}).json()
-        for document in page["features"]:
-            found[collection["id"], document["id"]] = document
-    return without_links(found)
-
-
-def without_links(catalogue: Catalogue) -> Catalogue:
-    return {
-        key: {name: value for name, value in document.items() if name != "links"} for key, document in catalogue.items()
-    }
 
 
 def describe(connection: Connection, text: str) -> None:
@@ -274,11 +254,13 @@ class Crowd:
         connection.execute("SELECT almagest.put_collection(%s::jsonb)", (json.dumps(document),))
 
 
-def follow(client: httpx.Client, prefix: str, seed: int, over: threading.Event) -> list[tuple[str | None, Catalogue]]:
+def follow(
+    client: httpx.Client, prefix: str, seed: int, over: threading.Event
+) -> list[tuple[str | None, following.Catalogue]]:
     """Follows until it is over; answers cursors, and what was known when each of them was had."""
     dice = random.Random(seed)
-    known: Catalogue = {}
-    stops: list[tuple[str | None, Catalogue]] = [(None, {})]
+    known: following.Catalogue = {}
+    stops: list[tuple[str | None, following.Catalogue]] = [(None, {})]
     cursor: str | None = None
     while not over.is_set():
         since = {} if cursor is None else {"since": cursor}
@@ -316,12 +298,12 @@ def replayed(settings: Settings, seed: int, seconds: float) -> None:
             following.settle(admin)
             for (client, prefix), follower in zip(sides, followers, strict=True):
                 stops = follower.result()
-                expected = there(client, prefix)
+                expected = following.there(client, prefix)
                 chosen = stops if len(stops) < 40 else [stops[0], *stops[1 :: len(stops) // 40], stops[-1]]
                 for cursor, known in chosen:
                     changes, _ = following.rest(client, prefix, cursor, documents="true", limit=1000)
                     following.apply(known, changes)
-                    assert without_links(known) == expected, f"seed {seed}, from {cursor}"
+                    assert following.without_links(known) == expected, f"seed {seed}, from {cursor}"
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -9,6 +9,8 @@ import httpx
 import psycopg
 
 Document = dict[str, Any]
+#: Documents by collection and item; None: the collection itself.
+Catalogue = dict[tuple[str, str | None], Document]
 
 
 def page(client: httpx.Client, prefix: str, **parameters: Any) -> Document:
@@ -43,11 +45,30 @@ def rest(client: httpx.Client, prefix: str, cursor: str | None, **parameters: An
             return changes, cursor
 
 
-def apply(catalogue: dict[tuple[str, str | None], Document], changes: list[Document]) -> None:
-    """Does to a catalogue, documents by collection and item, what the feed tells."""
+def apply(catalogue: Catalogue, changes: list[Document]) -> None:
+    """Does to a catalogue what the feed tells."""
     for change in changes:
         key = change["collection"], change.get("item")
         if change["type"] == "deleted":
             catalogue.pop(key, None)
         else:
             catalogue[key] = change["document"]
+
+
+def there(client: httpx.Client, prefix: str) -> Catalogue:
+    """The catalogue as it is read by itself, links aside: those of pages lead to pictures, too."""
+    found: Catalogue = {}
+    for collection in client.get(f"{prefix}/collections", params={"limit": 100}).json()["collections"]:
+        if collection["id"] == "almagest-canary":
+            continue
+        found[collection["id"], None] = collection
+        page = client.get(f"{prefix}/collections/{collection['id']}/items", params={"limit": 100}).json()
+        for document in page["features"]:
+            found[collection["id"], document["id"]] = document
+    return without_links(found)
+
+
+def without_links(catalogue: Catalogue) -> Catalogue:
+    return {
+        key: {name: value for name, value in document.items() if name != "links"} for key, document in catalogue.items()
+    }
