@@ -307,20 +307,10 @@ def replayed(settings: Settings, seed: int, seconds: float) -> None:
                 for cursor, known in chosen:
                     changes, _ = following.rest(client, prefix, cursor, documents="true", limit=1000)
                     following.apply(known, changes)
-                    k2 = following.without_links(known)
-                    for key in set(k2) | set(expected):
-                        if k2.get(key) != expected.get(key):
-                            print("DIFF", key, k2.get(key), expected.get(key))
-                            for q in ("SELECT era, xact, sequence, at FROM almagest.change WHERE collection=%s AND item=%s ORDER BY 1,2,3",
-                                      "SELECT valid_from, deleted, xact FROM almagest.item_head WHERE collection=%s AND id=%s",
-                                      "SELECT valid_from, valid_to, deleted, xact, content->'properties' FROM almagest.item_history WHERE collection=%s AND id=%s ORDER BY valid_to DESC LIMIT 4",
-                                      "SELECT content->'properties', tableoid::regclass, st_astext(geometry) FROM pgstac.items WHERE collection=%s AND id=%s"):
-                                for r in admin.execute(q, key).fetchall()[-12:]: print("  ", [str(v) for v in r])
-                            print([ (c["type"], c["version"]) for c in changes if (c["collection"], c.get("item"))==key])
                     assert following.without_links(known) == expected, f"seed {seed}, from {cursor}"
 
 
-@pytest.mark.parametrize("seed", [2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_feed_replayed_is_the_catalogue_from_any_cursor(settings: Settings, seed: int) -> None:
     replayed(settings, seed, 4.0)
 

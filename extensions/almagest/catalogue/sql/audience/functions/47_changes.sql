@@ -54,9 +54,17 @@ BEGIN
     ) THEN
         RETURN;
     ELSIF entry.announced IS NOT NULL THEN
+        -- That an asset was exposed once is hidden, when it is not any more.
         RETURN QUERY
-        SELECT s.moment, CASE WHEN s.deleted THEN 'deleted' ELSE entry.announced END
-        FROM almagest.public_state(entry.collection, entry.item, entry.at) AS s;
+        SELECT s.moment, CASE WHEN s.deleted THEN 'deleted' WHEN entry.announced = 'collection' THEN 'created' ELSE 'updated' END
+        FROM almagest.public_state(entry.collection, entry.item, entry.at) AS s
+        WHERE entry.announced = 'collection'
+           OR EXISTS (
+               SELECT FROM almagest.asset_location(entry.collection, entry.item, substr(entry.announced, 7)) AS a
+               JOIN almagest.exposed AS e ON (e.collection, e.item, e.key, e.location)
+                   = (entry.collection, entry.item, substr(entry.announced, 7), a.location)
+               CROSS JOIN almagest.audience_policy() AS p
+               WHERE NOT almagest.is_hidden_name(e.key, p.hidden_properties));
     ELSE
         RETURN QUERY
         SELECT b.moment, CASE WHEN b.deleted THEN 'deleted' WHEN was_deleted THEN 'restored'
@@ -274,9 +282,9 @@ BEGIN
             UNION ALL
             SELECT c.valid_from FROM almagest.collection_head AS c WHERE c.id = of_collection
         ) AS h;
-        INSERT INTO almagest.change (collection, at, announced) VALUES (of_collection, moment, 'created');
+        INSERT INTO almagest.change (collection, at, announced) VALUES (of_collection, moment, 'collection');
         INSERT INTO almagest.change (collection, item, at, announced)
-        SELECT of_collection, i.id, moment, 'created'
+        SELECT of_collection, i.id, moment, 'collection'
         FROM (
             SELECT h.id FROM almagest.item_head AS h WHERE h.collection = of_collection
             UNION
@@ -325,23 +333,17 @@ BEGIN
     PERFORM almagest.note_commit('');
     -- What names another place than the asset does changes nothing that anybody sees.
     INSERT INTO almagest.change (collection, item, at, announced)
-    SELECT e.collection, e.item,
-           greatest(almagest.clock(), max(h.valid_from) + interval '1 microsecond'), 'updated'
+    SELECT e.collection, e.item, greatest(almagest.clock(), h.valid_from + interval '1 microsecond'), 'asset ' || e.key
     FROM changed AS e
-    CROSS JOIN almagest.audience_policy() AS p
     JOIN almagest.item_head AS h ON (h.collection, h.id) = (e.collection, e.item) AND NOT h.deleted
-    WHERE NOT almagest.is_hidden_name(e.key, p.hidden_properties)
-      AND EXISTS (SELECT FROM almagest.asset_location(e.collection, e.item, e.key) AS a WHERE a.location = e.location)
-    GROUP BY e.collection, e.item
-    ORDER BY e.collection, e.item;
+    WHERE EXISTS (SELECT FROM almagest.asset_location(e.collection, e.item, e.key) AS a WHERE a.location = e.location)
+    ORDER BY e.collection, e.item, e.key;
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION almagest.announce_exposed() IS 'Outsiders may read assets that they could not, or no longer.';
+COMMENT ON FUNCTION almagest.announce_exposed() IS 'Outsiders may read assets that they could not.';
 
 CREATE OR REPLACE TRIGGER almagest_exposed AFTER INSERT ON almagest.exposed
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION almagest.announce_exposed();
 CREATE OR REPLACE TRIGGER almagest_exposed_elsewhere AFTER UPDATE ON almagest.exposed
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION almagest.announce_exposed();
-CREATE OR REPLACE TRIGGER almagest_hidden AFTER DELETE ON almagest.exposed
-REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION almagest.announce_exposed();

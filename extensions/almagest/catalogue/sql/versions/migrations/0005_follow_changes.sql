@@ -1,8 +1,9 @@
 -- For those who follow the log from outside.
 
-ALTER TABLE almagest.change ADD COLUMN announced text CHECK (announced IN ('created', 'updated'));
+ALTER TABLE almagest.change ADD COLUMN announced text CHECK (announced = 'collection' OR starts_with(announced, 'asset '));
 COMMENT ON COLUMN almagest.change.announced IS
-    'Of a row that stands for no new state: outsiders see one of before otherwise from then on, and are told so by this word. '
+    'Of a row that stands for no new state: outsiders see one of before otherwise from then on: all of a '
+    'collection, or an asset that was exposed, with its key. '
     'No state begins at such a moment.';
 
 -- Rows come in about this order, so that it costs writers next to nothing.
