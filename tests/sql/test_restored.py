@@ -15,10 +15,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from almagest.catalogue import audit, database, migrate
+from almagest.catalogue import audit, canary, database, migrate
 from almagest.catalogue.storing import Store
+from almagest.core import secrets
+from almagest.core.processes import Audience
 from almagest.core.settings import Settings
-from support import adopted, versions
+from conftest import stac_client
+from support import adopted, following, versions
 from support import cluster as clusters
 from support.adopted import MONTHLY, WHOLE, collection, item
 from support.cluster import Cluster, server_programs
@@ -152,6 +155,33 @@ def test_the_audit_is_whole_and_goes_on(restored: Settings) -> None:
         assert ops.execute("SELECT sealed FROM almagest.seal_audit()").fetchone() == (2,)
         after = audit.verify(connection, before.head)
         assert (after.fault, after.blocks, after.rows, after.unsealed) == (None, 3, 6, 0)
+
+
+@pytest.mark.parametrize("audience", ["internal", "external"])
+def test_who_followed_it_goes_on_in_the_other_cluster(
+    original: Settings, restored: Settings, audience: Audience
+) -> None:
+    prefix = {"internal": "/api", "external": "/external"}[audience]
+    known: following.Catalogue = {}
+    with stac_client(original, audience) as client:
+        changes, cursor = following.rest(client, prefix, None, documents="true", limit=1000)
+        following.apply(known, changes)
+        assert following.without_links(known) == following.there(client, prefix)
+    # What signs cursors is kept with the other secrets.
+    secrets.replace(restored.secrets, secrets.TOKEN_KEY, secrets.ensure(original.secrets, secrets.TOKEN_KEY))
+    with stac_client(restored, audience) as client, database.connect(restored, "postgres") as connection:
+        database.credentials(restored, connection)
+        assert canary.run(connection) == []
+        with connection.transaction():
+            Store(connection).put([item(WHOLE, 3, n=40)])
+        connection.execute("DELETE FROM pgstac.items WHERE collection = 'whole' AND id = 'i4'")
+        following.settle(connection)
+        assert connection.execute("SELECT count(DISTINCT era) FROM almagest.change").fetchone() == (2,)
+        changes, cursor = following.rest(client, prefix, cursor, documents="true", limit=3)
+        assert changes
+        following.apply(known, changes)
+        assert following.without_links(known) == following.there(client, prefix)
+        assert following.rest(client, prefix, cursor) == ([], cursor)
 
 
 _NOTE = "SELECT almagest.note_requests('[{}]')"

@@ -34,6 +34,7 @@ SETS = (
     "audience",
     "assets",
     "asof",
+    "followers",
 )
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.

@@ -10,7 +10,7 @@ GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, 
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
     almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change,
-    almagest.stable_time, almagest.forgotten
+    almagest.stable_time, almagest.forgotten, almagest.change_floor
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -86,7 +86,13 @@ GRANT EXECUTE ON FUNCTION
     almagest.epoch(text[]),
     almagest.present_era(),
     almagest.change_horizon(),
-    almagest.changes_between(int, xid8, bigint, int, xid8, int)
+    almagest.changes_between(int, xid8, bigint, int, xid8, int),
+    almagest.begun_state(text, text, timestamptz),
+    almagest.overtakers(text, text, timestamptz, int, xid8),
+    almagest.changes_page(int, xid8, bigint, text[], int, int),
+    almagest.latest_change(),
+    almagest.place_kept(int, xid8, bigint),
+    almagest.shown_rules()
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 -- As of a moment.
@@ -169,6 +175,11 @@ GRANT EXECUTE ON FUNCTION
     almagest.stored_moment(text, text, timestamptz),
     almagest.public_predecessor(text, text, timestamptz),
     almagest.stored_moment(text, text, timestamptz),
+    almagest.public_beginning(text, text, timestamptz),
+    almagest.public_state(text, text, timestamptz),
+    almagest.public_change(almagest.change),
+    almagest.followed_collections(text[]),
+    almagest.has_forgotten(int, xid8, bigint, timestamptz),
     almagest.ledger_hash()
 TO almagest_external_definer;
 
@@ -310,6 +321,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.report_post(uuid, int, text, interval),
     almagest.expire_posts(interval),
     almagest.posts(text, int),
+    almagest.due_subscription(interval),
+    almagest.tell_changes(text, text, text, jsonb, interval),
+    almagest.stop_telling(text, text),
     -- Nothing that is made of what is internal becomes public by itself.
     almagest.is_internal(text),
     almagest.internal_collections(text[]),

@@ -64,6 +64,7 @@ class CatalogueClient(AsyncBaseCoreClient):
             {"rel": rel, "type": JSON_SCHEMA, "title": "Queryables of every collection", "href": f"{base}queryables"}
             for rel in ("queryables", OGC_QUERYABLES)
         ]
+        page["links"].append({"rel": "changes", "type": JSON, "title": "What changes here", "href": f"{base}changes"})
         for identifier, title in await self.catalogue.titles():
             page["links"].append(
                 {"rel": "child", "type": JSON, "title": title, "href": self.public.href("collections", identifier)}

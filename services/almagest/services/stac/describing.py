@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from almagest.services.stac.changes import EVENTS
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA
 from almagest.services.stac.versions import JSON_PATCH
 from almagest.services.web.docs import problem_answers
@@ -46,6 +47,22 @@ _SCHEMAS: Mapping[str, Schema] = {
         errors=_many(_OBJECT),
         mended=_many(_OBJECT),
     ),
+    "Change": _of(
+        {
+            "item": {**_TEXT, "description": "Id of the item; none: the collection itself."},
+            "document": {"description": "What it was then: with `documents`, and unless it was deleted."},
+        },
+        type={"enum": ["created", "updated", "deleted", "restored"]},
+        collection=_TEXT,
+        version={**_TEXT, "description": "Name of the version that began; of a deletion, as if there were one."},
+        datetime={**_TEXT, "format": "date-time"},
+    ),
+    "Changes": _of(
+        changes=_many(_ref("Change")),
+        cursor={**_TEXT, "description": "Goes on behind these: send it as `since`."},
+        numberReturned=_COUNT,
+        links=_many(_OBJECT),
+    ),
     "CreatedItems": _of(created=_COUNT, mended=_many(_OBJECT)),
     "JsonPatch": _many(_of(op=_TEXT, path=_TEXT)),
     "PartialItem": {**_of(id=_TEXT), "description": "As `fields` leaves it."},
@@ -70,6 +87,13 @@ _AN_ITEM, _A_COLLECTION = {GEOJSON: _ref("Item")}, {JSON: _ref("Collection")}
 _CONTENT: Mapping[tuple[str, str, str], Mapping[str, Schema]] = {
     ("get", "/queryables", "200"): {JSON_SCHEMA: _OBJECT},
     ("get", f"{_COLLECTION}/queryables", "200"): {JSON_SCHEMA: _OBJECT},
+    ("get", "/changes", "200"): {
+        JSON: _ref("Changes"),
+        EVENTS: {
+            "type": "string",
+            "description": "Server-sent events, without end: `event` is the type, `id` a cursor, `data` a Change.",
+        },
+    },
     ("get", f"{_COLLECTION}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_ITEM}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_COLLECTION}/versions/{{version}}", "200"): _A_COLLECTION,
@@ -152,6 +176,8 @@ def _mended(description: dict[str, Any]) -> dict[str, Any]:
 def _problems(method: str, path: str) -> tuple[int, ...]:
     """What may be wrong with a request, and with what it is about."""
     named = (404, 410) if "{" in path else ()
+    if path == "/changes":
+        return (400, 410)
     if method == "get" or path == "/search":
         if path in _AS_OF:
             named = tuple(sorted({*named, 409, 410}))

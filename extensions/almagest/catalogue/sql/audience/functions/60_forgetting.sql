@@ -141,6 +141,12 @@ BEGIN
     LOOP
         EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
+            IF old.whole = 'almagest.change'::regclass AND NOT only_empty THEN
+                PERFORM almagest.raise_floor(q.ends, true)
+                FROM regexp_match(old.part::text, '_(\d{4})q(\d)$') AS n(parts),
+                     LATERAL (SELECT make_timestamptz(parts[1]::int, parts[2]::int * 3 - 2, 1, 0, 0, 0, 'UTC')
+                                     + interval '3 months') AS q(ends);
+            END IF;
             EXECUTE format('DROP TABLE %s', old.part);
             IF old.whole = 'almagest.item_history'::regclass THEN
                 items := items + states;
@@ -167,6 +173,10 @@ BEGIN
     WHERE h.deleted AND h.valid_from <= ended_by AND (of_collection IS NULL OR h.collection = of_collection)
       AND NOT EXISTS (SELECT FROM almagest.item_history AS s WHERE s.collection = h.collection AND s.id = h.id);
     GET DIAGNOSTICS heads = ROW_COUNT;
+    IF ended_by IS NOT NULL THEN
+        -- Who has not been told that they are gone never will be. Said whether or not there were any: some may be hidden.
+        PERFORM almagest.raise_floor(ended_by);
+    END IF;
     DELETE FROM almagest.seen_since AS s
     WHERE (s.item = '' AND NOT EXISTS (SELECT FROM almagest.collection_head AS h WHERE h.id = s.collection))
        OR (s.item <> '' AND NOT EXISTS (
