@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from almagest.catalogue.exchange.answers import answered
+from almagest.catalogue.exchange.answers import TooLongError, answered
 from almagest.catalogue.exchange.patience import PASSING, PATIENCE_S, Patience
 from almagest.catalogue.exchange.reading import UnavailableError
 from almagest.core.errors import (
@@ -20,6 +20,7 @@ from almagest.core.errors import (
     BadRequestError,
     ConflictError,
     DatabaseUnavailableError,
+    GoneError,
     NotFoundError,
     PreconditionFailedError,
     TooLargeError,
@@ -44,6 +45,7 @@ _MEANING: dict[int, type[AlmagestError]] = {
         BadRequestError,
         NotFoundError,
         ConflictError,
+        GoneError,
         PreconditionFailedError,
         TooLargeError,
         UnsupportedMediaTypeError,
@@ -149,6 +151,8 @@ class Http:
                 response = answered(self._client, request, seconds=self._answer_s)
             except (httpx.InvalidURL, UnicodeError) as error:
                 raise AlmagestError(f"{absolute!r} is no address: {error}.") from None
+            except TooLongError as error:
+                raise TooLargeError(f"{absolute} answers with more than is taken: it {error}.") from None
             except UnavailableError as error:
                 not_stac(absolute, f"it {error}")
             except _LASTING as error:

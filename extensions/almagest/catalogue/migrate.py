@@ -33,6 +33,7 @@ SETS = (
     "jobs",
     "audience",
     "assets",
+    "mirror",
 )
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.
