@@ -9,7 +9,8 @@ GRANT USAGE ON SCHEMA almagest TO almagest_reader, almagest_writer, almagest_wor
 GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, almagest_writer;
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
-    almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change
+    almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change,
+    almagest.change_floor
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -86,7 +87,13 @@ GRANT EXECUTE ON FUNCTION
     almagest.epoch(text[]),
     almagest.present_era(),
     almagest.change_horizon(),
-    almagest.changes_between(int, xid8, bigint, int, xid8, int)
+    almagest.changes_between(int, xid8, bigint, int, xid8, int),
+    almagest.begun_state(text, text, timestamptz),
+    almagest.overtakers(text, text, timestamptz, int, xid8),
+    almagest.changes_page(int, xid8, bigint, text[], int, int),
+    almagest.latest_change(),
+    almagest.place_kept(int, xid8, bigint),
+    almagest.shown_rules()
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 GRANT EXECUTE ON FUNCTION
@@ -137,6 +144,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.stored_moment(text, text, timestamptz),
     almagest.public_predecessor(text, text, timestamptz),
     almagest.stored_moment(text, text, timestamptz),
+    almagest.public_beginning(text, text, timestamptz),
+    almagest.public_state(text, text, timestamptz),
+    almagest.public_change(almagest.change),
+    almagest.followed_collections(text[]),
     almagest.ledger_hash()
 TO almagest_external_definer;
 

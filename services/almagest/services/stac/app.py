@@ -21,7 +21,7 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import describing, registering, routes, streaming, transactions, versions
+from almagest.services.stac import changes, describing, registering, routes, streaming, transactions, versions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -131,6 +131,10 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         app.include_router(transactions.router(writer, public, require_if_match=settings.api.require_if_match))
         app.include_router(registering.router(writer, public))
     app.include_router(versions.router(history))
+    follower = changes.Follower.of(
+        reads, key, public, outside=audience == "external", patience_s=float(settings.site.request_timeout_s)
+    )
+    app.include_router(changes.router(follower))
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     streaming.describe(app)

@@ -18,6 +18,7 @@ _READS = (
     (("GET", "POST"), "/search"),
     (("GET",), "/queryables"),
     (("GET",), f"{_COLLECTION}/queryables"),
+    (("GET",), "/changes"),
     (("GET",), f"{_COLLECTION}/versions"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}/diff"),

@@ -210,6 +210,9 @@ BEGIN
     LOOP
         EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
+            IF states > 0 AND old.whole = 'almagest.change'::regclass THEN
+                EXECUTE format('SELECT almagest.raise_floor(max(at)) FROM %s', old.part);
+            END IF;
             EXECUTE format('DROP TABLE %s', old.part);
             IF old.whole = 'almagest.item_history'::regclass THEN
                 items := items + states;
@@ -236,6 +239,10 @@ BEGIN
     WHERE h.deleted AND h.valid_from <= ended_by AND (of_collection IS NULL OR h.collection = of_collection)
       AND NOT EXISTS (SELECT FROM almagest.item_history AS s WHERE s.collection = h.collection AND s.id = h.id);
     GET DIAGNOSTICS heads = ROW_COUNT;
+    IF ended_by IS NOT NULL THEN
+        -- Who has not been told that they are gone never will be. Said whether or not there were any: some may be hidden.
+        PERFORM almagest.raise_floor(ended_by);
+    END IF;
     DELETE FROM almagest.seen_since AS s
     WHERE (s.item = '' AND NOT EXISTS (SELECT FROM almagest.collection_head AS h WHERE h.id = s.collection))
        OR (s.item <> '' AND NOT EXISTS (

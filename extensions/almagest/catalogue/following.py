@@ -1,0 +1,195 @@
+"""Cursors of `/changes`: how far somebody has come, signed, and bound to an audience and the collections asked for.
+
+One from outside names the last change that was seen there, never a place in the log: what is hidden moves places, and
+must not move a cursor. It is bound to the rules by which documents are shown, too: by others, what was told before would
+look different.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from almagest.catalogue.paging import TokenKey
+from almagest.core.errors import AlmagestError, BadRequestError
+
+_MAC_BYTES = 16
+_LONGEST = 4000
+
+
+class CursorGoneError(AlmagestError):
+    """What came after this cursor cannot be told any more. Begin anew: ask without `since`."""
+
+    status = 410
+    slug = "cursor-gone"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A place in the log of changes, or of none yet (era 0).
+
+    Attributes:
+        era: of the numbers of transactions.
+        xact: number of the transaction.
+        sequence: of the change; 0: before all of this transaction.
+    """
+
+    era: int = 0
+    xact: int = 0
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A change that somebody outside was told of.
+
+    Attributes:
+        collection: id of the collection.
+        item: id of the item; None: the collection itself.
+        at: when the state began, or was announced.
+    """
+
+    collection: str
+    item: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Somebody outside was told of no change yet.
+
+    Attributes:
+        floor: until when the log had been forgotten when he began; None: it had not.
+    """
+
+    floor: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How far the walk through what is there has come.
+
+    Attributes:
+        collection: which has been told of, and all before it.
+        anchor: sort values of the last of its items; None: none of them was told of.
+    """
+
+    collection: str
+    anchor: tuple[str | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far somebody has come.
+
+    Attributes:
+        log: where the log goes on.
+        walk: before that: the rest of what is there; None: it is done.
+        rules: what documents were shown by, as a hash; empty: not bound.
+    """
+
+    log: Place | Seen | Nothing
+    walk: Walk | None = None
+    rules: str = ""
+
+    def after(self, log: Place | Seen | Nothing) -> Position:
+        """The same, further on in the log."""
+        return replace(self, log=log, walk=None)
+
+
+@dataclass(frozen=True)
+class CursorKey:
+    """Signs and reads the cursors of one audience.
+
+    Attributes:
+        tokens: the key of its paging tokens.
+    """
+
+    tokens: TokenKey
+
+    def print(self, position: Position, collections: Sequence[str] | None) -> str:
+        """The cursor of a position. The same position always has the same one."""
+        log = position.log
+        told: list[Any] = [position.rules and self._rules(position.rules, self.tokens.secret)]
+        if isinstance(log, Place):
+            told += ["p", log.era, str(log.xact), log.sequence]
+        elif isinstance(log, Seen):
+            told += ["s", log.collection, log.item, _printed(log.at)]
+        else:
+            told += ["n", log.floor and _printed(log.floor)]
+        if position.walk is not None:
+            anchor = position.walk.anchor
+            told.append([position.walk.collection, None if anchor is None else list(anchor)])
+        payload = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+        mac = self._mac(self.tokens.secret, payload, collections)
+        return base64.urlsafe_b64encode(mac + payload).rstrip(b"=").decode()
+
+    def read(self, cursor: str, collections: Sequence[str] | None, rules: str) -> Position:
+        """The position of a cursor.
+
+        Args:
+            cursor: as it was handed out.
+            collections: asked for now.
+            rules: what documents are shown by now, as a hash.
+
+        Raises:
+            BadRequestError: it was not made here, or not for these collections or this audience.
+            CursorGoneError: documents are shown by other rules by now.
+        """
+        try:
+            if len(cursor) > _LONGEST:
+                raise ValueError
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            raw = b""
+        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        secret = next(
+            (
+                secret
+                for secret in (self.tokens.secret, self.tokens.previous)
+                if secret and hmac.compare_digest(mac, self._mac(secret, payload, collections))
+            ),
+            None,
+        )
+        if secret is None:
+            raise BadRequestError(
+                "since: this cursor is not valid here, or not for these collections. Take it as it was handed out, with"
+                " the same `collections`, or begin anew: ask without `since`."
+            )
+        under, kind, *told = json.loads(payload)
+        if under != (rules and self._rules(rules, secret)):
+            raise CursorGoneError(
+                "Documents are shown otherwise since this cursor was made. Begin anew: ask without `since`."
+            )
+        length = {"p": 3, "s": 3, "n": 1}[kind]
+        walked = told[length] if len(told) > length else None
+        log: Place | Seen | Nothing
+        if kind == "p":
+            log = Place(told[0], int(told[1]), told[2])
+        elif kind == "s":
+            log = Seen(told[0], told[1], datetime.fromisoformat(told[2]))
+        else:
+            log = Nothing(told[0] and datetime.fromisoformat(told[0]))
+        walk = None
+        if walked is not None:
+            walk = Walk(walked[0], None if walked[1] is None else tuple(walked[1]))
+        return Position(log, walk, rules)
+
+    def _rules(self, rules: str, secret: bytes) -> str:
+        """What says that rules are the same, and not which they are."""
+        return hmac.new(secret, f"rules {rules}".encode(), hashlib.sha256).hexdigest()[:16]
+
+    def _mac(self, secret: bytes, payload: bytes, collections: Sequence[str] | None) -> bytes:
+        bound = json.dumps(None if collections is None else sorted(set(collections)))
+        message = b"\0".join((b"changes", self.tokens.audience.encode(), bound.encode(), payload))
+        return hmac.new(secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+def _printed(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
