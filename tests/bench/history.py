@@ -130,8 +130,8 @@ def folding(admin: psycopg.Connection[Any]) -> dict[str, float]:
     names = admin.execute(
         """
         SELECT p.proname FROM pg_proc AS p
-        WHERE p.pronamespace = 'almagest'::regnamespace AND p.proname LIKE 'fold\\_%' AND p.pronargs - p.pronargdefaults = 0
-          AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype
+        WHERE p.pronamespace = 'almagest'::regnamespace AND p.proname LIKE 'fold\\_%'
+          AND p.pronargs = p.pronargdefaults AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype
         ORDER BY 1
         """
     ).fetchall()
@@ -193,7 +193,8 @@ def sizes(admin: psycopg.Connection[Any]) -> dict[str, int]:
         for table, size in admin.execute(
             """
             SELECT t.name::text, pg_total_relation_size(t.name) + (
-                SELECT coalesce(sum(pg_total_relation_size(p.relid)), 0) FROM pg_partition_tree(t.name) AS p WHERE p.isleaf)
+                SELECT coalesce(sum(pg_total_relation_size(p.relid)), 0)
+                FROM pg_partition_tree(t.name) AS p WHERE p.isleaf)
             FROM unnest(ARRAY['almagest.item_history', 'almagest.item_head', 'almagest.change']::regclass[]) AS t(name)
             """
         ).fetchall()

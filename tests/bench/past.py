@@ -115,6 +115,7 @@ def make(connection: psycopg.Connection[Any], past: Past) -> dict[str, float]:
     began = time.monotonic()
     connection.execute("SET search_path = almagest, public")
     connection.execute(_SLOW_CLOCK)
+    connection.execute("UPDATE almagest.versioning SET installed_at = %s", (past.moment(-1, 0),))
     store = Store(connection)
     _at(connection, past.moment(0, 0) - timedelta(days=1))
     with connection.transaction():

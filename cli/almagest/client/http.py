@@ -20,7 +20,6 @@ from almagest.core.errors import (
     BadRequestError,
     ConflictError,
     DatabaseUnavailableError,
-    GoneError,
     NotFoundError,
     PreconditionFailedError,
     TooLargeError,
@@ -39,13 +38,21 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 #: What another attempt changes nothing about.
 _LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
 _LONGEST_SENTENCE = 1000
+
+
+class NoMoreError(AlmagestError):
+    """What was asked for was there, and is not any more."""
+
+    status = 410
+
+
 _MEANING: dict[int, type[AlmagestError]] = {
     kind.status: kind
     for kind in (
         BadRequestError,
         NotFoundError,
         ConflictError,
-        GoneError,
+        NoMoreError,
         PreconditionFailedError,
         TooLargeError,
         UnsupportedMediaTypeError,

@@ -117,7 +117,8 @@ def _step(
         while few := connection.execute(
             """
             WITH few AS MATERIALIZED (SELECT * FROM almagest.with_history(%s, %s, %s, %s, %s))
-            SELECT f.collection, f.id, almagest.forget_states(f.collection, f.id, %s, %s, %s) FROM few AS f ORDER BY 1, 2
+            SELECT f.collection, f.id, almagest.forget_states(f.collection, f.id, %s, %s, %s)
+            FROM few AS f ORDER BY 1, 2
             """,
             (collection, *last, _FEW, ended_by, ended_by, versions, name),
         ).fetchall():

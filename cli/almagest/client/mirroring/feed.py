@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from almagest.catalogue.acceptance import accept_copy
-from almagest.catalogue.mirroring import Entry, Page
-from almagest.client.http import Http, not_stac
+from almagest.catalogue.mirroring import BeginAnewError, Entry, Page
+from almagest.client.http import Http, NoMoreError, not_stac
 from almagest.core.addresses import segment
 from almagest.core.errors import AlmagestError, NotFoundError, TooLargeError
 
@@ -49,6 +49,8 @@ class ChangesFeed:
             try:
                 answer = self._http("GET", f"{self.name}/changes", params={**asked, "limit": str(self._limit)})
                 break
+            except NoMoreError as error:
+                raise BeginAnewError(str(error)) from None
             except TooLargeError:
                 # Of an answer, whoever reads it; documents may be of any length.
                 if self._limit == 1:
@@ -70,7 +72,7 @@ class ChangesFeed:
         except NotFoundError:
             return None
 
-    def still(self, collection: str, item: str) -> Entry | None:
+    def still(self, collection: str, item: str) -> Entry | None:  # noqa: ARG002 (as for any source)
         """What is there was told."""
         return None
 

@@ -1,4 +1,4 @@
-"""Any STAC API, which is asked again and again: by `updated` where it can sort by that, and from time to time for all."""
+"""Any STAC API, asked again and again: for what was updated, where it can sort by that, and now and then for all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from almagest.catalogue.acceptance import Rules, accept_collection, accept_item
 from almagest.catalogue.exchange.answers import Rounds
-from almagest.catalogue.mirroring import Entry, Page
+from almagest.catalogue.mirroring import BeginAnewError, Entry, Page
 from almagest.client.api import StacApi, checked, next_request
-from almagest.client.http import not_stac
+from almagest.client.http import NoMoreError, not_stac
 from almagest.core.addresses import segment
-from almagest.core.errors import GoneError, NotFoundError
+from almagest.core.errors import NotFoundError
 
 Document = dict[str, Any]
 
@@ -54,7 +54,7 @@ class Polling:
         self._selected = None if collections is None else frozenset(collections)
         self._rounds = Rounds()
 
-    def page(self, cursor: str | None, *, wait: bool) -> Page:
+    def page(self, cursor: str | None, *, wait: bool) -> Page:  # noqa: ARG002 (no such API waits)
         """What comes behind a cursor; as for any source."""
         at: Document = {} if cursor is None else json.loads(cursor)
         if not at:
@@ -63,13 +63,13 @@ class Polling:
             return self._walked(at)
         if "next" not in at:
             if not at["dated"]:
-                raise GoneError(
+                raise BeginAnewError(
                     "what is new cannot be asked for alone: not everything there says when it was `updated`."
                 )
             if not self._api.sorts:
-                raise GoneError("what is new cannot be asked for alone: the API does not sort.")
+                raise BeginAnewError("what is new cannot be asked for alone: the API does not sort.")
             if self._now() - at["began"] > self._walk_every_s:
-                raise GoneError("only so it is seen what is not there any more.")
+                raise BeginAnewError("only so it is seen what is not there any more.")
             return self._collections({**at, "next": self._newest(), "until": at["mark"]})
         return self._news(at)
 
@@ -81,7 +81,7 @@ class Polling:
         """An item that is there all the same: pages move where somebody writes between two of them."""
         try:
             found = self._api.ask("GET", f"{self._api.root}collections/{segment(collection)}/items/{segment(item)}")
-        except (GoneError, NotFoundError):
+        except (NoMoreError, NotFoundError):
             return None
         return Entry(collection, item, checked(found, self.name))
 
@@ -124,7 +124,7 @@ class Polling:
             held, _, behind = self._asked(request, "features", self._rounds)
         except NotFoundError:
             if at.get("next"):
-                raise GoneError("it does not know the next page any more.") from None
+                raise BeginAnewError("it does not know the next page any more.") from None
             held, behind = [], None  # deleted meanwhile: the next walk meets it no more
         moments = [_moment(item) for item in held]
         at = {**at, "mark": _later(at["mark"], moments), "dated": at["dated"] and None not in moments, "next": behind}
@@ -147,7 +147,7 @@ class Polling:
         moments = [_moment(item) for item in held]
         told = [moment for moment in moments if moment is not None]
         if len(told) < len(moments) or told != sorted(told, reverse=True):
-            raise GoneError("what is new cannot be asked for alone: the API does not sort by `updated`.")
+            raise BeginAnewError("what is new cannot be asked for alone: the API does not sort by `updated`.")
         until = at["until"]
         # As late as the last one before: of one moment there may be others.
         new = [item for item, moment in zip(held, told, strict=True) if until is None or moment >= until]

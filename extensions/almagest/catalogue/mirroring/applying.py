@@ -96,9 +96,8 @@ class Applying:
                 return self._run(partial(self._items, latest, documents, state, cursor))
             except _MissingError as missing:
                 if not tries_left:
-                    raise ConflictError(
-                        f"Somebody deletes collections here that are mirrored: {', '.join(sorted(missing.collections))}."
-                    ) from None
+                    names = ", ".join(sorted(missing.collections))
+                    raise ConflictError(f"Somebody deletes collections here that are mirrored: {names}.") from None
                 gone = {name for name in missing.collections if not self._fetched(name, state)}
                 # Nobody has it any more, nor its items: that it went is told later.
                 documents = {key: found for key, found in documents.items() if key[0] not in gone}
@@ -272,8 +271,8 @@ def _require_something(state: State, prune: bool, connection: psycopg.Connection
     assert row is not None
     if row[1] and not row[0] and not prune:
         raise ConflictError(
-            "The source has nothing any more, not even a collection. If that is right, --prune removes all that came from"
-            " there."
+            "The source has nothing any more, not even a collection. If that is right, --prune removes all that came"
+            " from there."
         )
 
 

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from almagest.core.errors import AlmagestError
+
 Document = dict[str, Any]
 #: A document as it will be stored here; raises one of `checking.Refusals` where it cannot be.
 Judge = Callable[[Document], Document]
+
+
+class BeginAnewError(AlmagestError):
+    """What comes then cannot be told any more: all that is there has to be gone through again."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Source(Protocol):
         """What comes behind a cursor; without one, what is there from the beginning: collections before their items.
 
         Raises:
-            GoneError: that cannot be told any more: a walk through all that is there has to begin anew.
+            BeginAnewError: that cannot be told any more.
             AlmagestError: it refuses, or cannot be reached (DatabaseUnavailableError).
         """
         ...

@@ -9,9 +9,9 @@ from almagest.catalogue.database import translated
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.mirroring import state as states
 from almagest.catalogue.mirroring.applying import Applying
-from almagest.catalogue.mirroring.entries import Page, Source
+from almagest.catalogue.mirroring.entries import BeginAnewError, Page, Source
 from almagest.catalogue.mirroring.tally import Tally
-from almagest.core.errors import BadRequestError, DatabaseUnavailableError, GoneError
+from almagest.core.errors import BadRequestError, DatabaseUnavailableError
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
 
@@ -59,7 +59,7 @@ def follow(source: Source, line: Line, options: Options, tally: Tally, rest: Cal
             while True:
                 try:
                     page = _asked(source, state.cursor, options, tally, rest, wait=is_end)
-                except GoneError as error:
+                except BeginAnewError as error:
                     if state.cursor is None:
                         raise
                     tally.say(f"going through all of it again: {error}")
@@ -92,7 +92,7 @@ def _asked(
             if cursor is None:
                 raise
             # It does not know what it has said: it was set up anew, or has another key to sign with.
-            raise GoneError(str(error)) from None
+            raise BeginAnewError(str(error)) from None
         except DatabaseUnavailableError as error:
             if not options.forever:
                 raise

@@ -148,12 +148,21 @@ BEGIN
             GROUP BY p.base_key, p.tag
         )
         SELECT p.collection, p.id,
-               NOT p.is_internal AND (
-                   EXISTS (SELECT FROM almagest.exposed AS e WHERE (e.collection, e.item) = (p.collection, p.id))
-                   OR almagest.looks_alike(
-                       almagest.port_whole(p.content), p.geometry, b.item,
-                       almagest.port_whole(p.other_content), p.other_geometry, o.item,
-                       p.collection, p.id, '{}', policy, suspicion)) AS may_look_alike
+               CASE WHEN p.is_internal THEN false
+                    WHEN EXISTS (SELECT FROM almagest.exposed AS e WHERE (e.collection, e.item) = (p.collection, p.id))
+                    THEN true
+                    -- A property that outsiders see as it is has another value: nearly always, and quickly told.
+                    WHEN NOT b.item ? 'properties' AND NOT o.item ? 'properties' AND EXISTS (
+                        SELECT FROM jsonb_each(p.content->'properties') AS e
+                        WHERE e.value <> p.other_content->'properties'->e.key AND e.key <> 'href'
+                          AND jsonb_typeof(e.value) NOT IN ('object', 'array')
+                          AND jsonb_typeof(p.other_content->'properties'->e.key) NOT IN ('object', 'array')
+                          AND NOT almagest.is_hidden_name(e.key, policy.hidden_properties))
+                    THEN false
+                    ELSE almagest.looks_alike(
+                        almagest.port_whole(p.content), p.geometry, b.item,
+                        almagest.port_whole(p.other_content), p.other_geometry, o.item,
+                        p.collection, p.id, '{}', policy, suspicion) END AS may_look_alike
         FROM pair AS p
         JOIN base AS b ON (b.base_key, b.tag) IS NOT DISTINCT FROM (p.base_key, p.tag)
         JOIN base AS o ON (o.base_key, o.tag) IS NOT DISTINCT FROM (p.other_base_key, p.other_tag)
