@@ -159,7 +159,7 @@ class Http:
             except (httpx.InvalidURL, UnicodeError) as error:
                 raise AlmagestError(f"{absolute!r} is no address: {error}.") from None
             except TooLongError as error:
-                raise TooLargeError(f"{absolute} answers with more than is taken: it {error}.") from None
+                raise TooLargeError(f"{absolute} does not answer like a STAC API: it {error}.") from None
             except UnavailableError as error:
                 not_stac(absolute, f"it {error}")
             except _LASTING as error:

@@ -26,8 +26,8 @@ from almagest.core.errors import AlmagestError, ConflictError
 
 #: A collection may be told of after its first items: so often they are asked for and made here.
 _TRIES = 3
-#: How many go at once of what is gone.
-_FEW = 1000
+#: How many go at once of what is gone, and how many are looked for at once where all has to be looked through.
+_FEW, _MANY = 1000, 100_000
 
 
 class _MissingError(Exception):
@@ -206,19 +206,24 @@ class Applying:
         Raises:
             ConflictError: nothing at all is there any more.
         """
-        self.line.run(partial(_require_something, state, self.prune))
-        few = partial(_rows, "SELECT * FROM unmirrored(%s, %s, %s)", (state.name, state.walk, _FEW))
-        while gone := self.line.run(few):
-            for (collection, is_item), group in groupby(gone, lambda row: (row[0], row[1] != "")):
-                if is_item:
-                    self._clear_items(state, collection, [item for _, item in group])
-                else:
-                    self._remove(state, collection, None)
-        if self.prune:
-            for (collection,) in self.line.run(partial(_rows, "SELECT mirrored_collections(%s)", (state.name,))):
-                few = partial(_rows, "SELECT * FROM strangers(%s, %s, %s)", (state.name, collection, _FEW))
-                while strangers := self.line.run(few):
-                    self._remove(state, collection, [item for (item,) in strangers])
+        met = dict(self.line.run(partial(_rows, "SELECT * FROM mirrored_collections(%s)", (state.name,))))
+        if met and state.walk not in met.values() and not self.prune:
+            # More often it is broken, or another one.
+            raise ConflictError(
+                "The source has nothing any more, not even a collection. If that is right, --prune removes all that"
+                " came from there."
+            )
+        last = ("", "")
+        ask = "SELECT * FROM unmirrored(%s, %s, %s, %s, %s)"
+        while gone := self.line.run(partial(_rows, ask, (state.name, state.walk, *last, _FEW))):
+            last = gone[-1]
+            for collection, group in groupby(gone, lambda row: row[0]):
+                self._clear_items(state, collection, [item for _, item in group])
+        for collection, walk in met.items():
+            if walk < state.walk:
+                self._remove(state, collection, None)
+            elif self.prune:
+                self._clear_strangers(state, collection)
 
         def end(connection: psycopg.Connection) -> State:
             with connection.transaction():
@@ -232,6 +237,12 @@ class Applying:
         if still := [entry for _, entry in found if entry is not None]:
             self._part(still, state, None)
         self._remove(state, collection, [item for item, entry in found if entry is None])
+
+    def _clear_strangers(self, state: State, collection: str) -> None:
+        ask = partial(_rows, "SELECT * FROM strangers(%s, %s, %s)", (state.name, collection, _MANY))
+        while strangers := self.line.run(ask):
+            for first in range(0, len(strangers), _FEW):
+                self._remove(state, collection, [item for (item,) in strangers[first : first + _FEW]])
 
     def _remove(self, state: State, collection: str, ids: list[str] | None) -> None:
         """Removes items, or (None) the collection."""
@@ -260,20 +271,6 @@ def _by_collection(entries: Iterable[Entry]) -> list[tuple[str, list[str]]]:
     for entry in entries:
         found[entry.collection].append(entry.item or "")
     return sorted(found.items())
-
-
-def _require_something(state: State, prune: bool, connection: psycopg.Connection) -> None:
-    """Refuses to empty the catalogue because a source has nothing: more often it is broken, or another one."""
-    row = connection.execute(
-        "SELECT count(*) FILTER (WHERE walk = %s), count(*) FROM mirrored WHERE mirror = %s AND item = ''",
-        (state.walk, state.name),
-    ).fetchone()
-    assert row is not None
-    if row[1] and not row[0] and not prune:
-        raise ConflictError(
-            "The source has nothing any more, not even a collection. If that is right, --prune removes all that came"
-            " from there."
-        )
 
 
 def _rows(statement: str, values: tuple[object, ...], connection: psycopg.Connection) -> list[tuple[Any, ...]]:

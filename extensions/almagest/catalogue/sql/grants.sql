@@ -206,7 +206,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.note_mirrored(text, bigint, text[], text[], timestamptz[]),
     almagest.remove_mirrored(text, text, text[]),
     almagest.remove_mirrored_collection(text, text, timestamptz, boolean),
-    almagest.unmirrored(text, bigint, int),
+    almagest.unmirrored(text, bigint, text, text, int),
     almagest.strangers(text, text, int),
     almagest.mirrored_collections(text)
 TO almagest_writer;

@@ -137,20 +137,24 @@ COMMENT ON FUNCTION almagest.remove_mirrored_collection(text, text, timestamptz,
     'pruned: only those go that came from the source.';
 
 
-CREATE OR REPLACE FUNCTION almagest.unmirrored(of_name text, of_walk bigint, few int)
+CREATE OR REPLACE FUNCTION almagest.unmirrored(
+    of_name text, of_walk bigint, after_collection text, after_item text, few int
+)
 RETURNS TABLE (collection text, item text)
 LANGUAGE sql STABLE SET search_path = almagest, pg_temp
 AS $$
     SELECT m.collection, m.item FROM almagest.mirrored AS m
-    WHERE m.mirror = $1 AND m.walk < $2
-    -- A collection goes when all that came with it is gone.
-    ORDER BY m.item = '', m.collection, m.item LIMIT $3
+    WHERE m.mirror = $1 AND (m.collection, m.item) > ($3, $4) AND m.walk < $2 AND m.item <> ''
+    ORDER BY m.collection, m.item LIMIT $5
 $$;
-COMMENT ON FUNCTION almagest.unmirrored(text, bigint, int) IS
-    'The first few of what came from the source and was not met in this walk; empty: collections.';
+COMMENT ON FUNCTION almagest.unmirrored(text, bigint, text, text, int) IS
+    'The next few items after one that came from the source and were not met in this walk.';
 
 
-CREATE OR REPLACE FUNCTION almagest.mirrored_collections(of_name text) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION almagest.mirrored_collections(of_name text) RETURNS TABLE (collection text, walk bigint)
 LANGUAGE sql STABLE SET search_path = almagest, pg_temp
-AS $$ SELECT m.collection FROM almagest.mirrored AS m WHERE m.mirror = $1 AND m.item = '' ORDER BY 1 $$;
-COMMENT ON FUNCTION almagest.mirrored_collections(text) IS 'The collections that came from the source.';
+AS $$
+    SELECT m.collection, m.walk FROM almagest.mirrored AS m WHERE m.mirror = $1 AND m.item = '' ORDER BY 1
+$$;
+COMMENT ON FUNCTION almagest.mirrored_collections(text) IS
+    'The collections that came from the source, and in which walk they were last heard of.';

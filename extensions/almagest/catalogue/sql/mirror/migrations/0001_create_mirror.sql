@@ -24,6 +24,7 @@ CREATE TABLE almagest.mirrored (
     at timestamptz,
     PRIMARY KEY (mirror, collection, item)
 ) WITH (fillfactor = 80);
+CREATE INDEX ON almagest.mirrored (mirror, collection) WHERE item = '';
 COMMENT ON TABLE almagest.mirrored IS
     'What a source has, of what was applied here: what it has no longer must go, and what others put here must not.';
 COMMENT ON COLUMN almagest.mirrored.item IS 'Empty: the collection itself.';
