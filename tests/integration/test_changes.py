@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
-from almagest.catalogue import audience, database
+from almagest.catalogue import audience, database, pruning
+from almagest.catalogue.following import Place
+from almagest.core.errors import OverloadedError
 from almagest.core.settings import Settings
+from almagest.services.stac import changes
+from almagest.services.stac.waiting import Watch
 from conftest import stac_client
 from support import following, ingests
 
@@ -105,3 +112,128 @@ def test_outsiders_are_told_what_changed_for_them(
         ("created", "scenes", "i000001"),
         ("deleted", "scenes", "i000002"),
     ]
+
+
+def test_a_cursor_is_bound_to_its_audience_and_what_was_asked_for(filled: httpx.Client, outside: httpx.Client) -> None:
+    own = following.page(filled, "/api")["cursor"]
+    foreign = following.page(outside, "/external")["cursor"]
+    for client, prefix, cursor, more in (
+        (outside, "/external", own, {}),
+        (filled, "/api", foreign, {}),
+        (filled, "/api", own[:-8] + ("A" if own[-8] != "A" else "B") + own[-7:], {}),
+        (filled, "/api", own, {"collections": "scenes"}),
+        (filled, "/api", "yesterday", {}),
+    ):
+        refused = client.get(f"{prefix}/changes", params={"since": cursor, **more})
+        assert refused.status_code == 400, refused.text
+        assert "without `since`" in refused.json()["detail"]
+
+
+def test_of_some_collections_only_these_are_told(filled: httpx.Client, admin: psycopg.Connection[Any]) -> None:
+    assert filled.post("/api/collections", json=ingests.collection("others")).status_code == 201
+    following.settle(admin)
+    found, cursor = following.rest(filled, "/api", None, collections="others")
+    assert told({"changes": found}) == [("created", "others", None)]
+    filled.delete("/api/collections/scenes/items/i000000").raise_for_status()
+    filled.post("/api/collections/others/items", json={**item(7), "collection": "others"}).raise_for_status()
+    following.settle(admin)
+    page = following.page(filled, "/api", since=cursor, collections="others")
+    assert told(page) == [("created", "others", "i000007")]
+    link = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    assert told(filled.get(link).json()) == []
+
+
+def test_what_was_forgotten_cannot_be_followed(
+    filled: httpx.Client, outside: httpx.Client, admin: psycopg.Connection[Any]
+) -> None:
+    sides = ((filled, "/api"), (outside, "/external"))
+    cursors = [following.rest(client, prefix, None)[1] for client, prefix in sides]
+    filled.delete("/api/collections/scenes/items/i000000").raise_for_status()
+    following.settle(admin)
+    pruning.prune(admin, days=0)
+    for (client, prefix), cursor in zip(sides, cursors, strict=True):
+        gone = client.get(f"{prefix}/changes", params={"since": cursor})
+        assert gone.status_code == 410, gone.text
+        assert "without `since`" in gone.json()["detail"]
+        changes, cursor = following.rest(client, prefix, None)
+        assert ("scenes", "i000000") not in {(change["collection"], change.get("item")) for change in changes}
+        assert following.rest(client, prefix, cursor) == ([], cursor)
+        assert following.page(client, prefix, since="now")["changes"] == []
+
+
+def test_rules_by_which_documents_are_shown_end_cursors_outside(
+    filled: httpx.Client, outside: httpx.Client, admin: psycopg.Connection[Any]
+) -> None:
+    _, own = following.rest(filled, "/api", None)
+    _, cursor = following.rest(outside, "/external", None)
+    audience.set_hidden(admin, hide=("number",))
+    assert outside.get("/external/changes", params={"since": cursor}).status_code == 410
+    assert filled.get("/api/changes", params={"since": own}).status_code == 200
+    audience.set_hidden(admin, show=("number",))
+    assert outside.get("/external/changes", params={"since": cursor}).status_code == 200
+
+
+def test_an_exposed_asset_is_announced(
+    filled: httpx.Client, outside: httpx.Client, admin: psycopg.Connection[Any]
+) -> None:
+    stored = item(0)
+    stored["assets"]["own"] = {"href": "file:///data/own.tif"}
+    filled.put("/api/collections/scenes/items/i000000", json=stored).raise_for_status()
+    following.settle(admin)
+    _, cursor = following.rest(outside, "/external", None)
+    admin.execute("SELECT almagest.expose_assets('scenes', '{i000000}', '{own}', '{file:///data/own.tif}')")
+    following.settle(admin)
+    changes, cursor = following.rest(outside, "/external", cursor, documents="true")
+    # By what may be seen today, the change that brought it is one of theirs, too.
+    assert told({"changes": changes}) == [("updated", "scenes", "i000000")] * 2
+    assert set(changes[-1]["document"]["assets"]) == {"data", "own"}
+    admin.execute("SELECT almagest.expose_assets('scenes', '{i000000}', '{other}', '{file:///data/other.tif}')")
+    admin.execute("SELECT almagest.hide_assets('scenes', '{i000000}', '{other}')")
+    following.settle(admin)
+    assert following.rest(outside, "/external", cursor) == ([], cursor), "nothing that anybody could see"
+    admin.execute("SELECT almagest.hide_assets('scenes', '{i000000}', '{own}')")
+    following.settle(admin)
+    changes, _ = following.rest(outside, "/external", cursor, documents="true")
+    assert [set(change["document"]["assets"]) for change in changes] == [{"data"}]
+
+
+def test_who_waits_is_told_when_something_comes(filled: httpx.Client, admin: psycopg.Connection[Any]) -> None:
+    _, cursor = following.rest(filled, "/api", None)
+    begun = time.monotonic()
+    assert following.page(filled, "/api", since=cursor, wait=1)["changes"] == []
+    assert time.monotonic() - begun > 0.9
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(following.page, filled, "/api", since=cursor, wait=30) for _ in range(3)]
+        time.sleep(1)
+        filled.delete("/api/collections/scenes/items/i000000").raise_for_status()
+        for each in waiting:
+            assert told(each.result(20)) == [("deleted", "scenes", "i000000")]
+    assert time.monotonic() - begun < 25
+
+
+def test_only_so_many_wait(settings: Settings) -> None:
+    async def look() -> Place:
+        return Place()
+
+    watch = Watch(look, seats=1)
+    with watch.seat(), pytest.raises(OverloadedError), watch.seat():
+        pass
+
+
+def test_events_go_on_where_their_client_was(filled: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_STREAM_S", 0.0)
+
+    def events(**headers: str) -> list[dict[str, str]]:
+        answer = filled.get("/api/changes", headers={"accept": "text/event-stream", **headers})
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        blocks = [block.splitlines() for block in answer.text.split("\n\n") if block]
+        return [dict(line.split(": ", 1) for line in block if not line.startswith(":")) for block in blocks]
+
+    found = events()
+    assert [event["event"] for event in found if "event" in event] == ["created"] * 4
+    assert json.loads(found[2]["data"])["item"] == "i000000"
+    again = events(**{"last-event-id": found[2]["id"]})
+    assert [json.loads(event["data"])["item"] for event in again if "data" in event] == ["i000001", "i000002"]
+    assert [event for event in events(**{"last-event-id": again[-1]["id"]}) if "data" in event] == []
+    assert filled.get("/api/changes", headers={"accept": "text/event-stream", "last-event-id": "x"}).status_code == 400

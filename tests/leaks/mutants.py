@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from almagest.catalogue import database
+from almagest.catalogue.changes import Feed
 from almagest.catalogue.paging import TokenKey
 from almagest.core.settings import Settings
 from almagest.services.leaks.grammar import TOPICS, Topic
@@ -23,6 +24,7 @@ _PROJECTION = "audience/functions/20_projection.sql"
 _SEARCH = "audience/functions/30_search.sql"
 _EXTERNAL = "audience/functions/40_external.sql"
 _VERSIONS = "audience/functions/45_versions.sql"
+_CHANGES = "audience/functions/47_changes.sql"
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,21 @@ def _epochs_told() -> Iterator[None]:
         yield
     finally:
         Unchanged._made = make  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _places_told() -> Iterator[None]:
+    """Cursors of outsiders are made of places in the log, as those of insiders are."""
+    log = Feed._log
+
+    async def telling(feed: Feed, *arguments: Any) -> Any:
+        return await log(replace(feed, outside=False), *arguments)
+
+    Feed._log = telling  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Feed._log = log  # type: ignore[method-assign]
 
 
 _NAMED = "    IF keys IS NULL OR almagest.is_public_path(keys, policy)"
@@ -449,6 +466,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         ("search", "items"),
         strict=True,
+    ),
+    Mutant("how much is hidden, by cursors of changes", "", (), ("changes",), patch=_places_told),
+    Mutant(
+        "that something hidden has changed, among changes",
+        _CHANGES,
+        (("    ), 'infinity'), false, 1) AS c\n    WHERE c.moment = at;", "    ), 'infinity'), false, 1) AS c;"),),
+        ("changes",),
+        strict=True,
+    ),
+    Mutant(
+        "internal collections and items, among changes",
+        _CHANGES,
+        (
+            ("        WHERE NOT j.internal);", "        WHERE true);"),
+            (
+                "        RETURN QUERY\n        SELECT b.moment, CASE",
+                "        RETURN QUERY SELECT entry.at, 'updated' WHERE almagest.is_internal(entry.collection);\n"
+                "        RETURN QUERY\n        SELECT b.moment, CASE",
+            ),
+        ),
+        ("changes",),
     ),
     Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items"), patch=_audience_forgotten),
     Mutant("how often something was written, by tags of pages", "", (), ("search", "items"), patch=_epochs_told),

@@ -11,6 +11,7 @@ from almagest.cli import (
     audience,
     audit,
     callbacks,
+    changes,
     db,
     export,
     files,
@@ -78,6 +79,7 @@ app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")
 app.add_typer(audit.app, name="audit")
 app.add_typer(callbacks.app, name="callbacks")
+app.add_typer(changes.app, name="changes")
 app.add_typer(db.app, name="db")
 app.add_typer(files.app, name="files")
 app.add_typer(history.app, name="history")

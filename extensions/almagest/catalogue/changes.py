@@ -1,8 +1,8 @@
 """What changed, a page at a time: first what is there, then the log of changes. Over any connection, for any audience.
 
-Whoever applies the entries in their order, the later one over the earlier one, has in the end what the catalogue has. The
-order is that of the log, not of time: what one transaction wrote stands together, once all that could stand before it has
-ended.
+Whoever applies the entries in their order, the later one over the earlier one, has in the end what the catalogue has.
+The order is that of the log, not of time: what one transaction wrote stands together, once all that could stand before
+it has ended.
 """
 
 from __future__ import annotations
@@ -26,17 +26,23 @@ STEPS = 50_000
 #: Positions of outsiders of which is remembered how far nothing is to be seen behind them.
 _REMEMBERED = 1000
 
-_PAGE = "SELECT era, xact::text, sequence, collection, item, at, moment, kind, is_end FROM changes_page($1, $2::text::xid8, $3, $4, $5, $6)"
+_PAGE = """
+    SELECT era, xact::text, sequence, collection, item, at, moment, kind, is_end
+    FROM changes_page($1, $2::text::xid8, $3, $4, $5, $6)
+"""
 _LATEST = "SELECT era, xact::text, sequence FROM latest_change()"
 _HORIZON = "SELECT era, xact::text FROM change_horizon()"
-_LAST = "SELECT era, xact::text, sequence, collection, item, at, is_end FROM last_change($1, $2::text::xid8, $3, $4)"
-_PLACE = "SELECT era, xact::text, sequence FROM place_of_change($1, $2, $3)"
+_LAST = """
+    SELECT era, xact::text, sequence, collection, item, at, is_end FROM last_change($1, $2::text::xid8, $3, $4)
+"""
+_PLACE = "SELECT era, xact::text, sequence FROM place_of_change($1, $2, $3, $4)"
 _KEPT = "SELECT place_kept($1, $2::text::xid8, $3) AS kept"
-_FLOOR = "SELECT change_floor() AS floor"
+_FLOOR = "SELECT at, dropped FROM change_floor()"
 _RULES = "SELECT shown_rules() AS rules, epoch(ARRAY[]::text[]) AS epoch"
 _COLLECTIONS = "SELECT id FROM collection_ids() AS c(id)"
 _COLLECTION = """
-    SELECT collection_document($1)::text AS document, (SELECT s.valid_from FROM collection_states($1, NULL, 1) AS s) AS moment
+    SELECT collection_document($1)::text AS document,
+           (SELECT s.valid_from FROM collection_states($1, NULL, 1) AS s) AS moment
 """
 _ITEMS = """
     SELECT r.item, r.base, r.sort_values, r.collection, r.id, r.geometry,
@@ -61,7 +67,8 @@ Linked = Callable[[Subject, Document], Document]
 class Ask(Protocol):
     """Asks the database one statement, with numbered parameters, as the role of the audience."""
 
-    def __call__(self, statement: str, /, *values: object) -> Awaitable[Rows]: ...
+    def __call__(self, statement: str, /, *values: object) -> Awaitable[Rows]:
+        """All rows, by the names of their columns."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class Feed:
     linked: Linked = field(default=lambda _, document: document)
     #: Behind these nothing is to be seen up to there. Where nothing is remembered, it is looked for once more.
     _passed: OrderedDict[tuple[Any, ...], Place] = field(default_factory=OrderedDict, init=False)
-    _last: tuple[Any, Place, Seen | Nothing] | None = field(default=None, init=False)
+    _last: tuple[Any, Place, Seen | None] | None = field(default=None, init=False)
 
     async def page(self, ask: Ask, since: str | None, wanted: Wanted) -> Changes:
         """What comes behind a cursor; without one, what is there from the beginning; behind `now`, nothing yet.
@@ -150,14 +157,14 @@ class Feed:
             CursorGoneError: what came behind it cannot be told any more.
         """
         rules, epoch = await self._rules(ask)
-        if since == "now":
-            position = Position(await self._now(ask, epoch), rules=rules)
-            return Changes([], self.key.print(position, wanted.collections), is_end=True)
-        if since is None:
-            position = Position(await self._now(ask, epoch), Walk(""), rules)
+        if since is None or since == "now":
+            position = await self._beginning(ask, rules, epoch)
+            if since is not None:
+                return Changes([], self.key.print(position, wanted.collections), is_end=True)
+            position = replace(position, walk=Walk(""))
         else:
             position = self.key.read(since, wanted.collections, rules)
-        place = await self._place(ask, position.log)
+        place = await self._place(ask, position)
         if position.walk is not None:
             entries, position = await self._walk(ask, position, wanted)
             if entries:
@@ -215,10 +222,11 @@ class Feed:
         memory = (epoch, position.log, wanted.collections)
         place = self._passed.get(memory, place) if self.outside else place
         entries: list[Change] = []
+        names = None if wanted.collections is None else list(wanted.collections)
         is_end = False
         while not is_end and len(entries) < wanted.limit:
             few = wanted.limit - len(entries)
-            rows = await ask(_PAGE, place.era, str(place.xact), place.sequence, wanted.collections, few, STEPS)
+            rows = await ask(_PAGE, place.era, str(place.xact), place.sequence, names, few, STEPS)
             *told, last = rows
             # That one is nobody's.
             entries += [self._entry(position, row, wanted) for row in told if row["collection"] != CANARY]
@@ -285,48 +293,53 @@ class Feed:
         row = (await ask(_RULES))[0]
         return row["rules"], row["epoch"]
 
-    async def _now(self, ask: Ask, epoch: int) -> Place | Seen | Nothing:
+    async def _beginning(self, ask: Ask, rules: str, epoch: int) -> Position:
+        """Where the log stands now."""
         if not self.outside:
             row = (await ask(_HORIZON))[0]
-            return Place(row["era"], int(row["xact"]))
-        return await self._last_seen(ask, epoch)
+            return Position(Place(row["era"], int(row["xact"])), rules=rules)
+        # Looked up before what is there: of what is forgotten meanwhile nothing is known.
+        floor = (await ask(_FLOOR))[0]
+        seen = await self._last_seen(ask, (epoch, floor["at"], floor["dropped"]))
+        return Position(seen or Nothing(floor["dropped"]), rules=rules, begun=floor["at"])
 
-    async def _last_seen(self, ask: Ask, epoch: int) -> Seen | Nothing:
-        """The last change that outsiders are told of. What lies behind the last one that was found is not walked anew."""
-        floor = (await ask(_FLOOR))[0]["floor"]
+    async def _last_seen(self, ask: Ask, known_by: tuple[Any, ...]) -> Seen | None:
+        """The last change that outsiders are told of. Behind the last one that was found nothing is walked anew."""
         begun = await self.latest(ask)
-        known = self._last if self._last is not None and self._last[0] == (epoch, floor) else None
+        known = self._last if self._last is not None and self._last[0] == known_by else None
         before: tuple[Any, ...] = (None, None, None)
         while True:
             row = (await ask(_LAST, *before, STEPS))[0]
             here = _place(row)
             if row["collection"] is not None:
-                found: Seen | Nothing = Seen(row["collection"], row["item"], row["at"])
+                found: Seen | None = Seen(row["collection"], row["item"], row["at"])
             elif row["is_end"]:
-                found = Nothing(floor)
+                found = None
             elif known is not None and here <= known[1]:
                 found = known[2]
             else:
                 before = (here.era, str(here.xact), here.sequence)
                 continue
-            self._last = ((epoch, floor), begun, found)
+            self._last = (known_by, begun, found)
             return found
 
-    async def _place(self, ask: Ask, log: Place | Seen | Nothing) -> Place:
+    async def _place(self, ask: Ask, position: Position) -> Place:
         """Where the log goes on.
 
         Raises:
             CursorGoneError: not all that came after it is there.
         """
+        log = position.log
         if isinstance(log, Place):
             if not (await ask(_KEPT, log.era, str(log.xact), log.sequence))[0]["kept"]:
                 raise CursorGoneError
             return log
         if isinstance(log, Nothing):
-            if (await ask(_FLOOR))[0]["floor"] != log.floor:
+            if (await ask(_FLOOR))[0]["dropped"] != log.dropped:
                 raise CursorGoneError
-            return Place()
-        row = (await ask(_PLACE, log.collection, log.item, log.at))[0]
+            row = (await ask(_PLACE, None, None, None, position.begun))[0]
+        else:
+            row = (await ask(_PLACE, log.collection, log.item, log.at, position.begun))[0]
         if row["era"] is None:
             raise CursorGoneError
         return _place(row)

@@ -1,8 +1,8 @@
 """Cursors of `/changes`: how far somebody has come, signed, and bound to an audience and the collections asked for.
 
 One from outside names the last change that was seen there, never a place in the log: what is hidden moves places, and
-must not move a cursor. It is bound to the rules by which documents are shown, too: by others, what was told before would
-look different.
+must not move a cursor. It is bound to the rules by which documents are shown, too: by others, what was told before
+would look different.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Nothing:
     """Somebody outside was told of no change yet.
 
     Attributes:
-        floor: until when the log had been forgotten when he began; None: it had not.
+        dropped: until when the log was gone when he began; None: all of it was there.
     """
 
-    floor: datetime | None = None
+    dropped: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,13 @@ class Position:
         log: where the log goes on.
         walk: before that: the rest of what is there; None: it is done.
         rules: what documents were shown by, as a hash; empty: not bound.
+        begun: until when deletions had been forgotten when he began; None: none had, or it is said otherwise.
     """
 
     log: Place | Seen | Nothing
     walk: Walk | None = None
     rules: str = ""
+    begun: datetime | None = None
 
     def after(self, log: Place | Seen | Nothing) -> Position:
         """The same, further on in the log."""
@@ -116,13 +118,16 @@ class CursorKey:
     def print(self, position: Position, collections: Sequence[str] | None) -> str:
         """The cursor of a position. The same position always has the same one."""
         log = position.log
-        told: list[Any] = [position.rules and self._rules(position.rules, self.tokens.secret)]
+        told: list[Any] = [
+            position.rules and self._rules(position.rules, self.tokens.secret),
+            position.begun and _printed(position.begun),
+        ]
         if isinstance(log, Place):
             told += ["p", log.era, str(log.xact), log.sequence]
         elif isinstance(log, Seen):
             told += ["s", log.collection, log.item, _printed(log.at)]
         else:
-            told += ["n", log.floor and _printed(log.floor)]
+            told += ["n", log.dropped and _printed(log.dropped)]
         if position.walk is not None:
             anchor = position.walk.anchor
             told.append([position.walk.collection, None if anchor is None else list(anchor)])
@@ -162,7 +167,7 @@ class CursorKey:
                 "since: this cursor is not valid here, or not for these collections. Take it as it was handed out, with"
                 " the same `collections`, or begin anew: ask without `since`."
             )
-        under, kind, *told = json.loads(payload)
+        under, begun, kind, *told = json.loads(payload)
         if under != (rules and self._rules(rules, secret)):
             raise CursorGoneError(
                 "Documents are shown otherwise since this cursor was made. Begin anew: ask without `since`."
@@ -179,7 +184,7 @@ class CursorKey:
         walk = None
         if walked is not None:
             walk = Walk(walked[0], None if walked[1] is None else tuple(walked[1]))
-        return Position(log, walk, rules)
+        return Position(log, walk, rules, begun and datetime.fromisoformat(begun))
 
     def _rules(self, rules: str, secret: bytes) -> str:
         """What says that rules are the same, and not which they are."""

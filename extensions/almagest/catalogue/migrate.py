@@ -33,6 +33,7 @@ SETS = (
     "jobs",
     "audience",
     "assets",
+    "followers",
     "mirror",
 )
 

@@ -59,7 +59,11 @@ class Courier:
         self._outbound = outbound or Outbound.of(settings)
         self._first_pause_s = first_pause_s
         said = Statements(f"{settings.site.origin}/ops", f"{settings.site.origin}/api")
-        self._bodies: Bodies = {"document": lambda payload: payload, "job": lambda job: callbacks.body(job, said)}
+        self._bodies: Bodies = {
+            "document": lambda payload: payload,
+            "changes": lambda page: page,
+            "job": lambda job: callbacks.body(job, said),
+        }
         self._interval_s = settings.work.poll_s
         self._stopped = threading.Event()
         self._hands = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier")

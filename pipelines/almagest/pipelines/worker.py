@@ -34,6 +34,7 @@ from almagest.core.settings import Settings
 from almagest.pipelines import registry
 from almagest.pipelines.courier import Courier
 from almagest.pipelines.doorbell import RING, Doorbell
+from almagest.pipelines.herald import Herald
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.reconciler import Reconciler
 from almagest.pipelines.runner import Runner
@@ -81,7 +82,7 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
             alive=sign_of_life(settings, name),
             first=Scheduler(registry.processes()).look,
         )
-        courier = Courier(pool, settings)
+        courier, herald = Courier(pool, settings), Herald(pool, settings)
 
         @doorbell.app.task(name=RING)  # type: ignore[untyped-decorator]
         def answer(job: str) -> None:
@@ -100,6 +101,8 @@ def serve(settings: Settings, queues: Sequence[str], slots: int, name: str) -> N
         stack.callback(reconciler.stop)
         courier.start()
         stack.callback(courier.stop)
+        herald.start()
+        stack.callback(herald.stop)
         consumer = doorbell.app.Worker(
             pool="threads",
             concurrency=slots,

@@ -148,6 +148,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.public_state(text, text, timestamptz),
     almagest.public_change(almagest.change),
     almagest.followed_collections(text[]),
+    almagest.has_forgotten(int, xid8, bigint, timestamptz),
     almagest.ledger_hash()
 TO almagest_external_definer;
 
@@ -298,6 +299,9 @@ GRANT EXECUTE ON FUNCTION
     almagest.report_post(uuid, int, text, interval),
     almagest.expire_posts(interval),
     almagest.posts(text, int),
+    almagest.due_subscription(interval),
+    almagest.tell_changes(text, text, text, jsonb, interval),
+    almagest.stop_telling(text, text),
     -- Nothing that is made of what is internal becomes public by itself.
     almagest.is_internal(text),
     almagest.internal_collections(text[]),

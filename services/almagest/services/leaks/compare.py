@@ -193,11 +193,12 @@ def _unsigned(match: re.Match[bytes]) -> bytes:
 
 
 def _token(answer: Answer, rel: str) -> str | None:
-    """The paging token in an answer."""
+    """The paging token in an answer, or the cursor."""
     try:
         links = json.loads(answer.body)["links"]
         link = next(link for link in links if link["rel"] == rel)
-        found = link.get("body", {}).get("token") or parse_qs(urlsplit(link["href"]).query).get("token", [None])[0]
+        asked = parse_qs(urlsplit(link["href"]).query)
+        found = link.get("body", {}).get("token") or asked.get("token", asked.get("since", [None]))[0]
     except (ValueError, KeyError, TypeError, StopIteration, AttributeError):
         return None
     return found if isinstance(found, str) else None

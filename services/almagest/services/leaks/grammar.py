@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.pictures import Pictures
-from almagest.services.leaks.requests import Request, Token
+from almagest.services.leaks.requests import Request, Token, Use
 from almagest.services.leaks.searches import Searches
 from almagest.services.leaks.vocabulary import Words
 from almagest.services.stac import routes as stac
@@ -18,7 +18,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "plain", "malformed",
+    "versions", "changes", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -33,6 +33,7 @@ _WEIGHTS: dict[Topic, int] = {
     "mosaics": 6,
     "searches": 5,
     "versions": 14,
+    "changes": 8,
     "plain": 3,
     "malformed": 6,
 }
@@ -70,6 +71,7 @@ class Grammar:
             "mosaics": partial(self._picture, "/collections/{collection_id}/"),
             "searches": partial(self._picture, "{search_id}"),
             "versions": self._versions,
+            "changes": self._changes,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -129,6 +131,24 @@ class Grammar:
         same = [other for path, other in self.words.versions if path == subject]
         to = (("to", self.dice.one(same)),) if self.dice.chance(60) else ()
         return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)
+
+    def _changes(self) -> Request:
+        """From the beginning, from now, or from where somebody could have been; and what lies behind it."""
+        parameters: dict[str, str] = {}
+        since = self.dice.weighed({"then": 50, "": 30, "now": 15, "odd": 5})
+        if since:
+            odd = self.dice.one((*_ODD_IDS, "0"))
+            parameters["since"] = {"then": self.dice.one(self.words.cursors), "odd": odd}.get(since, since)
+        if since != "then" and self.dice.chance(40):
+            parameters["collections"] = ",".join(self._collection_id() for _ in range(1 + self.dice.below(2)))
+        if self.dice.chance(60):
+            parameters["limit"] = self.dice.one(("1", "2", "5", "1000", "0"))
+        if self.dice.chance(50):
+            parameters["documents"] = "true"
+        accept = (("accept", "text/html"),) if self.dice.chance(5) else ()
+        use: Use = self.dice.one(("walk", "walk", "walk", "tamper", "internal"))
+        token = Token(use, 1 + self.dice.below(30)) if self.dice.chance(70) else None
+        return Request("stac", self._method(), ("changes",), tuple(parameters.items()), accept, token=token)
 
     def _tagged(self, request: Request) -> Request:
         """Now and then asked again with the tag of the answer, from outside or inside."""

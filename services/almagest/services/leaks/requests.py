@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import quote, quote_plus
 
 App = Literal["stac", "tiles"]
+Use = Literal["walk", "tamper", "elsewhere", "internal", "etag", "internal-etag"]
 
 PREFIXES: dict[App, str] = {"stac": "/external", "tiles": "/external/tiles"}
 _SAFE_IN_PATH = "!$&'()*+,;=:@~"
@@ -16,7 +17,7 @@ _SAFE_IN_PATH = "!$&'()*+,;=:@~"
 
 @dataclass(frozen=True)
 class Token:
-    """What is done with the paging tokens of a search, or with the tag of a document.
+    """What is done with the paging tokens of a search, the cursors of changes, or the tag of a document.
 
     Attributes:
         use: `walk`: read the pages behind the first one. `tamper`: change a character of the token. `elsewhere`: hand
@@ -26,7 +27,7 @@ class Token:
         other: the other search.
     """
 
-    use: Literal["walk", "tamper", "elsewhere", "internal", "etag", "internal-etag"]
+    use: Use
     number: int = 1
     other: Request | None = None
 
@@ -66,8 +67,9 @@ class Request:
         if self.method == "POST":
             body = {**json.loads(self.body or b"{}"), "token": token}
             return replace(self, body=json.dumps(body).encode(), token=None)
-        kept = tuple(pair for pair in self.query if pair[0] != "token")
-        return replace(self, query=(*kept, ("token", token)), token=None)
+        name = "since" if self.path == ("changes",) else "token"
+        kept = tuple(pair for pair in self.query if pair[0] != name)
+        return replace(self, query=(*kept, (name, token)), token=None)
 
     def with_tag(self, tag: str) -> Request:
         """The same, unless it is what this tag stands for."""

@@ -12,7 +12,10 @@ from typing import Any
 import psycopg
 
 from almagest.catalogue import assets, database
+from almagest.catalogue.following import CursorKey, Nothing, Position, Seen
+from almagest.catalogue.paging import TokenKey
 from almagest.catalogue.versions import version_of
+from almagest.core import secrets
 from almagest.core.settings import Settings
 
 Scalar = str | float | int | bool | None
@@ -42,6 +45,7 @@ class Words:
         times: datetimes.
         boxes: west, south, east, north of items.
         searches: ids of registered searches.
+        cursors: of those outside who follow changes: of the beginning of the log, and of what they could have seen.
     """
 
     collections: Sequence[str]
@@ -56,6 +60,7 @@ class Words:
     times: Sequence[str]
     boxes: Sequence[Sequence[float]]
     searches: Sequence[str]
+    cursors: Sequence[str]
 
 
 def gather(catalogues: Iterable[Settings]) -> Words:
@@ -64,6 +69,8 @@ def gather(catalogues: Iterable[Settings]) -> Words:
     for settings in catalogues:
         with database.translated(), database.connect(settings, "almagest_reader") as connection:
             collection.read(connection)
+        with database.translated(), database.connect(settings, "almagest_external") as connection:
+            collection.follow(connection, settings)
     return collection.words()
 
 
@@ -81,6 +88,7 @@ class _Collection:
         self.times: set[str] = {"2024-01-01T00:00:00Z"}
         self.boxes: set[tuple[float, ...]] = {(0.0, 0.0, 1.0, 1.0)}
         self.searches: set[str] = {"0" * 64}
+        self.cursors: set[str] = set()
 
     def read(self, connection: psycopg.Connection) -> None:
         self.searches |= {found for (found,) in connection.execute("SELECT id FROM almagest.registered_search")}
@@ -102,6 +110,21 @@ class _Collection:
                 for item in batch:
                     self._item(identifier, item)
 
+    def follow(self, connection: psycopg.Connection, settings: Settings) -> None:
+        """Cursors as they were handed out when this was the last that could be seen."""
+        key = CursorKey(TokenKey(secrets.ensure(settings.secrets, secrets.TOKEN_KEY).encode(), "external"))
+        row = connection.execute("SELECT external.shown_rules(), f.* FROM external.change_floor() AS f").fetchone()
+        rules, begun, dropped = row or ("", None, None)
+        seen: list[Nothing | Seen] = [Nothing(dropped)]
+        for collection, item in sorted(self.items):
+            for (begin,) in connection.execute(
+                "SELECT valid_from FROM external.item_states(%s, %s)", (collection, item)
+            ):
+                seen.append(Seen(collection, item, begin))
+        self.cursors |= {
+            key.print(Position(each, rules=rules, begun=since), None) for each in seen for since in {begun, None}
+        }
+
     def _versions(self, connection: psycopg.Connection, statement: bytes, *names: str) -> None:
         path = tuple(part for pair in zip(("collections", "items"), names, strict=False) for part in pair)
         for (begin,) in connection.execute(statement, names).fetchall():
@@ -122,6 +145,7 @@ class _Collection:
             times=sorted(self.times),
             boxes=sorted(self.boxes),
             searches=sorted(self.searches),
+            cursors=sorted(self.cursors),
         )
 
     @staticmethod

@@ -136,6 +136,9 @@ FREE_SCOPES: tuple[Scope, ...] = (Scope.READ, Scope.OPS)
 #: As many requests of one address outside may look through the catalogue at a time: half of the connections to the
 #: database that its processes have.
 SEARCHES_AT_ONCE = 8
+#: As many may wait for changes at a time from one address outside. Who waits holds no connection to the database, but
+#: one of ours. Applications end a wait, or say something, before nginx is out of patience, and ask it not to gather.
+FOLLOWERS_AT_ONCE = 8
 
 #: What a page of another site may read of an answer, and send with a question.
 EXPOSED_HEADERS: tuple[str, ...] = ("Age", "Content-Range", "ETag", "Link", "Retry-After", "X-Request-ID")
@@ -156,6 +159,7 @@ PASSED_HEADERS: tuple[str, ...] = (
     "If-Range",
     "If-Unmodified-Since",
     "Idempotency-Key",
+    "Last-Event-ID",
     "Prefer",
     "Range",
     "Repr-Digest",

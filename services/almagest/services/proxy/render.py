@@ -141,6 +141,7 @@ def configuration(settings: Settings) -> str:
         anonymous_rate=settings.site.anonymous_rate,
         anonymous_burst=settings.site.anonymous_burst,
         searches_at_once=policy.SEARCHES_AT_ONCE,
+        followers_at_once=policy.FOLLOWERS_AT_ONCE,
         exposed_headers=policy.EXPOSED_HEADERS,
         shared_headers=policy.SHARED_HEADERS,
         refusals=policy.REFUSALS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import orjson
@@ -33,7 +33,7 @@ _HEARTBEAT_S = 15.0
 
 Since = Annotated[
     str | None,
-    Query(description="A cursor, as an answer gave it. Without one: what is there, then what changes. `now`: what comes."),
+    Query(description="A cursor, as an answer gave it. None: what is there, then what changes. `now`: what comes."),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="So many changes at most.")]
 Collections = Annotated[str | None, Query(description="Only of these collections, with commas between them.")]

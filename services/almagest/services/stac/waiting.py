@@ -86,4 +86,3 @@ class Watch:
             return self._place
         finally:
             self._looking = None
-

@@ -185,8 +185,30 @@ COMMENT ON FUNCTION external.last_change(int, xid8, bigint, int) IS
     'many steps, or (is_end) there is none.';
 
 
+CREATE OR REPLACE FUNCTION almagest.has_forgotten(
+    after_era int, after_xact xid8, after_sequence bigint, since timestamptz
+) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    until CONSTANT timestamptz := (SELECT f.at FROM almagest.change_floor AS f WHERE f.at > since);
+    visible CONSTANT text[] := CASE WHEN until IS NOT NULL THEN almagest.followed_collections(NULL) END;
+BEGIN
+    RETURN until IS NOT NULL AND EXISTS (
+        SELECT FROM almagest.change AS c
+        WHERE (c.era, c.xact, c.sequence) > (after_era, after_xact, after_sequence)
+          AND c.at > since AND c.at <= until AND c.item IS NOT NULL AND c.announced IS NULL AND c.collection = ANY (visible)
+          AND NOT EXISTS (SELECT FROM almagest.item_head AS h WHERE (h.collection, h.id) = (c.collection, c.item)));
+END;
+$$;
+COMMENT ON FUNCTION almagest.has_forgotten(int, xid8, bigint, timestamptz) IS
+    'Whether behind a place in the log there are changes of items of which nothing is left, not even that they were deleted, '
+    'and were still there at a time: outsiders who began then and have come so far are not told any more.';
+
+
 CREATE OR REPLACE FUNCTION external.place_of_change(
-    of_collection text, of_item text, moment timestamptz, OUT era int, OUT xact xid8, OUT sequence bigint
+    of_collection text, of_item text, moment timestamptz, since timestamptz, OUT era int, OUT xact xid8, OUT sequence bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = almagest, public, pg_temp SET enable_partition_pruning = on SET plan_cache_mode = force_generic_plan
@@ -194,21 +216,29 @@ SET standard_conforming_strings = on SET client_min_messages = error
 AS $$
 #variable_conflict use_column
 BEGIN
-    SELECT c.era, c.xact, c.sequence INTO era, xact, sequence FROM almagest.change AS c
-    WHERE c.at = moment AND c.collection = of_collection AND c.item IS NOT DISTINCT FROM of_item
-      AND NOT EXISTS (SELECT FROM almagest.change_floor AS f WHERE moment < f.at)
-    ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
+    IF of_collection IS NULL THEN
+        era := 0; xact := '0'; sequence := 0;
+    ELSE
+        SELECT c.era, c.xact, c.sequence INTO era, xact, sequence FROM almagest.change AS c
+        WHERE c.at = moment AND c.collection = of_collection AND c.item IS NOT DISTINCT FROM of_item
+        ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
+    END IF;
+    IF almagest.has_forgotten(era, xact, sequence, coalesce(since, '-infinity')) THEN
+        era := NULL;
+    END IF;
 END;
 $$;
-COMMENT ON FUNCTION external.place_of_change(text, text, timestamptz) IS
-    'Where a change stands in the log that somebody was told of; NULL where not all that came after it can still be told.';
+COMMENT ON FUNCTION external.place_of_change(text, text, timestamptz, timestamptz) IS
+    'Where a change stands in the log that somebody was told of (no collection: of none yet), who began when it had been '
+    'forgotten until a time; NULL where not all that came after it can still be told.';
 
 
-CREATE OR REPLACE FUNCTION external.change_floor() RETURNS timestamptz
+CREATE OR REPLACE FUNCTION external.change_floor(OUT at timestamptz, OUT dropped timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
 SET standard_conforming_strings = on SET client_min_messages = error
-AS $$ SELECT f.at FROM almagest.change_floor AS f $$;
-COMMENT ON FUNCTION external.change_floor() IS 'Until when the log was forgotten; NULL: it never was.';
+AS $$ SELECT f.at, f.dropped FROM (VALUES (true)) AS one LEFT JOIN almagest.change_floor AS f ON true $$;
+COMMENT ON FUNCTION external.change_floor() IS
+    'Until when deletions were forgotten, and the log itself; NULL: none were, and all of it is there.';
 
 
 CREATE OR REPLACE FUNCTION external.shown_rules() RETURNS text

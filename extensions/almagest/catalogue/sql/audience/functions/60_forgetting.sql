@@ -219,8 +219,11 @@ BEGIN
     LOOP
         EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
-            IF states > 0 AND old.whole = 'almagest.change'::regclass THEN
-                EXECUTE format('SELECT almagest.raise_floor(max(at)) FROM %s', old.part);
+            IF old.whole = 'almagest.change'::regclass AND NOT only_empty THEN
+                PERFORM almagest.raise_floor(q.ends, true)
+                FROM regexp_match(old.part::text, '_(\d{4})q(\d)$') AS n(parts),
+                     LATERAL (SELECT make_timestamptz(parts[1]::int, parts[2]::int * 3 - 2, 1, 0, 0, 0, 'UTC')
+                                     + interval '3 months') AS q(ends);
             END IF;
             EXECUTE format('DROP TABLE %s', old.part);
             IF old.whole = 'almagest.item_history'::regclass THEN

@@ -175,7 +175,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    RETURN NOT EXISTS (SELECT FROM almagest.change_floor AS f WHERE (of_era, of_xact) < (f.era, f.xact))
+    RETURN NOT EXISTS (SELECT FROM almagest.change_floor AS f WHERE (of_era, of_xact, of_sequence) < (f.era, f.xact, f.sequence))
        AND (of_sequence = 0 OR EXISTS (
             SELECT FROM almagest.change AS c WHERE (c.era, c.xact, c.sequence) = (of_era, of_xact, of_sequence)));
 END;
@@ -184,24 +184,23 @@ COMMENT ON FUNCTION almagest.place_kept(int, xid8, bigint) IS
     'Whether all that came after this place can still be told. A place is that of a change, or (sequence 0) a former horizon.';
 
 
-CREATE OR REPLACE FUNCTION almagest.raise_floor(until timestamptz) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.raise_floor(until timestamptz, of_log boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
     last record;
 BEGIN
-    SELECT c.era, c.xact INTO last FROM almagest.change AS c
+    SELECT c.era, c.xact, c.sequence INTO last FROM almagest.change AS c
     WHERE c.at <= until ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
-    INSERT INTO almagest.change_floor AS f (era, xact, at)
-    VALUES (coalesce(last.era, 0), coalesce(last.xact, '0'), until)
-    ON CONFLICT (only_row) DO UPDATE
-    SET era = CASE WHEN (f.era, f.xact) < (excluded.era, excluded.xact) THEN excluded.era ELSE f.era END,
-        xact = CASE WHEN (f.era, f.xact) < (excluded.era, excluded.xact) THEN excluded.xact ELSE f.xact END,
-        at = greatest(f.at, excluded.at);
+    INSERT INTO almagest.change_floor (era, xact, sequence, at) VALUES (0, '0', 0, '-infinity') ON CONFLICT DO NOTHING;
+    UPDATE almagest.change_floor AS f SET era = last.era, xact = last.xact, sequence = last.sequence
+    WHERE (f.era, f.xact, f.sequence) < (last.era, last.xact, last.sequence);
+    UPDATE almagest.change_floor AS f SET at = until WHERE f.at < until;
+    UPDATE almagest.change_floor AS f SET dropped = greatest(f.dropped, until) WHERE of_log;
 END;
 $$;
-COMMENT ON FUNCTION almagest.raise_floor(timestamptz) IS
-    'To be called before something that the log tells of until this moment is forgotten for good.';
+COMMENT ON FUNCTION almagest.raise_floor(timestamptz, boolean) IS
+    'To be called before something that the log tells of until this moment is forgotten for good, or the log itself (of_log).';
 
 
 CREATE OR REPLACE FUNCTION almagest.shown_rules() RETURNS text

@@ -12,7 +12,11 @@ CREATE TABLE almagest.change_floor (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     era int NOT NULL,
     xact xid8 NOT NULL,
-    at timestamptz NOT NULL
+    sequence bigint NOT NULL,
+    at timestamptz NOT NULL,
+    dropped timestamptz
 );
 COMMENT ON TABLE almagest.change_floor IS
-    'Up to where the log was forgotten, or deletions that it tells of were. Whoever has not come so far must begin anew.';
+    'Up to which place in the log, and which time, deletions that it tells of were forgotten. Whoever has not come so far must '
+    'begin anew.';
+COMMENT ON COLUMN almagest.change_floor.dropped IS 'Until when the log itself is gone; NULL: all of it is there.';
