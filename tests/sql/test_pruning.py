@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,14 @@ import orjson
 import psycopg
 import pytest
 
-from almagest.catalogue import database, migrate, pruning
+from almagest.catalogue import audience, database, migrate, pruning
 from almagest.catalogue.pruning import prune
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
 from support import adopted, versions
 from support.adopted import MONTHLY, WHOLE, collection, item
 from support.cluster import Cluster
+from support.ingests import a_seed
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def connection(settings: Settings) -> Iterator[psycopg.Connection]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_FEW", 2)
+    monkeypatch.setattr(pruning, "_MANY", 3)
 
 
 @pytest.fixture
@@ -186,6 +189,56 @@ def test_base_items_that_nothing_needs_go(settings: Settings, connection: psycop
     assert versions.documents(connection, "new", "i1") == [item("new", 1, n=2), None]
     assert prune(connection, days=0).bases == 3
     assert base_items() == before
+
+
+def test_looking_at_edges_notes_what_walking_back_through_each_item_notes(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    chance = random.Random(a_seed())
+    for _ in range(7):
+        for of in (WHOLE, MONTHLY):
+            changed = []
+            for number in range(1, 25):
+                if chance.random() < 0.6:
+                    there = item(of, number, n=chance.randrange(2))
+                    there["properties"]["almagest:hidden"] = chance.randrange(3)
+                    there["properties"]["list"] = [chance.randrange(2)]
+                    there["assets"]["data"] = {"href": f"file:///hidden/{chance.randrange(2)}.tif"}
+                    changed.append(there)
+                elif chance.random() < 0.2:
+                    connection.execute(
+                        "DELETE FROM pgstac.items WHERE collection = %s AND id = %s", (of, item(of, number)["id"])
+                    )
+            adopted.load(settings, changed, "upsert")
+    age(connection)
+    connection.execute(
+        "INSERT INTO almagest.exposed (collection, item, key, location) VALUES (%s, 'i3', 'data', 'file:///hidden/1.tif')",
+        (WHOLE,),
+    )
+    if chance.random() < 0.5:
+        audience.set_collections(connection, MONTHLY, "internal")
+
+    def noted(cut: Any, step: str) -> list[Any]:
+        with connection.transaction(force_rollback=True):
+            if step == "each":
+                connection.execute(
+                    """
+                    SELECT almagest.forget_states(w.collection, w.id, %(cut)s, NULL, 'note')
+                    FROM almagest.with_history(NULL, '', '', 1000, %(cut)s) AS w
+                    """,
+                    {"cut": cut},
+                )
+            else:
+                pruning._note(connection, cut)
+            return connection.execute("SELECT * FROM almagest.seen_since WHERE item <> '' ORDER BY 1, 2").fetchall()
+
+    met = 0
+    for days in (15, 45, 75, 105, 135):
+        (cut,) = connection.execute("SELECT now() - make_interval(days => %s)", (days,)).fetchone() or ()
+        each = noted(cut, "each")
+        assert noted(cut, "edges") == each
+        met += len(each)
+    assert met > 0
 
 
 def test_collections_are_forgotten_alike(connection: psycopg.Connection) -> None:

@@ -20,6 +20,7 @@ from almagest.cli import (
     init,
     jobs,
     keys,
+    mirror,
     query,
     results,
     sample,
@@ -72,6 +73,7 @@ app.command(epilog=results.EPILOG)(results.add_asset)
 app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=mirror.EPILOG)(mirror.mirror)
 app.command(epilog=worker.EPILOG)(worker.worker)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")

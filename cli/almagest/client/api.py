@@ -83,9 +83,9 @@ class StacApi:
             body: of a STAC item search; a filter in CQL2 text is one too.
             most: ends after so many items.
         """
-        first = self._first({**body, **self._then, "limit": min(_PAGE, most or _PAGE)})
+        first = self.first({**body, **self._then, "limit": min(_PAGE, most or _PAGE)})
         for count, item in enumerate(self._pages(first, "features"), 1):
-            yield self._without_own_links(item)
+            yield self.without_own_links(item)
             if count == most:
                 return
 
@@ -96,7 +96,7 @@ class StacApi:
             found = self.ask("GET", address, params=self._then or None)
         except NotFoundError:
             return None
-        collection = self._without_own_links(_checked(found, self.root))
+        collection = self.without_own_links(checked(found, self.root))
         if self.root.endswith("/external/"):
             # By this a catalogue knows the copy of its own collection that lacks what outsiders do not see.
             collection["links"].append({"rel": "via", "type": "application/json", "href": address})
@@ -123,18 +123,20 @@ class StacApi:
             if not isinstance(documents, list):
                 not_stac(request["href"], f"`{member}` is no list")
             for document in documents:
-                yield _checked(document, request["href"])
-            following = _next(page, request)
+                yield checked(document, request["href"])
+            following = next_request(page, request)
             if not rounds.is_new(documents) and following:
                 not_stac(request["href"], "its pages come again and again")
 
-    def _first(self, body: Document) -> Document:
+    def first(self, body: Document) -> Document:
+        """The request for the first page of a search."""
         # Filters as text are for addresses alone; few servers take them in a body.
         if self.takes_posts and not isinstance(body.get("filter"), str):
             return {"method": "POST", "href": self.search_url, "body": body}
         return {"method": "GET", "href": self.search_url, "params": _parameters(body)}
 
-    def _without_own_links(self, document: Document) -> Document:
+    def without_own_links(self, document: Document) -> Document:
+        """A document without the links that the API makes itself."""
         tiles, documents = f"{self.root}tiles/", f"{self.root}collections/"
 
         def is_made_there(link: Document) -> bool:
@@ -148,7 +150,7 @@ class StacApi:
         return {**document, "links": [link for link in _links(document) if not is_made_there(link)]}
 
 
-def _checked(document: Any, where: str) -> Document:
+def checked(document: Any, where: str) -> Document:
     """A document that is what it has to be for all that is done with it here. Whether it is good, others judge."""
     if not isinstance(document, dict) or document.get("id") is None:
         not_stac(where, "a document is no object, or has no id")
@@ -173,7 +175,7 @@ def _href(link: Document, where: str) -> str:
     return href
 
 
-def _next(page: Document, before: Document) -> Document | None:
+def next_request(page: Document, before: Document) -> Document | None:
     """The request for the page behind this one; None on the last, or where a server would go round in circles."""
     link = next((link for link in _links(page) if link["rel"] == "next" and link.get("href")), None)
     if link is None or not (page.get("features") or page.get("collections")):

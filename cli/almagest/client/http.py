@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from almagest.catalogue.exchange.answers import answered
+from almagest.catalogue.exchange.answers import TooLongError, answered
 from almagest.catalogue.exchange.patience import PASSING, PATIENCE_S, Patience
 from almagest.catalogue.exchange.reading import UnavailableError
 from almagest.core.errors import (
@@ -38,12 +38,21 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 #: What another attempt changes nothing about.
 _LASTING = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
 _LONGEST_SENTENCE = 1000
+
+
+class NoMoreError(AlmagestError):
+    """What was asked for was there, and is not any more."""
+
+    status = 410
+
+
 _MEANING: dict[int, type[AlmagestError]] = {
     kind.status: kind
     for kind in (
         BadRequestError,
         NotFoundError,
         ConflictError,
+        NoMoreError,
         PreconditionFailedError,
         TooLargeError,
         UnsupportedMediaTypeError,
@@ -149,6 +158,8 @@ class Http:
                 response = answered(self._client, request, seconds=self._answer_s)
             except (httpx.InvalidURL, UnicodeError) as error:
                 raise AlmagestError(f"{absolute!r} is no address: {error}.") from None
+            except TooLongError as error:
+                raise TooLargeError(f"{absolute} does not answer like a STAC API: it {error}.") from None
             except UnavailableError as error:
                 not_stac(absolute, f"it {error}")
             except _LASTING as error:

@@ -125,6 +125,31 @@ def accept_collection(document: Any, rules: Rules, *, collection_id: str | None 
     return Accepted(_without_own_links(collection, rules.origin), remarks)
 
 
+def accept_copy(document: Any, origin: str) -> Document:
+    """A document of another Almagest, which has judged it: as it is stored there, so that both stay equal.
+
+    Args:
+        document: an item or a collection, as parsed from JSON; not changed.
+        origin: public address of that other one, by which the links that it adds are known.
+
+    Raises:
+        BadRequestError: it nests too deeply, or is no document.
+        InvalidDocumentError: it holds what cannot be stored.
+        TooLargeError: it is larger than any document has reason to be.
+    """
+    _check_values(document, "document")
+    is_item = isinstance(document, dict) and document.get("type") == "Feature"
+    links = document.get("links", []) if isinstance(document, dict) else None
+    if (
+        not isinstance(links, list)
+        or not all(isinstance(link, dict) and {str} == {type(link.get(m)) for m in ("rel", "href")} for link in links)
+        or (is_item and not isinstance(document.get("properties"), dict))
+        or (is_item and not isinstance(document.get("geometry"), dict))
+    ):
+        raise BadRequestError("This is no document of a catalogue.")
+    return _without_own_links({"links": [], **document}, origin)
+
+
 def check_asset(asset: Any) -> None:
     """Refuses an asset that no item should hold: judged alone, for its item was judged before.
 

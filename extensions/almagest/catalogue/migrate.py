@@ -35,6 +35,7 @@ SETS = (
     "assets",
     "asof",
     "followers",
+    "mirror",
 )
 
 #: Versions of pgSTAC that the tests run against. Any other is refused, because pgstac_port knows its internals.

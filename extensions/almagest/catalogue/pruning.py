@@ -12,8 +12,10 @@ import psycopg
 from almagest.catalogue import keeping
 from almagest.core.errors import ConfigurationError
 
-#: Items of one transaction.
+#: Items of one transaction, ...
 _FEW = 1000
+#: ... and of one in which nearly all are only looked at.
+_MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def prune(
         connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", ended_by))
     if not dry_run and versions is None and collection is None and _old(connection, ended_by):
         report("noting since when outsiders see what is kept")
-        _step("note", connection, None, ended_by, None)
+        _note(connection, ended_by)
         dropped = _drop(connection, ended_by, report, only_empty=False)
     report("counting" if dry_run else "forgetting")
     items, collections = _step("count" if dry_run else "forget", connection, collection, ended_by, versions)
@@ -82,8 +84,23 @@ def prune(
     return Pruned(items, collections, gone, bases)
 
 
+def _note(connection: psycopg.Connection[Any], ended_by: datetime) -> None:
+    """Notes of all that have states which are to be dropped since when outsiders see the one after them."""
+    last = ("", "")
+    while True:
+        found = _row(
+            connection, "SELECT collection, id FROM almagest.note_edges(%s, %s, %s, %s)", (*last, _MANY, ended_by)
+        )
+        if found == (None, None):
+            break
+        last = found
+    connection.execute(
+        "SELECT almagest.forget_states(h.id, NULL, %s, NULL, 'note') FROM almagest.collection_head AS h", (ended_by,)
+    )
+
+
 def _step(
-    name: Literal["count", "note", "forget"],
+    name: Literal["count", "forget"],
     connection: psycopg.Connection[Any],
     collection: str | None,
     ended_by: datetime,
@@ -92,15 +109,23 @@ def _step(
     """A step with all former states that no rule keeps; answers how many of items and of collections these are."""
     items = 0
     last = (collection or "", "")
-    while few := connection.execute(
-        """
-        WITH few AS MATERIALIZED (SELECT * FROM almagest.with_history(%s, %s, %s, %s))
-        SELECT f.collection, f.id, almagest.forget_states(f.collection, f.id, %s, %s, %s) FROM few AS f ORDER BY 1, 2
-        """,
-        (collection, *last, _FEW, ended_by, versions, name),
-    ).fetchall():
-        items += sum(states for *_, states in few)
-        last = few[-1][:2]
+    if name == "count" and versions is None:  # each of them, whosever they are
+        (items,) = _row(
+            connection,
+            "SELECT count(*) FROM almagest.item_history WHERE valid_to <= %s AND (%s::text IS NULL OR collection = %s)",
+            (ended_by, collection, collection),
+        )
+    else:
+        while few := connection.execute(
+            """
+            WITH few AS MATERIALIZED (SELECT * FROM almagest.with_history(%s, %s, %s, %s, %s))
+            SELECT f.collection, f.id, almagest.forget_states(f.collection, f.id, %s, %s, %s)
+            FROM few AS f ORDER BY 1, 2
+            """,
+            (collection, *last, _FEW, ended_by, ended_by, versions, name),
+        ).fetchall():
+            items += sum(states for *_, states in few)
+            last = few[-1][:2]
     (collections,) = _row(
         connection,
         """

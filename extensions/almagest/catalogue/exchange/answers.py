@@ -25,6 +25,10 @@ _GZIP = {"gzip", "x-gzip"}
 _AS_IT_TRAVELLED = {b"content-encoding", b"content-length", b"transfer-encoding"}
 
 
+class TooLongError(UnavailableError):
+    """An answer is longer than any is taken."""
+
+
 def answered(
     client: httpx.Client,
     request: httpx.Request,
@@ -90,7 +94,7 @@ def _body(response: httpx.Response, limit: int, ends: float) -> bytes:
     for part in response.iter_raw():
         body += part
         if len(body) > limit:
-            raise UnavailableError(f"is larger than {limit // 2**20} MiB")
+            raise TooLongError(f"is larger than {limit // 2**20} MiB")
         if time.monotonic() > ends:
             raise UnavailableError(_TOO_SLOW)
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -103,7 +107,7 @@ def _body(response: httpx.Response, limit: int, ends: float) -> bytes:
     except zlib.error as error:
         raise UnavailableError(f"cannot be decoded: {error}") from None
     if len(decoded) > limit:
-        raise UnavailableError(f"is larger than {limit // 2**20} MiB")
+        raise TooLongError(f"is larger than {limit // 2**20} MiB")
     return decoded
 
 

@@ -65,11 +65,11 @@ def put_batch(
 
     def work(connection: psycopg.Connection) -> tuple[Outcome | None, Refused, set[str]]:
         store = Store(connection, bases)
-        batch, places, refused = _prepared(store, texts, ready)
+        batch, places, refused = prepared(store, texts, ready)
         if verdict.recorded and manifest.are_present(connection, names):
             return None, {}, store.partitions
         with connection.transaction():
-            outcome = _put(connection, store, batch, places, refused)
+            outcome = put_good(connection, store, batch, places, refused)
             manifest.record(connection, run, verdict.digest, outcome)
         return outcome, refused, store.partitions
 
@@ -86,8 +86,11 @@ def put_batch(
     )
 
 
-def _prepared(store: Store, texts: list[bytes], ready: list[Row | None]) -> tuple[Batch, list[int], Refused]:
-    """Rows of the documents and room for them, the place of each, and the documents that none can be made of."""
+def prepared(store: Store, texts: list[bytes], ready: list[Row | None]) -> tuple[Batch, list[int], Refused]:
+    """Rows of the documents and room for them, the place of each, and the documents that none can be made of.
+
+    Outside a transaction. `ready`: rows that were made before, or None.
+    """
     rows: list[Row] = []
     places: list[int] = []
     refused: Refused = {}
@@ -120,8 +123,18 @@ def _prepared(store: Store, texts: list[bytes], ready: list[Row | None]) -> tupl
     return Batch(documents, tuple(rows)), places, refused
 
 
-def _put(connection: psycopg.Connection, store: Store, batch: Batch, places: list[int], refused: Refused) -> Outcome:
-    """Stores what the database takes; where it refuses some, halves find out which."""
+def put_good(
+    connection: psycopg.Connection, store: Store, batch: Batch, places: list[int], refused: Refused
+) -> Outcome:
+    """Stores what the database takes, in the transaction of the caller; where it refuses some, halves find out which.
+
+    Args:
+        connection: to the database.
+        store: of the same connection.
+        batch: rows that are ready.
+        places: of each.
+        refused: takes up, by their places, why others are not stored.
+    """
     if not batch.rows:
         return Outcome()
     try:
@@ -138,7 +151,7 @@ def _put(connection: psycopg.Connection, store: Store, batch: Batch, places: lis
     halves = [slice(None, middle), slice(middle, None)]
     return sum(
         (
-            _put(connection, store, Batch(batch.documents[half], batch.rows[half]), places[half], refused)
+            put_good(connection, store, Batch(batch.documents[half], batch.rows[half]), places[half], refused)
             for half in halves
         ),
         start=Outcome(),

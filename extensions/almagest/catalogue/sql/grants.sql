@@ -14,6 +14,7 @@ GRANT SELECT ON
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.mirror, almagest.mirrored TO almagest_writer;
 GRANT SELECT ON
     almagest.registered_search, almagest.audience_policy, almagest.collection_rule, almagest.exposed,
     almagest.seen_since, almagest.canary, almagest.ledger
@@ -231,7 +232,16 @@ GRANT EXECUTE ON FUNCTION
     almagest.with_extensions_of(jsonb, jsonb),
     almagest.register_asset(text, text, text, jsonb, date, jsonb),
     almagest.remove_asset(text, text, text),
-    almagest.move_exposed(text, text[], text, text)
+    almagest.move_exposed(text, text[], text, text),
+    almagest.port_item_ids(text),
+    almagest.begin_mirror(text, text, text[], boolean),
+    almagest.move_mirror(text, bigint, text, text, boolean),
+    almagest.note_mirrored(text, bigint, text[], text[], timestamptz[]),
+    almagest.remove_mirrored(text, text, text[]),
+    almagest.remove_mirrored_collection(text, text, timestamptz, boolean),
+    almagest.unmirrored(text, bigint, text, text, int),
+    almagest.strangers(text, text, int),
+    almagest.mirrored_collections(text)
 TO almagest_writer;
 
 -- Whoever makes a partition makes its triggers.

@@ -90,16 +90,97 @@ COMMENT ON FUNCTION almagest.forget_states(text, text, timestamptz, int, text) I
     'them (note); and forgets them (forget). Answers how many.';
 
 
-CREATE OR REPLACE FUNCTION almagest.with_history(of_collection text, after_collection text, after_id text, few int)
+CREATE OR REPLACE FUNCTION almagest.with_history(
+    of_collection text, after_collection text, after_id text, few int, ended_by timestamptz
+)
 RETURNS TABLE (collection text, id text)
 LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
 AS $$
     SELECT DISTINCT h.collection, h.id FROM almagest.item_history AS h
-    WHERE (h.collection, h.id) > ($2, $3) AND ($1 IS NULL OR h.collection = $1)
+    WHERE (h.collection, h.id) > ($2, $3) AND ($1 IS NULL OR h.collection = $1) AND h.valid_to <= $5
     ORDER BY 1, 2 LIMIT $4
 $$;
-COMMENT ON FUNCTION almagest.with_history(text, text, text, int) IS
-    'The next few items after one that have former states, of one collection or (NULL) of all.';
+COMMENT ON FUNCTION almagest.with_history(text, text, text, int, timestamptz) IS
+    'The next few items after one that have states which had ended by then, of one collection or (NULL) of all.';
+
+
+CREATE OR REPLACE FUNCTION almagest.note_edges(
+    after_collection text, after_id text, few int, ended_by timestamptz, OUT collection text, OUT id text
+)
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+AS $$
+DECLARE
+    policy CONSTANT almagest.audience_policy := almagest.audience_policy();
+    suspicion CONSTANT text := almagest.suspicion(policy);
+    edge record;
+BEGIN
+    -- What begins there looks as it did before for nearly none of them: those alone are walked back through.
+    FOR edge IN
+        WITH walked AS MATERIALIZED (
+            SELECT w.collection, w.id FROM almagest.with_history(NULL, after_collection, after_id, few, ended_by) AS w
+        ), hidden AS MATERIALIZED (
+            SELECT array_agg(i.id) AS ids
+            FROM almagest.internal_collections(ARRAY(SELECT DISTINCT w.collection FROM walked AS w)) AS i(id)
+        ), pair AS MATERIALIZED (
+            SELECT w.collection, w.id, w.collection = ANY (h.ids) IS TRUE AS is_internal,
+                   one.content, one.geometry, one.base_key, port_tag(one.content) AS tag,
+                   coalesce(other.content, present.content) AS other_content,
+                   coalesce(other.geometry, present.geometry) AS other_geometry,
+                   coalesce(other.base_key, almagest.port_collection_key(w.collection)) AS other_base_key,
+                   port_tag(coalesce(other.content, present.content)) AS other_tag
+            FROM walked AS w CROSS JOIN hidden AS h
+            CROSS JOIN LATERAL (
+                SELECT * FROM almagest.item_history AS s
+                WHERE s.collection = w.collection AND s.id = w.id AND s.valid_to <= ended_by
+                ORDER BY s.valid_to DESC LIMIT 1
+            ) AS one
+            LEFT JOIN LATERAL (
+                SELECT * FROM almagest.item_history AS s
+                WHERE s.collection = w.collection AND s.id = w.id AND s.valid_to > ended_by
+                ORDER BY s.valid_to LIMIT 1
+            ) AS other ON true
+            LEFT JOIN LATERAL (
+                SELECT * FROM almagest.port_row(w.collection, w.id) WHERE other.valid_to IS NULL
+            ) AS present ON true
+        ), base AS MATERIALIZED (
+            SELECT p.base_key, p.tag, almagest.base_item_of(p.base_key, (array_agg(p.content))[1]) AS item
+            FROM (
+                SELECT p.base_key, p.tag, p.content FROM pair AS p
+                UNION ALL SELECT p.other_base_key, p.other_tag, p.other_content FROM pair AS p
+            ) AS p
+            GROUP BY p.base_key, p.tag
+        )
+        SELECT p.collection, p.id,
+               CASE WHEN p.is_internal THEN false
+                    WHEN EXISTS (SELECT FROM almagest.exposed AS e WHERE (e.collection, e.item) = (p.collection, p.id))
+                    THEN true
+                    -- A property that outsiders see as it is has another value: nearly always, and quickly told.
+                    WHEN NOT b.item ? 'properties' AND NOT o.item ? 'properties' AND EXISTS (
+                        SELECT FROM jsonb_each(p.content->'properties') AS e
+                        WHERE e.value <> p.other_content->'properties'->e.key AND e.key <> 'href'
+                          AND jsonb_typeof(e.value) NOT IN ('object', 'array')
+                          AND jsonb_typeof(p.other_content->'properties'->e.key) NOT IN ('object', 'array')
+                          AND NOT almagest.is_hidden_name(e.key, policy.hidden_properties))
+                    THEN false
+                    ELSE almagest.looks_alike(
+                        almagest.port_whole(p.content), p.geometry, b.item,
+                        almagest.port_whole(p.other_content), p.other_geometry, o.item,
+                        p.collection, p.id, '{}', policy, suspicion) END AS may_look_alike
+        FROM pair AS p
+        JOIN base AS b ON (b.base_key, b.tag) IS NOT DISTINCT FROM (p.base_key, p.tag)
+        JOIN base AS o ON (o.base_key, o.tag) IS NOT DISTINCT FROM (p.other_base_key, p.other_tag)
+        ORDER BY p.collection, p.id
+    LOOP
+        collection := edge.collection; id := edge.id;
+        IF edge.may_look_alike THEN
+            PERFORM almagest.note_seen(edge.collection, edge.id, ended_by);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION almagest.note_edges(text, text, int, timestamptz) IS
+    'As note_seen, of the next few items after one that have states which had ended by then; answers which the last one of '
+    'them was, or NULL where there are no more.';
 
 
 CREATE OR REPLACE FUNCTION almagest.hold_all_history() RETURNS void

@@ -1,0 +1,2 @@
+-- It takes one parameter more.
+DROP FUNCTION IF EXISTS almagest.with_history(text, text, text, int);
