@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from almagest.catalogue import audience, database, lineage, pruning
+from almagest.catalogue import audience, database
 from almagest.catalogue.versions import moment_of
 from almagest.core.settings import Settings
 from support import ingests

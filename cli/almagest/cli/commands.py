@@ -25,6 +25,7 @@ from almagest.cli import (
     schedules,
     searching,
     settings,
+    stale,
     up,
     users,
     worker,
@@ -71,6 +72,7 @@ app.command(epilog=results.EPILOG)(results.add_asset)
 app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=stale.EPILOG)(stale.stale)
 app.command(epilog=worker.EPILOG)(worker.worker)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")

@@ -17,8 +17,8 @@ Document = dict[str, Any]
 FOLDED_AT_ONCE = 2000
 _AT_ONCE = 500
 
-#: What a database is asked, for whichever audience. Parameters: collection, item, version or None, whether upwards, steps,
-#: nodes, origin of the site.
+#: What a database is asked, for whichever audience. Parameters: collection, item, version or None, whether upwards,
+#: steps, nodes, origin of the site.
 WALK = "SELECT l.lineage, l.is_gone FROM lineage($1, $2, $3, $4, $5, $6, $7) AS l"
 #: Parameters: collection or None, collection and item to begin behind, how many, origin of the site.
 STALE = "SELECT s.collection, s.item, s.version, s.sources::text FROM stale_products($1, $2, $3, $4, $5) AS s"

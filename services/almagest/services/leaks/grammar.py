@@ -18,7 +18,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "plain", "malformed",
+    "versions", "lineage", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -33,6 +33,7 @@ _WEIGHTS: dict[Topic, int] = {
     "mosaics": 6,
     "searches": 5,
     "versions": 14,
+    "lineage": 8,
     "plain": 3,
     "malformed": 6,
 }
@@ -70,6 +71,7 @@ class Grammar:
             "mosaics": partial(self._picture, "/collections/{collection_id}/"),
             "searches": partial(self._picture, "{search_id}"),
             "versions": self._versions,
+            "lineage": self._lineage,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -129,6 +131,22 @@ class Grammar:
         same = [other for path, other in self.words.versions if path == subject]
         to = (("to", self.dice.one(same)),) if self.dice.chance(60) else ()
         return Request("stac", self._method(), (*subject, "versions", version, "diff"), to)
+
+    def _lineage(self) -> Request:
+        collection, item = self.dice.one(self.words.items)
+        path = ("collections", collection, "items", item)
+        known = [version for subject, version in self.words.versions if subject == path]
+        parameters = {
+            "direction": self.dice.one(("up", "down", "down", "sideways")),
+            "depth": str(self.dice.one((1, 2, 3, 100))),
+            "limit": str(self.dice.one((1, 2, 3, 4, 2000))),
+            "version": self.dice.one(known or _ODD_IDS),
+            "f": self.dice.one(("json", "prov", "xml")),
+        }
+        chances = {"direction": 80, "version": 20, "f": 15}
+        chosen = tuple((name, value) for name, value in parameters.items() if self.dice.chance(chances.get(name, 50)))
+        headers = (("accept", "application/prov+json"),) if self.dice.chance(10) else ()
+        return self._tagged(Request("stac", self._method(), (*path, "lineage"), chosen, headers))
 
     def _tagged(self, request: Request) -> Request:
         """Now and then asked again with the tag of the answer, from outside or inside."""

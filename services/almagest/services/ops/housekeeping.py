@@ -23,7 +23,7 @@ COLLECTING_S = 3600.0
 
 
 async def keep_house(database: Database) -> None:
-    """Folds commits and changes, and forgets old logins until it is cancelled; while the database is away, there are none."""
+    """Folds commits and changes, and forgets old logins, until it is cancelled; there are none without a database."""
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
