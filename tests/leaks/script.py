@@ -360,13 +360,13 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
 
 
 def _derived() -> Iterator[Write]:
-    """Items that were made of others, some of them by way of what is hidden, and versions that only hidden changes part."""
+    """Items that were made of others, some by way of what is hidden, and versions that only hidden changes part."""
 
     def made(collection: str, identifier: str, *sources: Any) -> Api:
         item = rasters.item(identifier, collection, EVERYWHERE, {}, grade=1, title=f"Made {identifier}")
         item["properties"]["processing:software"] = {"almagest/chips": "1"}
         item["links"] = list(sources)
-        hidden = collection.startswith("secret")
+        hidden = collection in {"secret-mission", "later-internal"}
         return Api("POST", f"/collections/{collection}/items", item, hidden=hidden)
 
     def source(collection: str, identifier: str, api: str = "api", pin: Any = None) -> Document:
@@ -378,6 +378,9 @@ def _derived() -> Iterator[Write]:
         yield made("secret-mission", f"before-{number}", source("open", "scene-04"))
     yield made("plainest", "made-1", source("open", "scene-04", pin=early), source("open", "scene-03", "external"))
     yield made("secret-mission", "between", source("plainest", "made-1"), source("open", "scene-07"))
+    # Hidden ones that come first in the order of ids.
+    for number in range(2):
+        yield made("later-internal", f"first-{number}", source("plainest", "made-1"), source("open", "scene-04"))
     yield made("plainest", "made-2", source("plainest", "made-1"), Hidden(source("secret-mission", "between")))
     yield made("plainest", "made-3", Hidden(source("secret-mission", "between")), source("plainest", "no-such-item"))
     yield Api("PATCH", "/collections/plainest/items/made-1", {"properties": {"almagest:why": "seven"}}, hidden=True)

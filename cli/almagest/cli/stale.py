@@ -47,16 +47,17 @@ def stale(
         key=key,
         key_file=key_file,
     )
-    number = 0
+    is_fresh = True
     with _found(target, collection) as found:
         if as_json:
             print(json.dumps([dataclasses.asdict(item) for item in found]))
             return
-        for number, item in enumerate(found, 1):
+        for item in found:
+            is_fresh = False
             print(f"{item.collection}/{item.id}")
             for source in item.sources:
                 print(f"  {_told(source)}")
-    if not number:
+    if is_fresh:
         console.print("nothing is out of date")
 
 

@@ -29,7 +29,8 @@ _REQUESTS = """
     SELECT r.at, r.subject, r.name, r.key_id, r.request_id, r.address, r.method, r.route, r.path, r.status
     FROM almagest.request_audit AS r
     WHERE r.request_id = ANY (%(ids)s) AND r.request_id <> ''
-       OR r.path = ANY (%(paths)s) OR EXISTS (SELECT FROM unnest(%(paths)s) AS p(path) WHERE starts_with(r.path, p.path || '/'))
+       OR r.path = ANY (%(paths)s)
+       OR EXISTS (SELECT FROM unnest(%(paths)s) AS p(path) WHERE starts_with(r.path, p.path || '/'))
     ORDER BY r.id
 """
 _JOBS = "SELECT id::text, process, process_version, principal FROM almagest.job WHERE id::text = ANY (%s)"

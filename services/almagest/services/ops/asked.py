@@ -9,14 +9,29 @@ from uuid import UUID
 from starlette.requests import Request
 
 from almagest.core.errors import BadRequestError
+from almagest.services.web.audited import of_others
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 
 
 def owner(request: Request) -> str | None:
-    """Whose jobs a caller may see; None: all."""
+    """Whose jobs a caller sees in a list; None: all, which the audit keeps."""
     caller = Caller.of(request.scope)
-    return None if caller.may(Scope.ADMIN) else caller.subject
+    if not caller.may(Scope.ADMIN):
+        return caller.subject
+    of_others()
+    return None
+
+
+def may_see(request: Request, principal: str) -> bool:
+    """Whether a caller may see a job of somebody. Where he is another, the audit keeps it."""
+    caller = Caller.of(request.scope)
+    if principal == caller.subject:
+        return True
+    if not caller.may(Scope.ADMIN):
+        return False
+    of_others()
+    return True
 
 
 def interval(text: str) -> tuple[datetime | None, datetime | None]:

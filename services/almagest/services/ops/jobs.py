@@ -19,7 +19,7 @@ from almagest.pipelines import callbacks, registry, statements
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
 from almagest.services.ops.answers import json_answer
-from almagest.services.ops.asked import behind, interval, owner, page_size, page_token
+from almagest.services.ops.asked import behind, interval, may_see, owner, page_size, page_token
 from almagest.services.ops.office import Office
 from almagest.services.web.caller import Caller
 from almagest.services.web.problem import problem
@@ -178,8 +178,7 @@ class Desk:
             job = await self._office.find(UUID(identifier))
         except (ValueError, NotFoundError):
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.") from None
-        whose = owner(request)
-        if whose is not None and job.principal != whose:  # as if it were not there
+        if not may_see(request, job.principal):  # as if it were not there
             raise NoSuchJobError(f"There is no job {identifier[:100]!r}.")
         return job
 
