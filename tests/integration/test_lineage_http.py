@@ -15,6 +15,7 @@ from almagest.catalogue import audience, database, lineage, pruning
 from almagest.core.settings import Settings
 from conftest import stac_client
 from support import commands, ingests
+from support.serving import served
 
 Document = dict[str, Any]
 Get = Callable[..., httpx.Response]
@@ -225,9 +226,29 @@ def test_what_is_out_of_date(api: httpx.Client, settings: Settings) -> None:
     assert found["products"][0]["sources"][0]["newest"] is None
     told = json.loads(run("--json").stdout)
     assert [item["id"] for item in told] == ["older", "fresh", "old"]
+    with served(settings) as remote:
+        assert (
+            json.loads(run("--json", "--api-url", f"{remote.site.origin}/api").stdout) == []
+        )  # it is another origin's
+        found = json.loads(run("--json", "--api-url", f"{remote.site.origin}/api", "--collection", "no").stdout)
+        assert found == []
     told = run("--collection", "products").stdout
     assert "products/fresh" in told
     assert "was deleted" in told
     put(api, settings, "products", "old", "scenes/s")
     api.delete("/api/collections/products/items/fresh")
     assert api.get("/api/stale?collection=products").json()["products"] == []
+
+
+def test_an_api_tells_what_is_out_of_date(api: httpx.Client, settings: Settings) -> None:
+    used = put(api, settings, "scenes", "s")
+    # An address without a host is of this site, wherever that is.
+    link = {"rel": "derived_from", "href": "/api/collections/scenes/items/s"}
+    made = ingests.item(collection="products", id="p", links=[link])
+    assert api.post("/api/collections/products/items", json=made).status_code == 201
+    newest = put(api, settings, "scenes", "s", eo=1)
+    run = commands.runner(settings, "stale")
+    with served(settings) as remote:
+        (found,) = json.loads(run("--json", "--api-url", f"{remote.site.origin}/api").stdout)
+    assert found == json.loads(run("--json").stdout)[0]
+    assert found["sources"] == [{"collection": "scenes", "id": "s", "version": used, "newest": newest, "pinned": False}]

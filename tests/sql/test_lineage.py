@@ -196,3 +196,15 @@ def test_edges_of_what_is_forgotten_go(connection: psycopg.Connection[Any], sett
     pruning.prune(connection, days=0)
     assert edges(connection) == 1
     assert products(connection, settings, "open", "s") == ["p"]
+
+
+def test_ops_folds_without_any_other_right(connection: psycopg.Connection[Any], settings: Settings) -> None:
+    put(connection, settings, "open", "s")
+    put(connection, settings, "open", "p", "open/s")
+    with database.connect(settings, "almagest_ops") as ops:
+        assert ops.execute("SELECT almagest.fold_lineage(2)").fetchone() == (2,)
+        while (ops.execute("SELECT almagest.fold_lineage(2)").fetchone() or (0,))[0]:
+            pass
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ops.execute("SELECT * FROM almagest.lineage_edge")
+    assert edges(connection) == 1
