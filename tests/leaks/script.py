@@ -363,8 +363,7 @@ def _derived() -> Iterator[Write]:
     """Items that were made of others, some by way of what is hidden, and versions that only hidden changes part."""
 
     def made(collection: str, identifier: str, *sources: Any) -> Api:
-        item = rasters.item(identifier, collection, EVERYWHERE, {}, grade=1, title=f"Made {identifier}")
-        item["properties"]["processing:software"] = {"almagest/chips": "1"}
+        item = rasters.item(identifier, collection, EVERYWHERE, {}, grade=1)
         item["links"] = list(sources)
         hidden = collection in {"secret-mission", "later-internal"}
         return Api("POST", f"/collections/{collection}/items", item, hidden=hidden)
