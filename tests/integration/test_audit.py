@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,7 @@ from almagest.catalogue import audit, database, keys
 from almagest.catalogue.chain import Row
 from almagest.core import secrets
 from almagest.core.settings import Settings
+from almagest.services.ops import refusals
 from almagest.services.ops.app import create_app
 from almagest.services.web import recording
 from almagest.services.web.audited import Audited
@@ -210,6 +212,46 @@ def ask(ops: httpx.Client, key: keys.Key | None, number: int = 1, **headers: str
         **({"Authorization": f"Bearer {key.reveal()}"} if key else {}),
     }
     return ops.get("/authorize", headers={**asked, **headers})
+
+
+def test_what_admins_read_of_others_is_kept_and_what_is_their_own_is_not(
+    settings: Settings, admin: psycopg.Connection[Any]
+) -> None:
+    root = {**ANN, "X-Scopes": "admin", "X-Subject": "key:root", "X-Principal": "Root"}
+    with TestClient(create_app(settings), base_url=settings.site.origin) as ops:
+        made = ops.post(
+            "/ops/processes/echo/execution",
+            json={"inputs": {"message": "x"}},
+            headers={**ANN, "Prefer": "respond-async"},
+        )
+        assert made.status_code == 201, made.text
+        job = made.headers["location"].partition("/ops")[2]
+        before = len(rows(admin))
+        for path in ("/ops/jobs", f"/ops{job}", f"/ops{job}/log", "/ops/jobs/statistics"):
+            assert ops.get(path, headers=ANN).status_code == 200
+        assert ops.get("/ops/files", headers={**root}).status_code == 200
+        assert len(rows(admin)) == before
+        read = ("/ops/jobs", f"/ops{job}", f"/ops{job}/log", "/ops/jobs/statistics", "/ops/files?subject=key:4fJk29Zq")
+        for path in read:
+            assert ops.get(path, headers=root).status_code == 200
+        found = rows(admin)[before:]
+        assert [row.path for row in found] == [path.partition("?")[0] for path in read]
+        assert {(row.name, row.status, row.method) for row in found} == {("Root", 200, "GET")}
+
+
+def test_looks_at_flower_are_kept_by_whom_nginx_asks() -> None:
+    def answered(path: str) -> int:
+        recorder = Recorder(None)
+        noted: list[Entry] = []
+        recorder.later = noted.append  # type: ignore[method-assign]
+        granted = Response(status_code=204, headers={"X-Subject": "user:1", "X-Principal": "root"})
+        refusals.note(recorder, Headers({"x-original-method": "GET", "x-original-path": path}), granted)
+        assert all((entry.name, entry.subject, entry.route) == ("root", "user:1", path) for entry in noted)
+        return len(noted)
+
+    assert answered("/ops/ui/flower/tasks") == 1
+    for fetched in ("/ops/ui/flower/static/js/x.js", "/ops/ui/flower/tasks/datatable", "/ops/ui/flowers", "/api/x"):
+        assert answered(fetched) == 0
 
 
 def test_what_nginx_refuses_is_noted_by_whom_it_asks(settings: Settings, admin: psycopg.Connection[Any]) -> None:

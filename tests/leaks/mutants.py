@@ -27,6 +27,8 @@ _VERSIONS = "audience/functions/45_versions.sql"
 _MOMENTS = "asof/functions/10_moments.sql"
 _AS_OF = "asof/functions/30_external.sql"
 _CHANGES = "audience/functions/47_changes.sql"
+_LINKS = "lineage/functions/10_links.sql"
+_WALK = "lineage/functions/30_walk.sql"
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ _GATE = "    IF almagest.is_internal(of_collection) THEN\n        RETURN;\n    E
 _COMPARED = "        ELSIF NOT almagest.looks_alike("
 
 
+_PRODUCT = "        CONTINUE WHEN is_same OR version IS NULL OR NOT outside"
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what was hidden in what a search finds as of a moment",
@@ -197,6 +201,68 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         ("as-of",),
         strict=True,
+    ),
+    Mutant(
+        "what is made of something, though it is hidden",
+        _WALK,
+        (
+            ("here.valid_from, true, outside);", "here.valid_from, true, false);"),
+            (
+                "almagest.lineage_document(collection, item, version, outside)->'links', version, origin, outside)",
+                "almagest.lineage_document(collection, item, version, false)->'links', version, origin, outside)",
+            ),
+        ),
+        ("lineage",),
+    ),
+    Mutant(
+        "that something hidden stands between two, whose path is not cut",
+        _WALK,
+        (
+            (
+                "        of_version := CASE WHEN NOT state.deleted THEN state.valid_from END;\n"
+                "    ELSIF NOT external.is_version",
+                "        of_version := CASE WHEN NOT state.deleted THEN state.valid_from END;\n"
+                "        SELECT jsonb_set(l.lineage, '{nodes}', coalesce((\n"
+                "            SELECT jsonb_agg(n) FROM jsonb_array_elements(l.lineage->'nodes') AS n\n"
+                "            WHERE n->>'collection' IS NULL OR NOT almagest.is_internal(n->>'collection')), '[]'))\n"
+                "        INTO lineage FROM almagest.walk_lineage(\n"
+                "            of_collection, of_id, of_version, upward, depth, most, origin, false) AS l(lineage)\n"
+                "        WHERE of_version IS NOT NULL AND NOT almagest.is_internal(of_collection);\n"
+                "        RETURN;\n"
+                "    ELSIF NOT external.is_version",
+            ),
+        ),
+        ("lineage",),
+        strict=True,
+    ),
+    Mutant(
+        "how many hidden things were made of something, by where its lineage is cut",
+        _WALK,
+        (
+            (
+                _PRODUCT,
+                "        IF version IS NULL THEN few := few - 1; END IF;\n        EXIT WHEN few = 0;\n" + _PRODUCT,
+            ),
+        ),
+        ("lineage",),
+    ),
+    Mutant(
+        "what something was made of, though it is hidden",
+        _LINKS,
+        (("    IF outside THEN\n        RETURN (SELECT r.item", "    IF false THEN\n        RETURN (SELECT r.item"),),
+        ("lineage",),
+        strict=True,
+    ),
+    Mutant(
+        "when something hidden has changed in what something was made of",
+        _LINKS,
+        (
+            (
+                "    IF outside THEN\n        SELECT c.moment AS begins",
+                "    IF outside AND almagest.is_internal(of_collection) THEN\n        SELECT c.moment AS begins",
+            ),
+        ),
+        ("lineage",),
     ),
     Mutant(
         "that internal items were there, by their versions",

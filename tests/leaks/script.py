@@ -353,11 +353,48 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     for collection in ("bare", "bare-maps"):
         filled = {"assets": _HIDDEN_ASSETS, "summaries": {"almagest:grade": [7]}}
         yield Api("PATCH", f"/collections/{collection}", filled, hidden=True)
+    yield from _derived()
     late = _open_item(20, kind)
     yield Api("POST", "/collections/open/items", late)
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})
     nothing["properties"]["almagest:only"] = Hidden(1)
     yield Load((), (nothing,))
+
+
+def _derived() -> Iterator[Write]:
+    """Items that were made of others, some by way of what is hidden, and versions that only hidden changes part."""
+
+    def made(collection: str, identifier: str, *sources: Any) -> Api:
+        item = rasters.item(identifier, collection, EVERYWHERE, {}, grade=1)
+        item["links"] = list(sources)
+        hidden = collection in {"secret-mission", "later-internal"}
+        return Api("POST", f"/collections/{collection}/items", item, hidden=hidden)
+
+    def source(collection: str, identifier: str, api: str = "api", pin: Any = None) -> Document:
+        href = f"{ORIGIN}/{api}/collections/{collection}/items/{identifier}"
+        return {"rel": "derived_from", "href": href, **({"almagest:version": pin} if pin else {})}
+
+    early = Hidden("20260101T000120.000000Z")
+    for number in range(3):
+        yield made("secret-mission", f"before-{number}", source("open", "scene-04"))
+    yield made("plainest", "made-1", source("open", "scene-04", pin=early), source("open", "scene-03", "external"))
+    yield made("secret-mission", "between", source("plainest", "made-1"), source("open", "scene-07"))
+    # Hidden ones that come first in the order of ids.
+    for number in range(2):
+        yield made("later-internal", f"first-{number}", source("plainest", "made-1"), source("open", "scene-04"))
+    yield made("plainest", "made-2", source("plainest", "made-1"), Hidden(source("secret-mission", "between")))
+    yield made("plainest", "made-3", Hidden(source("secret-mission", "between")), source("plainest", "no-such-item"))
+    yield Api("PATCH", "/collections/plainest/items/made-1", {"properties": {"almagest:why": "seven"}}, hidden=True)
+    yield Api("PATCH", "/collections/plainest/items/made-2", {"properties": {"operator_note": "eight"}}, hidden=True)
+    yield made("plainest", "made-4", source("plainest", "made-2"), source("plainest", "made-1", pin=early))
+    yield made("secret-mission", "after", source("plainest", "made-4"))
+    yield Api("PATCH", "/collections/plainest/items/made-1", {"properties": {"grade": 2}})
+    yield Api("DELETE", "/collections/plainest/items/made-2")
+    # The only one that was made of it is hidden.
+    yield made("plainest", "alone")
+    yield made("secret-mission", "of-alone", source("plainest", "alone"))
+    # A circle.
+    yield Api("PATCH", "/collections/plainest/items/made-1", {"links": [source("plainest", "made-4")]})
 
 
 def _forgotten(collection: str, versions: int | None) -> Iterator[Write]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from almagest.cli import admin
+from almagest.cli import admin, audit_item
 from almagest.cli.keys import moment
 from almagest.cli.output import console
 from almagest.core.errors import ConfigurationError
@@ -25,6 +25,9 @@ app = typer.Typer(
 
 #: Rows are sealed within seconds. Later than so, something is in the way.
 _LATE_S = 300.0
+
+
+app.command("item", epilog=audit_item.EPILOG)(audit_item.item)
 
 
 @app.command(epilog="Example: almagest audit verify --known 3f9a0c51")

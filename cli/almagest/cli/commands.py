@@ -27,6 +27,7 @@ from almagest.cli import (
     schedules,
     searching,
     settings,
+    stale,
     up,
     users,
     worker,
@@ -74,6 +75,7 @@ app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=mirror.EPILOG)(mirror.mirror)
+app.command(epilog=stale.EPILOG)(stale.stale)
 app.command(epilog=worker.EPILOG)(worker.worker)
 app.add_typer(assets.app, name="assets")
 app.add_typer(audience.app, name="audience")

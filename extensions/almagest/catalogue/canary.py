@@ -85,6 +85,10 @@ def _ensure_collection(connection: psycopg.Connection) -> None:
     keeping.patiently(connection, "SELECT almagest.port_hold_readers()", make)
 
 
+#: What the item is derived from.
+_LINEAGE = "(SELECT l.lineage FROM lineage(%s, %s, NULL, true, 1, 10, '') AS l)"
+
+
 def _item(**more: object) -> dict[str, object]:
     return {
         "type": "Feature",
@@ -143,6 +147,7 @@ def _hidden_parts() -> list[Check]:
         ("tiler's item", "SELECT item_document(%s, %s)", (CANARY, _ITEM)),
         ("asset", "SELECT * FROM asset_location(%s, %s, 'stored')", (CANARY, _ITEM)),
         ("queryables", "SELECT queryables(ARRAY[%s])", (CANARY,)),
+        ("lineage", f"SELECT {_LINEAGE}::text", (CANARY, _ITEM)),
     ]
 
 
@@ -155,6 +160,7 @@ def _hidden_collection(search: str) -> list[Check]:
             *_hidden_parts()[:3],
             ("tiler's item", "SELECT 1 WHERE item_document(%s, %s) IS NOT NULL", (CANARY, _ITEM)),
             ("queryables", "SELECT 1 WHERE queryables(ARRAY[%s]) IS NOT NULL", (CANARY,)),
+            ("lineage", f"SELECT 1 WHERE {_LINEAGE} IS NOT NULL", (CANARY, _ITEM)),
             ("collection", "SELECT 1 WHERE collection_document(%s) IS NOT NULL", (CANARY,)),
             ("collections", "SELECT 1 FROM collection_ids() AS c(id) WHERE id = %s", (CANARY,)),
             ("collection search", "SELECT 1 WHERE collection_page('{}')::text LIKE '%%' || %s || '%%'", (CANARY,)),

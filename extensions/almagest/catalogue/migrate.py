@@ -17,7 +17,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from almagest.catalogue import keeping
+from almagest.catalogue import keeping, lineage
 from almagest.core.errors import ConfigurationError
 
 #: The SQL sets, in the order in which they build on each other.
@@ -32,6 +32,7 @@ SETS = (
     "outbox",
     "jobs",
     "audience",
+    "lineage",
     "assets",
     "asof",
     "followers",
@@ -205,6 +206,7 @@ def migrate(connection: psycopg.Connection, report: Callable[[str], None] = lamb
                 connection.execute("SELECT almagest.note_commit('')")  # answers may be others now
         keeping.keep(connection, report)
         keeping.adopt(connection, report)
+        lineage.gather(connection, report)
         return status(connection)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import psycopg
 
-from almagest.catalogue import keeping
+from almagest.catalogue import keeping, lineage
 from almagest.core.errors import ConfigurationError
 
 #: Items of one transaction, ...
@@ -66,6 +66,8 @@ def prune(
     dropped = (0, 0)
     if not dry_run and versions is None:
         connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", ended_by))
+    if not dry_run:
+        lineage.fold(connection)  # while nobody waits for it
     if not dry_run and versions is None and collection is None and _old(connection, ended_by):
         report("noting since when outsiders see what is kept")
         _note(connection, ended_by)
@@ -76,6 +78,7 @@ def prune(
     if dry_run:
         return Pruned(items, collections)
     _drop(connection, now, report, only_empty=True)
+    lineage.forget(connection)
     gone, bases = _row(
         connection,
         "SELECT heads, bases FROM almagest.prune_leftovers(%s, %s)",
@@ -145,12 +148,13 @@ def _drop(
     if not old:
         return 0, 0
     statement = "SELECT items, collections FROM almagest.drop_history(%s::oid[]::regclass[], %s)"
-    items, collections = keeping.patiently(
-        connection,
-        "SELECT almagest.hold_all_history()",
-        lambda: _row(connection, statement, (old, only_empty)),
-        report,
-    )
+
+    def drop() -> tuple[Any, ...]:
+        # Nobody writes to the log now: what nobody has folded yet is all there.
+        connection.execute("SELECT almagest.fold_lineage_of(%s::oid[]::regclass[])", (old,))
+        return _row(connection, statement, (old, only_empty))
+
+    items, collections = keeping.patiently(connection, "SELECT almagest.hold_all_history()", drop, report)
     return items, collections
 
 

@@ -10,7 +10,7 @@ GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, 
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
     almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change,
-    almagest.stable_time, almagest.forgotten, almagest.change_floor
+    almagest.stable_time, almagest.forgotten, almagest.change_floor, almagest.lineage_edge, almagest.lineage_position
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -129,6 +129,32 @@ GRANT EXECUTE ON FUNCTION
 TO almagest_external_definer;
 GRANT EXECUTE ON FUNCTION almagest.keep_time() TO almagest_ops;
 
+-- What came of what.
+GRANT EXECUTE ON FUNCTION
+    almagest.authority(text),
+    almagest.percent_decoded(text),
+    almagest.version_text(timestamptz),
+    almagest.version_moment(text),
+    almagest.source_links(jsonb, timestamptz),
+    almagest.version_near(text, text, timestamptz, boolean, boolean),
+    almagest.lineage_document(text, text, timestamptz, boolean),
+    almagest.lineage_sources(jsonb, timestamptz, text, boolean),
+    almagest.has_sources(jsonb),
+    almagest.edges_of(text, text, timestamptz, jsonb),
+    almagest.edges_of_change(text, text, timestamptz),
+    almagest.lineage_tail(),
+    almagest.lineage_products(
+        text, text, timestamptz, almagest.lineage_edge[], text, text, timestamptz, int, text, boolean),
+    almagest.lineage_node(text, text, timestamptz, jsonb, boolean),
+    almagest.walk_lineage(text, text, timestamptz, boolean, int, int, text, boolean)
+TO almagest_reader, almagest_writer, almagest_external_definer;
+
+-- Of those inside: outsiders have one of their own.
+GRANT EXECUTE ON FUNCTION
+    almagest.lineage(text, text, timestamptz, boolean, int, int, text),
+    almagest.stale_products(text, text, text, int, text)
+TO almagest_reader, almagest_writer;
+
 GRANT EXECUTE ON FUNCTION
     almagest.port_property_path(text, text[]),
     almagest.audience_policy(),
@@ -139,9 +165,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.is_hidden_name(text, text[]),
     almagest.quote_regex(text),
     almagest.inside_quotes(text),
-    almagest.authority(text),
     almagest.suspicion(almagest.audience_policy),
-    almagest.percent_decoded(text),
     almagest.percent_encoded(text),
     almagest.exposed_href(text, text, text, text),
     almagest.own_public_href(text, almagest.audience_policy),
@@ -275,7 +299,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.clock(),
     almagest.history_sizes(),
     almagest.connection_counts(),
-    almagest.fold_commits()
+    almagest.fold_commits(),
+    almagest.fold_lineage(int)
 TO almagest_ops;
 
 -- The audit can be added to, and sealed; nobody but the admin reads it.

@@ -21,7 +21,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "as-of", "changes", "plain", "malformed",
+    "versions", "as-of", "changes", "lineage", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -38,6 +38,7 @@ _WEIGHTS: dict[Topic, int] = {
     "versions": 14,
     "as-of": 14,
     "changes": 8,
+    "lineage": 8,
     "plain": 3,
     "malformed": 6,
 }
@@ -90,6 +91,7 @@ class Grammar:
             "versions": self._versions,
             "as-of": self._as_of,
             "changes": self._changes,
+            "lineage": self._lineage,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -173,6 +175,22 @@ class Grammar:
         use: Use = self.dice.one(("walk", "walk", "walk", "tamper", "internal"))
         token = Token(use, 1 + self.dice.below(30)) if self.dice.chance(70) else None
         return Request("stac", self._method(), ("changes",), tuple(parameters.items()), accept, token=token)
+
+    def _lineage(self) -> Request:
+        collection, item = self.dice.one(self.words.items)
+        path = ("collections", collection, "items", item)
+        known = [version for subject, version in self.words.versions if subject == path]
+        parameters = {
+            "direction": self.dice.one(("up", "down", "down", "sideways")),
+            "depth": str(self.dice.one((1, 2, 3, 100))),
+            "limit": str(self.dice.one((1, 2, 3, 4, 2000))),
+            "version": self.dice.one(known or _ODD_IDS),
+            "f": self.dice.one(("json", "prov", "xml")),
+        }
+        chances = {"direction": 80, "version": 20, "f": 15}
+        chosen = tuple((name, value) for name, value in parameters.items() if self.dice.chance(chances.get(name, 50)))
+        headers = (("accept", "application/prov+json"),) if self.dice.chance(10) else ()
+        return self._tagged(Request("stac", self._method(), (*path, "lineage"), chosen, headers))
 
     def _tagged(self, request: Request) -> Request:
         """Now and then asked again with the tag of the answer, from outside or inside."""

@@ -9,14 +9,24 @@ from uuid import UUID
 from starlette.requests import Request
 
 from almagest.core.errors import BadRequestError
+from almagest.services.web.audited import of_others
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 
 
 def owner(request: Request) -> str | None:
-    """Whose jobs a caller may see; None: all."""
+    """Whose jobs a caller sees in a list; None: all, which the audit keeps."""
     caller = Caller.of(request.scope)
-    return None if caller.may(Scope.ADMIN) else caller.subject
+    if not caller.may(Scope.ADMIN):
+        return caller.subject
+    of_others()
+    return None
+
+
+def note_whose(request: Request, principal: str) -> None:
+    """Has the audit keep that a caller sees a job of somebody else."""
+    if principal != Caller.of(request.scope).subject:
+        of_others()
 
 
 def interval(text: str) -> tuple[datetime | None, datetime | None]:

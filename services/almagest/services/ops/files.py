@@ -23,6 +23,7 @@ from almagest.services.ops.answers import json_answer, link
 from almagest.services.ops.asked import behind, page_size, page_token
 from almagest.services.ops.bodies import FORM_BYTES, Form, expected_sha256, is_form, raw
 from almagest.services.ops.cabinet import Cabinet
+from almagest.services.web.audited import of_others
 from almagest.services.web.caller import Caller
 from almagest.services.web.etags import Condition, is_known, not_modified
 from almagest.services.web.inventory import Scope
@@ -189,6 +190,8 @@ def _subject(request: Request) -> str:
     subject = request.query_params.get("subject", caller.subject)
     if subject != caller.subject and not caller.may(Scope.ADMIN):
         raise ForbiddenError("Only an admin names somebody else by `subject`.")
+    if subject != caller.subject:
+        of_others()
     if not _SUBJECT.fullmatch(subject):
         raise BadRequestError("subject: whose files are meant, as `user:<id>` or `key:<id>`.")
     return subject

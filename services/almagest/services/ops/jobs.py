@@ -18,7 +18,7 @@ from almagest.pipelines import callbacks, registry, statements
 from almagest.pipelines.outbound import Outbound
 from almagest.services.ops import descriptions
 from almagest.services.ops.answers import json_answer
-from almagest.services.ops.asked import behind, interval, owner, page_size, page_token
+from almagest.services.ops.asked import behind, interval, note_whose, owner, page_size, page_token
 from almagest.services.ops.office import EXCEPTIONS, Office
 from almagest.services.web.caller import Caller
 from almagest.services.web.problem import problem
@@ -163,7 +163,9 @@ class Desk:
         )
 
     async def _find(self, request: Request) -> Job:
-        return await self._office.find_for(Caller.of(request.scope), request.path_params["job_id"])
+        job = await self._office.find_for(Caller.of(request.scope), request.path_params["job_id"])
+        note_whose(request, job.principal)
+        return job
 
 
 def _results(job: Job) -> Response:

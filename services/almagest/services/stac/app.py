@@ -21,7 +21,16 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import changes, describing, registering, routes, streaming, transactions, versions
+from almagest.services.stac import (
+    changes,
+    describing,
+    lineage,
+    registering,
+    routes,
+    streaming,
+    transactions,
+    versions,
+)
 from almagest.services.stac.as_of import CollectionAsOf, ItemAsOf, refused
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
@@ -142,6 +151,13 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         reads, key, public, outside=audience == "external", patience_s=float(settings.site.request_timeout_s)
     )
     app.include_router(changes.router(follower))
+    app.include_router(
+        lineage.router(
+            lineage.Lineage(reads, public, settings.site.origin),
+            f"{settings.site.origin}/ops/jobs/",
+            tells_stale=audience == "internal",
+        )
+    )
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     streaming.describe(app)

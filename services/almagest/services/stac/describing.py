@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from almagest.catalogue.provenance import MEDIA_TYPE as PROV_JSON
 from almagest.services.stac.changes import EVENTS
 from almagest.services.stac.links import GEOJSON, JSON, JSON_SCHEMA
 from almagest.services.stac.versions import JSON_PATCH
@@ -65,10 +66,50 @@ _SCHEMAS: Mapping[str, Schema] = {
     ),
     "CreatedItems": _of(created=_COUNT, mended=_many(_OBJECT)),
     "JsonPatch": _many(_of(op=_TEXT, path=_TEXT)),
+    "Lineage": _of(
+        direction={"enum": ["up", "down"]},
+        nodes=_many(_ref("LineageNode")),
+        edges=_many(_of(derived=_COUNT, source=_COUNT, pinned={"type": "boolean"})),
+        cut=_many({"enum": ["depth", "nodes"]}),
+        links=_many(_OBJECT),
+    ),
+    "LineageNode": _of(
+        {
+            **dict.fromkeys(("collection", "id", "title", "job", "actor", "login", "key_id"), _TEXT),
+            "version": {**_TEXT, "description": "The version that was used; none where nobody can tell."},
+            "latest": {"type": "boolean", "description": "Nothing came after this version."},
+            "deleted": {"type": "boolean", "description": "There is no such item any more."},
+            "known": {"type": "boolean", "description": "Whether the version is there to be read."},
+            "software": {"description": "As the processing extension has it."},
+            "href": {**_TEXT, "description": "Of what lies elsewhere; it has no id."},
+        },
+        node=_COUNT,
+        links=_many(_OBJECT),
+    ),
     "PartialItem": {**_of(id=_TEXT), "description": "As `fields` leaves it."},
     "PartialCollection": {**_of(id=_TEXT), "description": "As `fields` leaves it."},
     "Registered": _of({"latest": {}}, outcome=_TEXT, key=_TEXT, asset=_OBJECT),
     "RemovedAsset": _of(latest={"description": "The key that is the latest now, if there is one."}),
+    "Stale": _of(
+        products=_many(
+            _of(
+                collection=_TEXT,
+                id=_TEXT,
+                version=_TEXT,
+                sources=_many(
+                    _of(
+                        collection=_TEXT,
+                        id=_TEXT,
+                        version={"type": ["string", "null"]},
+                        newest={"type": ["string", "null"], "description": "null: it was deleted."},
+                        pinned={"type": "boolean"},
+                    )
+                ),
+                links=_many(_OBJECT),
+            )
+        ),
+        links=_many(_OBJECT),
+    ),
     "Version": _of(
         {
             "version": {**_TEXT, "description": "Its name; what says that it was deleted has none."},
@@ -100,6 +141,8 @@ _CONTENT: Mapping[tuple[str, str, str], Mapping[str, Schema]] = {
     ("get", f"{_ITEM}/versions/{{version}}", "200"): _AN_ITEM,
     ("get", f"{_COLLECTION}/versions/{{version}}/diff", "200"): {JSON_PATCH: _ref("JsonPatch")},
     ("get", f"{_ITEM}/versions/{{version}}/diff", "200"): {JSON_PATCH: _ref("JsonPatch")},
+    ("get", f"{_ITEM}/lineage", "200"): {JSON: _ref("Lineage"), PROV_JSON: _OBJECT},
+    ("get", "/stale", "200"): {JSON: _ref("Stale")},
     ("post", "/collections", "201"): _A_COLLECTION,
     ("put", _COLLECTION, "200"): _A_COLLECTION,
     ("patch", _COLLECTION, "200"): _A_COLLECTION,

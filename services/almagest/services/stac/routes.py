@@ -25,6 +25,7 @@ _READS = (
     (("GET",), f"{_ITEM}/versions"),
     (("GET",), f"{_ITEM}/versions/{{version}}"),
     (("GET",), f"{_ITEM}/versions/{{version}}/diff"),
+    (("GET",), f"{_ITEM}/lineage"),
     (("GET", "HEAD"), "/assets/{collection_id}/{item_id}/{key:path}"),
 )
 _WRITES = (
@@ -45,6 +46,7 @@ _OPEN = tuple(Route(("GET",), path, Scope.PUBLIC) for path in _DESCRIPTIONS)
 INTERNAL: tuple[Route, ...] = (
     *_OPEN,
     *(Route(methods, path, Scope.READ, is_counted=not path.startswith("/assets/")) for methods, path in _READS),
+    Route(("GET",), "/stale", Scope.READ),
     *(Route(methods, path, Scope.WRITE) for methods, path in _WRITES),
 )
 

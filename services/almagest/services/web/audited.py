@@ -1,4 +1,4 @@
-"""Leaves a row in the audit of every request that changes something, is refused, or is an admin's."""
+"""Leaves a row in the audit of every request that changes something, is refused, is an admin's, or reads of others."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _DENIED = frozenset({401, 403, 429})
 _BROKEN = 500
 #: Subject and name of whoever let himself in by the present request.
 _entered: ContextVar[list[str] | None] = ContextVar("entered", default=None)
+#: Holds something once the present request reads what is somebody else's.
+_pried: ContextVar[list[bool] | None] = ContextVar("pried", default=None)
 
 
 def done_by(subject: str, name: str) -> None:
@@ -27,6 +29,13 @@ def done_by(subject: str, name: str) -> None:
     entered = _entered.get()
     if entered is not None:
         entered[:] = subject, name
+
+
+def of_others() -> None:
+    """Says that the present request reads what belongs to others, as admins may; and so it is kept."""
+    pried = _pried.get()
+    if pried is not None:
+        pried[:] = [True]
 
 
 @dataclass
@@ -58,7 +67,7 @@ class Audited:
             await self.app(scope, receive, send)
             return
         began, has_answered = time.perf_counter(), False
-        token = _entered.set([])
+        token, pried = _entered.set([]), _pried.set([])
 
         async def note_and_send(message: Message) -> None:
             nonlocal has_answered
@@ -76,17 +85,19 @@ class Audited:
             raise
         finally:
             _entered.reset(token)
+            _pried.reset(pried)
 
     async def _note(self, scope: Connection, status: int, began: float) -> None:
         is_denied = status in _DENIED
-        if not (is_denied or scope["method"] not in _READING or self._is_governed or _entered.get()):
+        is_kept_anyway = bool(_entered.get() or _pried.get())
+        if not (is_denied or scope["method"] not in _READING or self._is_governed or is_kept_anyway):
             return  # nearly all: they are not looked up
         route = self._route(scope)
         if route is None:
             return
         if is_denied:
             self.recorder.deny(self._entry(scope, route, status, began))
-        elif _entered.get() or is_kept(scope["method"], route):
+        elif is_kept_anyway or is_kept(scope["method"], route):
             await self.recorder.record(self._entry(scope, route, status, began))
 
     def _route(self, scope: Connection) -> Route | None:

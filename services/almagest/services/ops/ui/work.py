@@ -13,9 +13,11 @@ from almagest.core.errors import AlmagestError, InvalidDocumentError
 from almagest.core.jobs import ENDED
 from almagest.pipelines import registry
 from almagest.services.ops.answers import json_answer
+from almagest.services.ops.asked import note_whose
 from almagest.services.ops.office import Office
 from almagest.services.ops.ui import forms
 from almagest.services.ops.ui.rendering import Pages
+from almagest.services.web.audited import of_others
 from almagest.services.web.caller import Caller
 from almagest.services.web.inventory import Scope
 from almagest.services.web.request_id import request_id
@@ -85,12 +87,15 @@ class WorkPages:
         """One's own jobs, the newest first; an admin's page has everybody's."""
         caller = Caller.of(request.scope)
         everybody = caller.may(Scope.ADMIN) and "all" in request.query_params
+        if everybody:
+            of_others()
         found = await self._office.listed(None if everybody else caller.subject, {}, None, _JOBS)
         return self._pages.show(request, "jobs", jobs=found, everybody=everybody, most=_JOBS)
 
     async def job(self, request: Request) -> Response:
         """How a job is, what it says, and what it gave."""
         job = await self._find(request)
+        note_whose(request, job.principal)  # noted here: the page itself asks on and on how it is
         events = await self._office.events(job.id, 0)
         while len(events) % _LINES == 0 and 0 < len(events) < _MOST_LINES:
             events += await self._office.events(job.id, events[-1].id)
