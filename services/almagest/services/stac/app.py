@@ -21,7 +21,7 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import describing, registering, routes, streaming, transactions, versions
+from almagest.services.stac import aggregating, describing, registering, routes, streaming, transactions, versions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -110,7 +110,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         history=history,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *(transactions.CONFORMANCE if writes else ())],
+        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *aggregating.CONFORMANCE, *(transactions.CONFORMANCE if writes else ())],
         landing_page_id=settings.api.catalog_id,
     )
     _Api(
@@ -131,6 +131,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         app.include_router(transactions.router(writer, public, require_if_match=settings.api.require_if_match))
         app.include_router(registering.router(writer, public))
     app.include_router(versions.router(history))
+    app.include_router(aggregating.router(aggregating.Aggregator(reads, catalogue, public), client))
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     streaming.describe(app)

@@ -62,6 +62,7 @@ class CatalogueClient(AsyncBaseCoreClient):
             {"rel": rel, "type": JSON_SCHEMA, "title": "Queryables of every collection", "href": f"{base}queryables"}
             for rel in ("queryables", OGC_QUERYABLES)
         ]
+        page["links"] += self.public.aggregating()
         for identifier, title in await self.catalogue.titles():
             page["links"].append(
                 {"rel": "child", "type": JSON, "title": title, "href": self.public.href("collections", identifier)}
@@ -167,6 +168,14 @@ class CatalogueClient(AsyncBaseCoreClient):
             return await self.streams.answer(media_type, request, *opened)
         page = await self.search.page(search, self.public)
         return _feature_collection(page, self._search_links() + _paging(page, str(request.url), asked))
+
+    def checked(self, parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
+        """GET parameters as the body of a search, by the same rules as one that was sent as such.
+
+        Raises:
+            BadRequestError: it is malformed.
+        """
+        return self._checked(_parse(parameters, **base))
 
     async def _require(self, collection_id: str) -> None:
         if not await self.catalogue.exists(collection_id):

@@ -36,6 +36,28 @@ def _of(optional: Mapping[str, Schema] | None = None, **required: Schema) -> Sch
 
 #: Documents of ours, and one of the library's that is true of whole items and collections alone.
 _SCHEMAS: Mapping[str, Schema] = {
+    "AggregationCollection": _of(
+        type={"enum": ["AggregationCollection"]},
+        aggregations=_many(
+            _of(
+                {
+                    "value": {"description": "Of one that is a single value; null where there is none."},
+                    "buckets": _many(
+                        _of(
+                            {"from": {"type": "number"}, "to": {"type": "number"}},
+                            key=_TEXT,
+                            data_type=_TEXT,
+                            frequency=_COUNT,
+                        )
+                    ),
+                    "overflow": {"type": "integer", "description": "Items that are in none of the buckets."},
+                },
+                name=_TEXT,
+                data_type=_TEXT,
+            )
+        ),
+        links=_many(_OBJECT),
+    ),
     "BulkReport": _of(
         received=_COUNT,
         success=_COUNT,
@@ -70,6 +92,11 @@ _AN_ITEM, _A_COLLECTION = {GEOJSON: _ref("Item")}, {JSON: _ref("Collection")}
 _CONTENT: Mapping[tuple[str, str, str], Mapping[str, Schema]] = {
     ("get", "/queryables", "200"): {JSON_SCHEMA: _OBJECT},
     ("get", f"{_COLLECTION}/queryables", "200"): {JSON_SCHEMA: _OBJECT},
+    **{
+        (method, f"{of}/{name}", "200"): {JSON: _ref("AggregationCollection")}
+        for of in ("", _COLLECTION)
+        for method, name in (("get", "aggregations"), ("get", "aggregate"), ("post", "aggregate"))
+    },
     ("get", f"{_COLLECTION}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_ITEM}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_COLLECTION}/versions/{{version}}", "200"): _A_COLLECTION,
@@ -150,7 +177,7 @@ def _mended(description: dict[str, Any]) -> dict[str, Any]:
 def _problems(method: str, path: str) -> tuple[int, ...]:
     """What may be wrong with a request, and with what it is about."""
     named = (404, 410) if "{" in path else ()
-    if method == "get" or path == "/search":
+    if method == "get" or path == "/search" or path.endswith("/aggregate"):
         # A whole result in one answer may be too large.
         return (400, *named, *((413,) if path in {"/search", f"{_COLLECTION}/items"} else ()))
     return (400, *named, 409, 412, 413, 415, 428, 507)
