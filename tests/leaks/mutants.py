@@ -23,6 +23,7 @@ _PROJECTION = "audience/functions/20_projection.sql"
 _SEARCH = "audience/functions/30_search.sql"
 _EXTERNAL = "audience/functions/40_external.sql"
 _VERSIONS = "audience/functions/45_versions.sql"
+_AGGREGATE = "audience/functions/47_aggregate.sql"
 
 
 @dataclass(frozen=True)
@@ -448,6 +449,36 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         ("search", "items"),
+        strict=True,
+    ),
+    Mutant(
+        "how much there is in internal collections, by what is counted beforehand",
+        _AGGREGATE,
+        (
+            (
+                "        ids := ARRAY(SELECT jsonb_array_elements_text(narrowed->'collections'));",
+                f"        ids := {_EVERYTHING};",
+            ),
+        ),
+        ("aggregations",),
+    ),
+    Mutant(
+        "how much there is in internal collections, by counting it",
+        _AGGREGATE,
+        (
+            (
+                "almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed,",
+                "almagest.as_outsiders_read(almagest.port_where(narrowed - 'collections'), narrowed,",
+            ),
+        ),
+        ("aggregations",),
+        strict=True,
+    ),
+    Mutant(
+        "hidden properties, by aggregations",
+        _AGGREGATE,
+        (("        IF NOT almagest.is_public_path(ARRAY['properties', name], policy) THEN", "        IF name = 'href' THEN"),),
+        ("aggregations",),
         strict=True,
     ),
     Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items"), patch=_audience_forgotten),

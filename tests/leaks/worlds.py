@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from psycopg import Connection, sql
 
-from almagest.catalogue import assets, audience, database, loading, pruning
+from almagest.catalogue import assets, audience, database, loading, pruning, rollups
 from almagest.core.settings import S3, Audience, Settings, Store
 from conftest import TEMPLATE, stac_client, tiles_client
 from leaks import script
@@ -65,6 +65,8 @@ def replay(settings: Settings, writes: list[Write], *, whole: bool, strict: bool
             set_clock(connection, _BEGINNING + timedelta(seconds=number))
             if whole or not write.hidden:
                 writer.perform(write)
+            if number == len(writes) // 2:
+                rollups.fold(connection)  # and what comes later is added by whoever reads
 
 
 def set_clock(connection: Connection, moment: datetime) -> None:

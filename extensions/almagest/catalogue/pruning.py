@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import psycopg
 
-from almagest.catalogue import keeping
+from almagest.catalogue import keeping, rollups
 from almagest.core.errors import ConfigurationError
 
 #: Items of one transaction.
@@ -61,6 +61,8 @@ def prune(
         raise ConfigurationError("Say what is kept: --keep-days, --keep-versions, or both.")
     (now,) = _row(connection, "SELECT almagest.clock()")
     ended_by = now - timedelta(days=days or 0)
+    if not dry_run:
+        ended_by = _counted(connection, ended_by, report)
     dropped = (0, 0)
     if not dry_run and versions is None and collection is None and _old(connection, ended_by):
         report("noting since when outsiders see what is kept")
@@ -78,6 +80,17 @@ def prune(
         (collection, ended_by if days is not None else None),
     )
     return Pruned(items, collections, gone, bases)
+
+
+def _counted(connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None]) -> datetime:
+    """The moment, or an earlier one: what ended after it may not be folded into the rollups yet, and is needed for it."""
+    (is_counted,) = _row(connection, "SELECT EXISTS (SELECT FROM almagest.rollup_state)")
+    if not is_counted:
+        return ended_by
+    report("folding what has changed")
+    rollups.fold(connection)
+    (since,) = _row(connection, "SELECT almagest.needed_since()")
+    return ended_by if since is None else min(ended_by, since - timedelta(microseconds=1))
 
 
 def _step(

@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 from typing import Literal, get_args
 
+from almagest.services.leaks.counts import Counts
 from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.pictures import Pictures
 from almagest.services.leaks.requests import Request, Token
@@ -18,7 +19,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "plain", "malformed",
+    "versions", "aggregations", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -33,6 +34,7 @@ _WEIGHTS: dict[Topic, int] = {
     "mosaics": 6,
     "searches": 5,
     "versions": 14,
+    "aggregations": 12,
     "plain": 3,
     "malformed": 6,
 }
@@ -70,6 +72,7 @@ class Grammar:
             "mosaics": partial(self._picture, "/collections/{collection_id}/"),
             "searches": partial(self._picture, "{search_id}"),
             "versions": self._versions,
+            "aggregations": self._aggregation,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -113,6 +116,10 @@ class Grammar:
         marked = [route for route in tiles.EXTERNAL if mark in route.path]
         routes = [route for route in marked if (mark == _ITEM) == (_ITEM in route.path)]
         return Pictures(self.dice, self.words).request(self.dice.one(routes))
+
+    def _aggregation(self) -> Request:
+        request = Counts(self.dice, self.words).request()
+        return request if request.method == "POST" else self._tagged(request)
 
     def _versions(self) -> Request:
         subject, version = self.dice.one(self.words.versions)
