@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Resolutions that are counted beforehand.
-KEPT = range(5)
+KEPT = range(4)
 
 
 def of_place(place: str, resolution: int) -> str:

@@ -99,6 +99,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.geotile(geometry, int),
     almagest.geotile_above(text, int),
     almagest.rollup_facts(timestamptz, geometry, jsonb),
+    almagest.rollup_levels(text, text),
     almagest.rollup_changes(text[], int, xid8, int, xid8),
     almagest.rollup_tail(text[], int, xid8),
     almagest.most_buckets(),

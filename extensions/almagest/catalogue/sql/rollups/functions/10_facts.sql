@@ -80,8 +80,8 @@ AS $$
     FROM (VALUES
         ('total', ''),
         ('day', to_char(datetime AT TIME ZONE 'UTC', 'YYYY-MM-DD')),
-        ('geohash', ST_GeoHash(place, 4)),
-        ('geotile', almagest.geotile(place, 8)),
+        ('geohash', ST_GeoHash(place, 3)),
+        ('geotile', almagest.geotile(place, 7)),
         ('place', almagest.place_text(place))
     ) AS f(dimension, key)
     WHERE f.key IS NOT NULL
@@ -93,8 +93,20 @@ AS $$
     FROM unnest(almagest.rolled_numbers()) AS n(name) WHERE almagest.number(properties, name) IS NOT NULL
 $$;
 COMMENT ON FUNCTION almagest.rollup_facts(timestamptz, geometry, jsonb) IS
-    'What is counted beforehand of an item, a row for each dimension that it has: a key or a number. Of the cells the finest; '
-    'place stands for those of H3, which only a library knows.';
+    'What is counted beforehand of an item, a row for each dimension that it has: a key or a number. Of the cells the finest, '
+    'of which rollup_levels makes all; place stands for those of H3, which only a library knows.';
+
+
+CREATE OR REPLACE FUNCTION almagest.rollup_levels(dimension text, key text) RETURNS TABLE (dimension text, key text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 'geohash' || n, left($2, n) FROM generate_series(1, 3) AS n WHERE $1 = 'geohash'
+    UNION ALL
+    SELECT 'geotile' || z, almagest.geotile_above($2, z) FROM generate_series(0, 7) AS z WHERE $1 = 'geotile'
+    UNION ALL
+    SELECT $1, $2 WHERE $1 NOT IN ('geohash', 'geotile')
+$$;
+COMMENT ON FUNCTION almagest.rollup_levels(text, text) IS 'What is kept of one key: of a cell itself and those that it lies in.';
 
 
 CREATE OR REPLACE FUNCTION almagest.rollup_changes(
@@ -135,13 +147,14 @@ CREATE OR REPLACE FUNCTION almagest.rollup_tail(of_collections text[], from_era 
 RETURNS TABLE (collection text, dimension text, key text, number numeric, count bigint)
 LANGUAGE sql STABLE
 AS $$
-    SELECT s.collection, f.dimension, f.key, f.number, sum(s.change)
+    SELECT s.collection, l.dimension, l.key, f.number, sum(s.change)
     FROM (
         SELECT c.collection, c.change, c.datetime, almagest.middle(c.geometry) AS place, c.properties
         FROM almagest.rollup_changes(of_collections, from_era, from_xact, NULL, NULL) AS c OFFSET 0
     ) AS s
     CROSS JOIN LATERAL almagest.rollup_facts(s.datetime, s.place, s.properties) AS f
-    GROUP BY s.collection, f.dimension, f.key, f.number
+    CROSS JOIN LATERAL almagest.rollup_levels(f.dimension, f.key) AS l
+    GROUP BY s.collection, l.dimension, l.key, f.number
     HAVING sum(s.change) <> 0
 $$;
 COMMENT ON FUNCTION almagest.rollup_tail(text[], int, xid8) IS

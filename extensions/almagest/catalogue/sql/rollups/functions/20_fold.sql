@@ -112,8 +112,11 @@ BEGIN
         HAVING sum(s.change) <> 0
     ), keys AS (
         INSERT INTO almagest.rollup AS r (collection, dimension, key, count)
-        SELECT f.collection, f.dimension, f.key, f.change FROM facts AS f
+        SELECT f.collection, l.dimension, l.key, sum(f.change)
+        FROM facts AS f CROSS JOIN LATERAL almagest.rollup_levels(f.dimension, f.key) AS l
         WHERE f.key IS NOT NULL AND f.dimension <> 'place'
+        GROUP BY 1, 2, 3
+        HAVING sum(f.change) <> 0
         ON CONFLICT (collection, dimension, key) DO UPDATE SET count = r.count + excluded.count
     ), bins AS (
         SELECT f.collection, f.dimension AS property, floor(f.number) AS bin,
@@ -152,18 +155,17 @@ COMMENT ON FUNCTION almagest.fold_rollups(boolean) IS
     'somebody else is at it. Definer, since whoever keeps house needs no other right.';
 
 
-CREATE OR REPLACE FUNCTION almagest.rollup_lag(OUT changes bigint, OUT seconds float8)
+CREATE OR REPLACE FUNCTION almagest.rollup_lag(OUT changes bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 BEGIN
     SELECT count(*) INTO changes
     FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
     WHERE c.item IS NOT NULL;
-    SELECT extract(epoch FROM almagest.clock() - s.folded_at) INTO seconds FROM almagest.rollup_state AS s;
 END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_lag() IS
-    'How many changes are not folded into the rollups yet, and how long ago they were folded last; NULL before the first time.';
+    'How many changes are not folded into the rollups yet; none before these are counted for the first time.';
 
 
 CREATE OR REPLACE FUNCTION almagest.needed_since() RETURNS timestamptz

@@ -11,9 +11,9 @@ AS $$
         WHEN 'ranges' THEN asked->>'property' = ANY (almagest.rolled_numbers())
             AND NOT EXISTS (SELECT FROM jsonb_array_elements(asked->'bounds') AS b WHERE b::text::numeric <> floor(b::text::numeric))
         WHEN 'datetime' THEN asked->>'interval' IN ('auto', 'year', 'month', 'week', 'day')
-        WHEN 'geohash' THEN (asked->>'precision')::int <= 4
-        WHEN 'geotile' THEN (asked->>'precision')::int <= 8
-        WHEN 'geohex' THEN (asked->>'precision')::int <= 4
+        WHEN 'geohash' THEN (asked->>'precision')::int <= 3
+        WHEN 'geotile' THEN (asked->>'precision')::int <= 7
+        WHEN 'geohex' THEN (asked->>'precision')::int <= 3
         ELSE true END
 $$;
 COMMENT ON FUNCTION almagest.is_rolled(jsonb) IS 'Whether the answer follows from what is counted beforehand.';
@@ -43,6 +43,10 @@ DECLARE
     name CONSTANT text := asked->>'property';
     grain CONSTANT text := asked->>'precision';
 BEGIN
+    IF kind IN ('geohash', 'geotile') THEN
+        RETURN almagest.bucketed(
+            format('SELECT c.*, NULL::jsonb AS value FROM (%s) AS c', almagest.rolled_counts(kind || grain)), place, false);
+    END IF;
     RETURN CASE kind
         WHEN 'count' THEN format('SELECT %s, NULL, coalesce(sum(c.frequency), 0)::bigint, NULL FROM (%s) AS c',
                                  place, almagest.rolled_counts('total'))
@@ -53,12 +57,6 @@ BEGIN
             place, true)
         WHEN 'terms' THEN almagest.bucketed(format(
             'SELECT c.*, NULL::jsonb AS value FROM (%s) AS c', almagest.rolled_counts(name)), place, false)
-        WHEN 'geohash' THEN almagest.bucketed(format(
-            'SELECT left(c.key, %s) AS key, sum(c.frequency) AS frequency, NULL::jsonb AS value FROM (%s) AS c GROUP BY 1',
-            grain, almagest.rolled_counts('geohash')), place, false)
-        WHEN 'geotile' THEN almagest.bucketed(format(
-            'SELECT almagest.geotile_above(c.key, %s) AS key, sum(c.frequency) AS frequency, NULL::jsonb AS value '
-            'FROM (%s) AS c GROUP BY 1', grain, almagest.rolled_counts('geotile')), place, false)
         WHEN 'geohex' THEN format(
             'SELECT %1$s, r.key, sum(r.count)::bigint, NULL FROM almagest.rollup AS r '
             'WHERE r.collection = ANY ($1) AND r.dimension = %2$L GROUP BY 2 UNION ALL '

@@ -24,8 +24,8 @@ CREATE TABLE almagest.rollup (
     PRIMARY KEY (collection, dimension, key)
 );
 COMMENT ON TABLE almagest.rollup IS
-    'How many items of a collection have which key of a dimension: total, day, geohash, geotile, geohex0 to geohex4, or the '
-    'name of a property. A count may be below zero as long as what makes up for it is not folded.';
+    'How many items of a collection have which key of a dimension: total, day, geohash1 to geohash3, geotile0 to '
+    'geotile7, geohex0 to geohex3, or the name of a property. A count may be below zero as long as what makes up for it is not folded.';
 
 CREATE TABLE almagest.rollup_number (
     collection text NOT NULL,
