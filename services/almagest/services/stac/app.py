@@ -21,7 +21,7 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import aggregating, describing, registering, routes, streaming, transactions, versions
+from almagest.services.stac import aggregating, describing, map_page, registering, routes, streaming, transactions, versions
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -134,6 +134,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     app.include_router(aggregating.router(aggregating.Aggregator(reads, catalogue, public), client))
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
+    map_page.install(app)
     streaming.describe(app)
     describing.describe(app)
     docs.add_bearer(app, table)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from almagest.services.stac.map_page import FILES
 from almagest.services.web.inventory import Route, Scope
 
 _COLLECTION = "/collections/{collection_id}"
 _ITEM = f"{_COLLECTION}/items/{{item_id}}"
 
-_DESCRIPTIONS = ("/openapi.json", "/docs")
+_DESCRIPTIONS = ("/openapi.json", "/docs", *FILES)
 _READS = (
     (("GET",), "/"),
     (("GET",), "/conformance"),
