@@ -2,8 +2,8 @@
 
     python tests/bench/aggregation.py [--items 1000000] [--rounds 5] [--collections 4]
 
-Adds to results/latest.json. A ratio is the time of the scan by the time from rollups: how many times as fast these are. The
-scan is asked for by a box round the whole globe, which every item lies in.
+Adds to results/latest.json. A ratio is the time of the scan by the time from rollups: how many times as fast these are.
+The scan is asked for by a box round the whole globe, which every item lies in.
 """
 
 from __future__ import annotations

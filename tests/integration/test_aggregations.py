@@ -13,9 +13,8 @@ import pytest
 from almagest.catalogue import aggregations, audience, database, loading, rollups
 from almagest.core.settings import Settings
 from conftest import stac_client
-from sql.test_rollups import item
 from support import adopted
-from support.aggregating import NAMES, brute, chosen, plain
+from support.aggregating import NAMES, brute, chosen, item, plain
 
 Document = dict[str, Any]
 
@@ -37,7 +36,11 @@ SEARCHES: list[Document] = [
     {"intersects": {"type": "Point", "coordinates": [0, 0]}},
     {"query": {"eo:cloud_cover": {"lt": 50}}},
     {"filter-lang": "cql2-json", "filter": {"op": ">", "args": [{"property": "gsd"}, 1]}},
-    {"filter-lang": "cql2-json", "filter": {"op": "=", "args": [{"property": "platform"}, "s-a"]}, "collections": ["open"]},
+    {
+        "filter-lang": "cql2-json",
+        "filter": {"op": "=", "args": [{"property": "platform"}, "s-a"]},
+        "collections": ["open"],
+    },
 ]
 
 
@@ -151,7 +154,9 @@ def test_outsiders_aggregate_nothing_that_is_hidden(filled: Settings) -> None:
                 assert "gsd" not in told
                 assert outside.get("/external/collections/hush/aggregate").status_code == 404
         finally:
-            connection.execute("UPDATE almagest.audience_policy SET hidden_properties = array_remove(hidden_properties, 'gsd')")
+            connection.execute(
+                "UPDATE almagest.audience_policy SET hidden_properties = array_remove(hidden_properties, 'gsd')"
+            )
 
 
 def test_many_buckets_are_cut_and_it_is_told(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +170,11 @@ def test_many_buckets_are_cut_and_it_is_told(filled: Settings, monkeypatch: pyte
             connection.execute(source[0].replace("10000", "3").encode())
         try:
             asked = "centroid_geohash_grid_frequency,datetime_frequency"
-            parameters = {"aggregations": asked, "centroid_geohash_grid_frequency_precision": "5", "datetime_frequency_interval": "hour"}
+            parameters = {
+                "aggregations": asked,
+                "centroid_geohash_grid_frequency_precision": "5",
+                "datetime_frequency_interval": "hour",
+            }
             for one in inside.get("/api/aggregate", params=parameters).json()["aggregations"]:
                 assert len(one["buckets"]) == 3
                 assert one["overflow"] + sum(bucket["frequency"] for bucket in one["buckets"]) == 120

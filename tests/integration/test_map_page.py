@@ -10,8 +10,8 @@ import pytest
 from almagest.catalogue import loading
 from almagest.core.settings import Settings
 from conftest import stac_client
-from sql.test_rollups import item
 from support import adopted, browser
+from support.aggregating import item
 from support.browser import Watched
 from support.cluster import Cluster
 from support.serving import served

@@ -477,7 +477,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "hidden properties, by aggregations",
         _AGGREGATE,
-        (("        IF NOT almagest.is_public_path(ARRAY['properties', name], policy) THEN", "        IF name = 'href' THEN"),),
+        (
+            (
+                "        IF NOT almagest.is_public_path(ARRAY['properties', name], policy) THEN",
+                "        IF name = 'href' THEN",
+            ),
+        ),
         ("aggregations",),
         strict=True,
     ),

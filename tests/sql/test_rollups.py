@@ -17,37 +17,12 @@ from almagest.catalogue.aggregations import Aggregation
 from almagest.catalogue.storing import Store
 from almagest.core.settings import Settings
 from support import adopted
-from support.aggregating import brute, chosen, plain
+from support.aggregating import brute, chosen, item, plain
 from support.cluster import Cluster
 
 Document = dict[str, Any]
 
 COLLECTIONS = ("c-0", "c-1", "c-2")
-
-
-def item(chance: random.Random, number: int, of: str) -> Document:
-    """Something of everything, some of it odd."""
-    x, y = chance.uniform(-179, 170), chance.uniform(-88, 80)
-    ring = [[x, y], [x + 1.5, y + 0.1], [x + 1, y + 2], [x, y]]
-    hour = chance.choice([1, 5, 23])
-    day = f"{chance.choice([2019, 2020, 2021])}-{chance.choice([1, 2, 12]):02}-{chance.choice([1, 15, 28]):02}"
-    properties: Document = {"datetime": f"{day}T{hour:02}:30:{number % 60:02}.{chance.randint(0, 999_999):06}Z"}
-    if chance.random() < 0.2:
-        properties |= {"start_datetime": properties["datetime"], "end_datetime": "2022-01-01T00:00:00Z"}
-        properties["datetime"] = None
-    for name, values in (
-        ("platform", ["s-a", "s-b", "é'%", "", 7, None, ["s-a"], "x" * 256]),
-        ("grid:code", ["MGRS-31UFT", "MGRS-32TNT"]),
-        ("eo:cloud_cover", [0, 100, 10, 10.0, 9.999, round(chance.uniform(0, 100), 3), "5", None, -3]),
-        ("gsd", [10, 10.5, 0.3, 1e-7, 30]),
-        ("odd", ["one", "two", 3, 4.5, True, {"href": "file:///x"}]),
-    ):
-        if chance.random() < 0.8:
-            properties[name] = chance.choice(values)
-    return {**adopted.item(of, number, **properties), "properties": properties, "id": f"i{number}"} | {
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [x, y, x + 1.5, y + 2],
-    }
 
 
 @pytest.fixture
@@ -104,9 +79,7 @@ def scribble(settings: Settings, chance: random.Random, rounds: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_they_equal_a_count_over_all_documents(
-    settings: Settings, connection: psycopg.Connection, seed: int
-) -> None:
+def test_they_equal_a_count_over_all_documents(settings: Settings, connection: psycopg.Connection, seed: int) -> None:
     chance = random.Random(seed)
     scribble(settings, chance, 8)
     check(connection)  # nothing is counted yet
@@ -156,11 +129,14 @@ def test_they_are_exact_at_any_moment(settings: Settings, connection: psycopg.Co
         return thread
 
     def late(chance: random.Random) -> None:
-        with database.connect(settings, "almagest_writer") as writer, contextlib.suppress(psycopg.errors.DeadlockDetected):
-            with writer.transaction():
-                writer.execute("SELECT pg_current_xact_id()")  # before others, which end first
-                stop.wait(chance.uniform(0.05, 0.6))
-                Store(writer).put([item(chance, chance.randrange(40), chance.choice(COLLECTIONS))])
+        with (
+            database.connect(settings, "almagest_writer") as writer,
+            contextlib.suppress(psycopg.errors.DeadlockDetected),
+            writer.transaction(),
+        ):
+            writer.execute("SELECT pg_current_xact_id()")  # before others, which end first
+            stop.wait(chance.uniform(0.05, 0.6))
+            Store(writer).put([item(chance, chance.randrange(40), chance.choice(COLLECTIONS))])
 
     def folding(chance: random.Random) -> None:
         with database.connect(settings, "almagest_ops") as ops:

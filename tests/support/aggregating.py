@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import h3
@@ -15,10 +17,36 @@ from shapely.geometry import shape
 
 from almagest.catalogue import aggregations
 from almagest.catalogue.aggregations import Aggregation
+from support import adopted
 
 Document = Mapping[str, Any]
 
 _BASE32 = "0123456789bcdefghjkmnpqrstuvwxyz"
+
+
+def item(chance: random.Random, number: int, of: str) -> dict[str, Any]:
+    """Something of everything, some of it odd."""
+    x, y = chance.uniform(-179, 170), chance.uniform(-88, 80)
+    ring = [[x, y], [x + 1.5, y + 0.1], [x + 1, y + 2], [x, y]]
+    hour = chance.choice([1, 5, 23])
+    day = f"{chance.choice([2019, 2020, 2021])}-{chance.choice([1, 2, 12]):02}-{chance.choice([1, 15, 28]):02}"
+    properties: dict[str, Any] = {"datetime": f"{day}T{hour:02}:30:{number % 60:02}.{chance.randint(0, 999_999):06}Z"}
+    if chance.random() < 0.2:
+        properties |= {"start_datetime": properties["datetime"], "end_datetime": "2022-01-01T00:00:00Z"}
+        properties["datetime"] = None
+    for name, values in (
+        ("platform", ["s-a", "s-b", "é'%", "", 7, None, ["s-a"], "x" * 256]),
+        ("grid:code", ["MGRS-31UFT", "MGRS-32TNT"]),
+        ("eo:cloud_cover", [0, 100, 10, 10.0, 9.999, round(chance.uniform(0, 100), 3), "5", None, -3]),
+        ("gsd", [10, 10.5, 0.3, 1e-7, 30]),
+        ("odd", ["one", "two", 3, 4.5, True, {"href": "file:///x"}]),
+    ):
+        if chance.random() < 0.8:
+            properties[name] = chance.choice(values)
+    return {**adopted.item(of, number, **properties), "properties": properties, "id": f"i{number}"} | {
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [x, y, x + 1.5, y + 2],
+    }
 
 
 def brute(asked: Sequence[Aggregation], items: Iterable[Document]) -> list[dict[str, Any]]:
@@ -55,7 +83,7 @@ def _answer(one: Aggregation, items: list[Document]) -> dict[str, Any]:
     if kind == "ranges":
         edges = [-math.inf, *one.asked["bounds"], math.inf]
         buckets = []
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             key = f"{'*' if start == -math.inf else float(start)}-{'*' if end == math.inf else float(end)}"
             bucket: dict[str, Any] = {"key": key, "data_type": "numeric"}
             bucket["frequency"] = sum(start <= value < end for value in numbers)

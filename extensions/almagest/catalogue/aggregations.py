@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from almagest.catalogue import cells
@@ -211,7 +212,7 @@ def _bounds(name: str, given: Any) -> list[float]:
         bounds = [float(bound) for bound in listed]
     except (TypeError, ValueError):
         bounds = []
-    rises = all(one < other for one, other in zip(bounds, bounds[1:], strict=False))
+    rises = all(one < other for one, other in pairwise(bounds))
     if not bounds or len(bounds) > MOST_RANGES or not rises or not all(map(math.isfinite, bounds)):
         raise BadRequestError(f"{name}_ranges: are numbers that rise, {MOST_RANGES:,} at most.")
     return bounds
@@ -239,7 +240,7 @@ def _ranges(rows: Sequence[Row], bounds: Sequence[float]) -> list[Document]:
     counts = {int(key or 0): frequency for _, key, frequency, _ in rows}
     edges: list[float | None] = [None, *bounds, None]
     buckets = []
-    for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for place, (start, end) in enumerate(pairwise(edges)):
         bucket: Document = {
             "key": f"{'*' if start is None else float(start)}-{'*' if end is None else float(end)}",
             "data_type": "numeric",

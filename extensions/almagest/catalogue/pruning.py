@@ -83,7 +83,7 @@ def prune(
 
 
 def _counted(connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None]) -> datetime:
-    """The moment, or an earlier one: what ended after it may not be folded into the rollups yet, and is needed for it."""
+    """The moment, or an earlier one: what ended later may not be folded into the rollups yet, and is needed."""
     (is_counted,) = _row(connection, "SELECT EXISTS (SELECT FROM almagest.rollup_state)")
     if not is_counted:
         return ended_by

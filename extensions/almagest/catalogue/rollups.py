@@ -26,7 +26,8 @@ _KEPT = """
     UNION ALL
     SELECT collection, property, 'least of ' || bin, 1, least FROM almagest.rollup_number WHERE least IS NOT NULL
     UNION ALL
-    SELECT collection, property, 'greatest of ' || bin, 1, greatest FROM almagest.rollup_number WHERE greatest IS NOT NULL
+    SELECT collection, property, 'greatest of ' || bin, 1, greatest FROM almagest.rollup_number
+    WHERE greatest IS NOT NULL
 """
 
 

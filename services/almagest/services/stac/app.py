@@ -21,7 +21,16 @@ from almagest.core.hrefs import HrefPolicy
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
-from almagest.services.stac import aggregating, describing, map_page, registering, routes, streaming, transactions, versions
+from almagest.services.stac import (
+    aggregating,
+    describing,
+    map_page,
+    registering,
+    routes,
+    streaming,
+    transactions,
+    versions,
+)
 from almagest.services.stac.client import CatalogueClient, QueryablesClient
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SORT_1_0, extensions
@@ -110,7 +119,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         history=history,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *aggregating.CONFORMANCE, *(transactions.CONFORMANCE if writes else ())],
+        base_conformance_classes=[
+            *BASE_CONFORMANCE_CLASSES,
+            *SORT_1_0,
+            *aggregating.CONFORMANCE,
+            *(transactions.CONFORMANCE if writes else ()),
+        ],
         landing_page_id=settings.api.catalog_id,
     )
     _Api(

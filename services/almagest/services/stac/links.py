@@ -11,8 +11,8 @@ from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
-#: Links never served as they are stored. The queryables and aggregations of the server that a collection was copied from are not ours,
-#: and clients would follow them there.
+#: Links never served as they are stored. The queryables and aggregations of the server that a collection came from are
+#: not ours, and clients would follow them there.
 _REPLACED = INFERRED_LINKS | {"queryables", OGC_QUERYABLES, "aggregate", "aggregations"}
 
 Link = dict[str, Any]
