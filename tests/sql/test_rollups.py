@@ -12,7 +12,7 @@ import orjson
 import psycopg
 import pytest
 
-from almagest.catalogue import aggregations, database, rollups
+from almagest.catalogue import aggregations, database, pruning, rollups
 from almagest.catalogue.aggregations import Aggregation
 from almagest.catalogue.storing import Store
 from almagest.core.settings import Settings
@@ -191,3 +191,50 @@ def test_the_middle_of_a_footprint_on_both_sides_of_the_antimeridian(connection:
     east, west = "((178 0, 180 0, 180 2, 178 2, 178 0))", "((-180 0, -176 0, -176 2, -180 2, -180 0))"
     assert middle(f"MULTIPOLYGON({east}, {west})") == "POINT(-179 1)"
     assert middle("POLYGON((-180 -90, 180 -90, 180 90, -180 90, -180 -90))") == "POINT(0 0)"
+
+
+def test_who_forgets_folds_first_and_waits_for_open_writers(settings: Settings, connection: psycopg.Connection) -> None:
+    chance = random.Random(2)
+    scribble(settings, chance, 4)
+    rollups.fold(connection)
+    scribble(settings, chance, 4)
+    with database.connect(settings, "almagest_writer", autocommit=False) as writer:
+        Store(writer).put([item(chance, 1, "c-0")])  # and does not end yet
+        scribble(settings, chance, 2)
+        pruning.prune(connection, days=0)
+        check(connection)
+        writer.commit()
+    check(connection)
+    rollups.fold(connection)
+    check(connection)
+    pruning.prune(connection, days=0)
+    assert connection.execute("SELECT count(*) FROM item_history").fetchone() == (0,)
+    assert rollups.recount(connection) == []
+
+
+def test_a_restored_copy_goes_on_counting(settings: Settings, connection: psycopg.Connection) -> None:
+    """Numbers of transactions begin anew in another cluster; here its era ends."""
+    chance = random.Random(4)
+    scribble(settings, chance, 3)
+    rollups.fold(connection)
+    scribble(settings, chance, 3)
+    connection.execute("UPDATE era SET timeline = 'other'")
+    check(connection)
+    scribble(settings, chance, 3)
+    check(connection)
+    rollups.fold(connection)
+    check(connection)
+    assert rollups.recount(connection) == []
+
+
+def test_whoever_is_to_fold_can_do_nothing_else(settings: Settings, connection: psycopg.Connection) -> None:
+    scribble(settings, random.Random(1), 2)
+    with database.connect(settings, "almagest_ops") as ops:
+        rollups.fold(ops)
+        assert ops.execute("SELECT rollup_lag()").fetchone() == (0,)
+        for statement in ("DELETE FROM almagest.rollup", "SELECT * FROM almagest.rollup", "SELECT refresh_extremes()"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                ops.execute(statement)
+        with pytest.raises(psycopg.errors.RaiseException, match="REPEATABLE READ"):
+            ops.execute("SELECT * FROM fold_rollups(false)")
+    check(connection)

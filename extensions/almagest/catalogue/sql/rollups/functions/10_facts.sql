@@ -57,8 +57,10 @@ COMMENT ON FUNCTION almagest.place_text(geometry) IS 'Longitude and latitude of 
 CREATE OR REPLACE FUNCTION almagest.geotile(place geometry, zoom int) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT zoom || '/' || least(greatest(floor(x * n), 0), n - 1)::bigint || '/' || least(greatest(floor(y * n), 0), n - 1)::bigint
-    FROM (SELECT (ST_X(place) + 180) / 360 AS x, (1 - asinh(tan(radians(ST_Y(place)))) / pi()) / 2 AS y, 2.0::float8 ^ zoom AS n) AS t
+    SELECT zoom
+        || '/' || least(greatest(floor((ST_X(place) + 180) / 360 * 2.0::float8 ^ zoom), 0), 2.0::float8 ^ zoom - 1)::bigint
+        || '/' || least(greatest(floor((1 - asinh(tan(radians(ST_Y(place)))) / pi()) / 2 * 2.0::float8 ^ zoom), 0),
+                        2.0::float8 ^ zoom - 1)::bigint
 $$;
 COMMENT ON FUNCTION almagest.geotile(geometry, int) IS 'The tile of the web map in which a point lies, as zoom/x/y.';
 
@@ -77,12 +79,11 @@ RETURNS TABLE (dimension text, key text, number numeric)
 LANGUAGE sql STABLE PARALLEL SAFE -- without settings, so that it is planned as part of the statement that asks
 AS $$
     SELECT f.dimension, f.key, NULL::numeric
-    FROM (VALUES
-        ('total', ''),
-        ('day', to_char(datetime AT TIME ZONE 'UTC', 'YYYY-MM-DD')),
-        ('geohash', ST_GeoHash(place, 3)),
-        ('geotile', almagest.geotile(place, 7)),
-        ('place', almagest.place_text(place))
+    -- Of VALUES every row would be got ready anew, which takes five times as long as all the rest.
+    FROM unnest(
+        '{total,day,geohash,geotile,place}'::text[],
+        ARRAY['', to_char(datetime AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ST_GeoHash(place, 3), almagest.geotile(place, 7),
+              almagest.place_text(place)]
     ) AS f(dimension, key)
     WHERE f.key IS NOT NULL
     UNION ALL
@@ -145,8 +146,11 @@ COMMENT ON FUNCTION almagest.rollup_changes(text[], int, xid8, int, xid8) IS
 
 CREATE OR REPLACE FUNCTION almagest.rollup_tail(of_collections text[], from_era int, from_xact xid8)
 RETURNS TABLE (collection text, dimension text, key text, number numeric, count bigint)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp -- which keeps its plan
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT s.collection, l.dimension, l.key, f.number, sum(s.change)
     FROM (
         SELECT c.collection, c.change, c.datetime, almagest.middle(c.geometry) AS place, c.properties
@@ -155,7 +159,8 @@ AS $$
     CROSS JOIN LATERAL almagest.rollup_facts(s.datetime, s.place, s.properties) AS f
     CROSS JOIN LATERAL almagest.rollup_levels(f.dimension, f.key) AS l
     GROUP BY s.collection, l.dimension, l.key, f.number
-    HAVING sum(s.change) <> 0
+    HAVING sum(s.change) <> 0;
+END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_tail(text[], int, xid8) IS
     'What changes the rollups of some collections and is not folded yet: all that this statement sees from this place on.';

@@ -36,8 +36,8 @@ BEGIN
     END LOOP;
     IF to_roll <> '{}' THEN
         FOR place, key, frequency, value IN EXECUTE
-            'WITH tail AS MATERIALIZED (SELECT * FROM almagest.rollup_tail($1, $2, $3)) ' || typed
-            || array_to_string(to_roll, ' UNION ALL ') USING ids, state.era, state.xact
+            'WITH tail AS MATERIALIZED (SELECT t.* FROM almagest.rollup_tail($1, $2, $3) AS t WHERE $4) ' || typed
+            || array_to_string(to_roll, ' UNION ALL ') USING ids, state.era, state.xact, unfolded > 0
         LOOP
             IF key IS NULL AND frequency = -1 THEN
                 to_scan := to_scan || almagest.scanned(asked->(place - 1), place);
