@@ -29,6 +29,7 @@ _AS_OF = "asof/functions/30_external.sql"
 _CHANGES = "audience/functions/47_changes.sql"
 _LINKS = "lineage/functions/10_links.sql"
 _WALK = "lineage/functions/30_walk.sql"
+_AGGREGATE = "audience/functions/47_aggregate.sql"
 
 
 @dataclass(frozen=True)
@@ -599,6 +600,41 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         ("changes",),
+    ),
+    Mutant(
+        "how much there is in internal collections, by what is counted beforehand",
+        _AGGREGATE,
+        (
+            (
+                "        ids := ARRAY(SELECT jsonb_array_elements_text(narrowed->'collections'));",
+                f"        ids := {_EVERYTHING};",
+            ),
+        ),
+        ("aggregations",),
+    ),
+    Mutant(
+        "how much there is in internal collections, by counting it",
+        _AGGREGATE,
+        (
+            (
+                "almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed,",
+                "almagest.as_outsiders_read(almagest.port_where(narrowed - 'collections'), narrowed,",
+            ),
+        ),
+        ("aggregations",),
+        strict=True,
+    ),
+    Mutant(
+        "hidden properties, by aggregations",
+        _AGGREGATE,
+        (
+            (
+                "        IF NOT almagest.is_public_path(ARRAY['properties', name], policy) THEN",
+                "        IF name = 'href' THEN",
+            ),
+        ),
+        ("aggregations",),
+        strict=True,
     ),
     Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items"), patch=_audience_forgotten),
     Mutant("how often something was written, by tags of pages", "", (), ("search", "items"), patch=_epochs_told),

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from psycopg import Connection, sql
 
-from almagest.catalogue import assets, audience, database, loading, pruning
+from almagest.catalogue import assets, audience, database, loading, pruning, rollups
 from almagest.core.settings import S3, Audience, Settings, Store
 from conftest import TEMPLATE, stac_client, tiles_client
 from leaks import script
@@ -82,6 +82,8 @@ def replay(settings: Settings, writes: list[Write], *, whole: bool, strict: bool
                 writer.perform(write)
             if number % 5 == 0:
                 connection.execute("SELECT almagest.fold_lineage(3)")  # some changes are folded, others are not
+            if number == len(writes) // 2:
+                rollups.fold(connection)  # and what comes later is added by whoever reads
         set_clock(connection, _END)
 
 

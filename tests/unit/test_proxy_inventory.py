@@ -92,7 +92,7 @@ UNLISTED = [
     "{p}/readyz",
     "{p}/docs/oauth2-redirect",
     "{p}/redoc",
-    "{p}/aggregate",
+    "{p}/aggregation",
     "{p}/tiles/healthz",
     "{p}/tiles/searches/list",
     "{p}/tiles/searches/register",

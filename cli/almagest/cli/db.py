@@ -85,6 +85,25 @@ def verify(
     console.print("nothing is wrong")
 
 
+@app.command(epilog="Example: almagest db recount")
+def recount() -> None:
+    """Count anew what aggregations are made of, and compare. Exit code 1 where something else was kept.
+
+    What was wrong is right afterwards. Nobody has to wait for it but for the next fold.
+    """
+    from almagest.catalogue import database, rollups
+    from almagest.cli.stack import session
+
+    settings = session.attach()
+    with database.translated(), database.connect(settings, settings.database.admin_user) as connection:
+        wrong = rollups.recount(connection, reporter())
+    for sentence in wrong:
+        print(sentence)
+    if wrong:
+        raise typer.Exit(1)
+    console.print("what was kept is right")
+
+
 @app.command(epilog="Example: almagest down && almagest db uninstall")
 def uninstall(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

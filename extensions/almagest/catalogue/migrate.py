@@ -25,6 +25,7 @@ SETS = (
     "pgstac_port",
     "search",
     "versions",
+    "rollups",
     "writes",
     "accounts",
     "audit",

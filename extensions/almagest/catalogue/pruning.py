@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import psycopg
 
-from almagest.catalogue import keeping, lineage
+from almagest.catalogue import keeping, lineage, rollups
 from almagest.core.errors import ConfigurationError
 
 #: Items of one transaction, ...
@@ -63,11 +63,12 @@ def prune(
         raise ConfigurationError("Say what is kept: --keep-days, --keep-versions, or both.")
     (now,) = _row(connection, "SELECT almagest.clock()")
     ended_by = now - timedelta(days=days or 0)
+    if not dry_run:
+        ended_by = _counted(connection, ended_by, report)
+        lineage.fold(connection)  # while nobody waits for it
     dropped = (0, 0)
     if not dry_run and versions is None:
         connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", ended_by))
-    if not dry_run:
-        lineage.fold(connection)  # while nobody waits for it
     if not dry_run and versions is None and collection is None and _old(connection, ended_by):
         report("noting since when outsiders see what is kept")
         _note(connection, ended_by)
@@ -100,6 +101,17 @@ def _note(connection: psycopg.Connection[Any], ended_by: datetime) -> None:
     connection.execute(
         "SELECT almagest.forget_states(h.id, NULL, %s, NULL, 'note') FROM almagest.collection_head AS h", (ended_by,)
     )
+
+
+def _counted(connection: psycopg.Connection[Any], ended_by: datetime, report: Callable[[str], None]) -> datetime:
+    """The moment, or an earlier one: what ended later may not be folded into the rollups yet, and is needed."""
+    (is_counted,) = _row(connection, "SELECT EXISTS (SELECT FROM almagest.rollup_state)")
+    if not is_counted:
+        return ended_by
+    report("folding what has changed")
+    rollups.fold(connection)
+    (since,) = _row(connection, "SELECT almagest.needed_since()")
+    return ended_by if since is None else min(ended_by, since - timedelta(microseconds=1))
 
 
 def _step(

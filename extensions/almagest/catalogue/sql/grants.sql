@@ -10,7 +10,8 @@ GRANT SELECT ON almagest.ledger, almagest.registered_search TO almagest_reader, 
 GRANT SELECT ON
     almagest.versioning, almagest.base_item, almagest.item_head, almagest.item_history, almagest.collection_head,
     almagest.collection_history, almagest.commit, almagest.folded_commit, almagest.era, almagest.change,
-    almagest.stable_time, almagest.forgotten, almagest.change_floor, almagest.lineage_edge, almagest.lineage_position
+    almagest.stable_time, almagest.forgotten, almagest.change_floor, almagest.lineage_edge, almagest.lineage_position,
+    almagest.rollup_state, almagest.rollup, almagest.rollup_number
 TO almagest_reader, almagest_writer, almagest_external_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON almagest.exposed, almagest.ingest_run, almagest.ingest_batch TO almagest_writer;
 GRANT SELECT, INSERT, UPDATE ON almagest.asset_name TO almagest_writer;
@@ -93,7 +94,36 @@ GRANT EXECUTE ON FUNCTION
     almagest.changes_page(int, xid8, bigint, text[], int, int),
     almagest.latest_change(),
     almagest.place_kept(int, xid8, bigint),
-    almagest.shown_rules()
+    almagest.shown_rules(),
+    almagest.port_item_rows(),
+    almagest.port_matching_query(text),
+    almagest.rollup_scheme(),
+    almagest.rolled_terms(),
+    almagest.rolled_numbers(),
+    almagest.term(jsonb, text),
+    almagest.number(jsonb, text),
+    almagest.middle(geometry),
+    almagest.place_text(geometry),
+    almagest.geotile(geometry, int),
+    almagest.geotile_above(text, int),
+    almagest.rollup_facts(timestamptz, geometry, jsonb),
+    almagest.rollup_levels(text, text),
+    almagest.rollup_changes(text[], int, xid8, int, xid8),
+    almagest.rollup_tail(text[], int, xid8),
+    almagest.most_buckets(),
+    almagest.most_places(),
+    almagest.check_aggregation(jsonb),
+    almagest.with_interval(text, text),
+    almagest.bucketed(text, int, boolean),
+    almagest.scanned(jsonb, int),
+    almagest.is_rolled(jsonb),
+    almagest.rolled_counts(text, boolean),
+    almagest.rolled(jsonb, int),
+    almagest.rolled_bins(text),
+    almagest.rolled_extreme(jsonb, int),
+    almagest.aggregated(text, text[], jsonb),
+    almagest.aggregate(jsonb, jsonb),
+    almagest.hidden_among(text[])
 TO almagest_reader, almagest_writer, almagest_external_definer;
 
 -- As of a moment.
@@ -300,7 +330,10 @@ GRANT EXECUTE ON FUNCTION
     almagest.history_sizes(),
     almagest.connection_counts(),
     almagest.fold_commits(),
-    almagest.fold_lineage(int)
+    almagest.fold_lineage(int),
+    almagest.fold_rollups(boolean),
+    almagest.add_to_rollups(text[], text[], text[], bigint[]),
+    almagest.rollup_lag()
 TO almagest_ops;
 
 -- The audit can be added to, and sealed; nobody but the admin reads it.

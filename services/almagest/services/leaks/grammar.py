@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Literal, get_args
 
+from almagest.services.leaks.counts import Counts
 from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.filters import JUNK
 from almagest.services.leaks.pictures import Pictures
@@ -21,7 +22,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "as-of", "changes", "lineage", "plain", "malformed",
+    "versions", "as-of", "changes", "lineage", "aggregations", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -39,6 +40,7 @@ _WEIGHTS: dict[Topic, int] = {
     "as-of": 14,
     "changes": 8,
     "lineage": 8,
+    "aggregations": 12,
     "plain": 3,
     "malformed": 6,
 }
@@ -92,6 +94,7 @@ class Grammar:
             "as-of": self._as_of,
             "changes": self._changes,
             "lineage": self._lineage,
+            "aggregations": self._aggregation,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -134,6 +137,10 @@ class Grammar:
         marked = [route for route in tiles.EXTERNAL if mark in route.path]
         routes = [route for route in marked if (mark == _ITEM) == (_ITEM in route.path)]
         return Pictures(self.dice, self.words).request(self.dice.one(routes))
+
+    def _aggregation(self) -> Request:
+        request = Counts(self.dice, self.words).request()
+        return request if request.method == "POST" else self._tagged(request)
 
     def _versions(self) -> Request:
         subject, version = self.dice.one(self.words.versions)

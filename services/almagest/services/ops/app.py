@@ -28,6 +28,7 @@ from almagest.services.ops.cabinet import Cabinet
 from almagest.services.ops.database import Database
 from almagest.services.ops.figures import Figures
 from almagest.services.ops.files import FileDesk
+from almagest.services.ops.folding import keep_folding
 from almagest.services.ops.housekeeping import collect, keep_house, keep_time
 from almagest.services.ops.jobs import Desk
 from almagest.services.ops.keyring import Keyring
@@ -66,7 +67,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tending = [keep_house(database), keep_time(database), keep_sealing(database), collect(cabinet)]
+        tending = [
+            keep_house(database),
+            keep_time(database),
+            keep_sealing(database),
+            keep_folding(settings),
+            collect(cabinet),
+        ]
         chores = [asyncio.create_task(each) for each in tending]
         async with recorder.kept():
             yield

@@ -74,6 +74,7 @@ class Database:
         most = await _soon(self._fetch("SELECT current_setting('max_connections')::int"))
         history = await _soon(self._fetch_all("SELECT * FROM history_sizes()"))
         troubles = await _soon(self._fetch("SELECT undelivered, failing_schedules FROM job_troubles()"))
+        lag = await _soon(self._fetch("SELECT changes FROM rollup_lag()"))
         unsealed = await _soon(self._fetch("SELECT unsealed, oldest_s FROM audit_numbers()"))
         # A number that begins at one looks as if nothing had been added.
         none_yet = dict.fromkeys(registry.processes(), 0)
@@ -89,6 +90,7 @@ class Database:
             history_rows={row["kind"]: row["number"] for row in history},
             undelivered=troubles["undelivered"],
             failing_schedules=troubles["failing_schedules"],
+            unfolded=lag["changes"],
             unsealed=unsealed["unsealed"],
             oldest_unsealed_s=unsealed["oldest_s"],
         )

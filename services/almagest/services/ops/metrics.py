@@ -40,6 +40,7 @@ class Stored:
         history_rows: former states that are kept, about so many, by what they are of.
         undelivered: callbacks that were given up, or have failed at least once.
         failing_schedules: schedules whose latest moment brought no job.
+        unfolded: changes that are not folded into the rollups yet.
         unsealed: rows of the audit that no block holds yet.
         oldest_unsealed_s: age of the oldest of them [s].
     """
@@ -55,6 +56,7 @@ class Stored:
     history_rows: Mapping[str, int]
     undelivered: int
     failing_schedules: int
+    unfolded: int
     unsealed: int
     oldest_unsealed_s: float
 
@@ -210,6 +212,11 @@ def _of_database(stored: Stored | None) -> Iterator[Metric]:
     yield _by(
         GaugeMetricFamily("almagest_history_rows", "Former states that are kept, about so many.", labels=("kind",)),
         stored.history_rows,
+    )
+    yield GaugeMetricFamily(
+        "almagest_rollups_unfolded_changes",
+        "Changes that whoever aggregates has to add, since they are not folded yet.",
+        value=stored.unfolded,
     )
 
 

@@ -22,9 +22,11 @@ from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from almagest.services.assets.router import router as assets
 from almagest.services.stac import (
+    aggregating,
     changes,
     describing,
     lineage,
+    map_page,
     registering,
     routes,
     streaming,
@@ -120,7 +122,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         history=history,
         public=public,
         search_model=offered.search_post,
-        base_conformance_classes=[*BASE_CONFORMANCE_CLASSES, *SORT_1_0, *(transactions.CONFORMANCE if writes else ())],
+        base_conformance_classes=[
+            *BASE_CONFORMANCE_CLASSES,
+            *SORT_1_0,
+            *aggregating.CONFORMANCE,
+            *(transactions.CONFORMANCE if writes else ()),
+        ],
         landing_page_id=settings.api.catalog_id,
     )
     _Api(
@@ -158,8 +165,12 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
             tells_stale=audience == "internal",
         )
     )
+    app.include_router(
+        aggregating.router(aggregating.Aggregator(reads, catalogue, public), client), dependencies=present_only
+    )
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
+    map_page.install(app)
     streaming.describe(app)
     describing.describe(app)
     docs.add_bearer(app, table)

@@ -65,6 +65,7 @@ class CatalogueClient(AsyncBaseCoreClient):
             for rel in ("queryables", OGC_QUERYABLES)
         ]
         page["links"].append({"rel": "changes", "type": JSON, "title": "What changes here", "href": f"{base}changes"})
+        page["links"] += self.public.aggregating()
         for identifier, title in await self.catalogue.titles():
             page["links"].append(
                 {"rel": "child", "type": JSON, "title": title, "href": self.public.href("collections", identifier)}
@@ -190,6 +191,14 @@ class CatalogueClient(AsyncBaseCoreClient):
         moment = moment_of(search.get(NAME))
         if not await self.catalogue.exists(collection_id, moment):
             raise NotFoundError(f"There {'is' if moment is None else 'was'} no collection {collection_id!r}.")
+
+    def checked(self, parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
+        """GET parameters as the body of a search, by the same rules as one that was sent as such.
+
+        Raises:
+            BadRequestError: it is malformed.
+        """
+        return self._checked(_parse(parameters, **base))
 
     def _checked(self, search: dict[str, Any]) -> dict[str, Any]:
         model = self.search_model.model_validate(search)

@@ -38,6 +38,28 @@ def _of(optional: Mapping[str, Schema] | None = None, **required: Schema) -> Sch
 
 #: Documents of ours, and one of the library's that is true of whole items and collections alone.
 _SCHEMAS: Mapping[str, Schema] = {
+    "AggregationCollection": _of(
+        type={"enum": ["AggregationCollection"]},
+        aggregations=_many(
+            _of(
+                {
+                    "value": {"description": "Of one that is a single value; null where there is none."},
+                    "buckets": _many(
+                        _of(
+                            {"from": {"type": "number"}, "to": {"type": "number"}},
+                            key=_TEXT,
+                            data_type=_TEXT,
+                            frequency=_COUNT,
+                        )
+                    ),
+                    "overflow": {"type": "integer", "description": "Items that are in none of the buckets."},
+                },
+                name=_TEXT,
+                data_type=_TEXT,
+            )
+        ),
+        links=_many(_OBJECT),
+    ),
     "BulkReport": _of(
         received=_COUNT,
         success=_COUNT,
@@ -135,6 +157,11 @@ _CONTENT: Mapping[tuple[str, str, str], Mapping[str, Schema]] = {
             "description": "Server-sent events, without end: `event` is the type, `id` a cursor, `data` a Change.",
         },
     },
+    **{
+        (method, f"{of}/{name}", "200"): {JSON: _ref("AggregationCollection")}
+        for of in ("", _COLLECTION)
+        for method, name in (("get", "aggregations"), ("get", "aggregate"), ("post", "aggregate"))
+    },
     ("get", f"{_COLLECTION}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_ITEM}/versions", "200"): {JSON: _ref("Versions")},
     ("get", f"{_COLLECTION}/versions/{{version}}", "200"): _A_COLLECTION,
@@ -221,7 +248,7 @@ def _problems(method: str, path: str) -> tuple[int, ...]:
     named = (404, 410) if "{" in path else ()
     if path == "/changes":
         return (400, 410)
-    if method == "get" or path == "/search":
+    if method == "get" or path == "/search" or path.endswith("/aggregate"):
         if path in _AS_OF:
             named = tuple(sorted({*named, 409, 410}))
         # A whole result in one answer may be too large.

@@ -11,9 +11,9 @@ from almagest.catalogue.links import INFERRED_LINKS, rel
 from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
-#: Links never served as they are stored. The queryables of the server that a collection was copied from are not ours,
-#: and clients would follow them there.
-_REPLACED = INFERRED_LINKS | {"queryables", OGC_QUERYABLES}
+#: Links never served as they are stored. The queryables and aggregations of the server that a collection came from are
+#: not ours, and clients would follow them there.
+_REPLACED = INFERRED_LINKS | {"queryables", OGC_QUERYABLES, "aggregate", "aggregations"}
 
 Link = dict[str, Any]
 
@@ -66,6 +66,15 @@ class Links:
                 {"rel": name, "type": JSON_SCHEMA, "title": "Queryables", "href": f"{here}/queryables"}
                 for name in ("queryables", OGC_QUERYABLES)
             ),
+            *self.aggregating("collections", collection),
+        ]
+
+    def aggregating(self, *of: str) -> list[Link]:
+        """Links to the aggregations of the catalogue, or of what lies under these segments."""
+        return [
+            {"rel": "aggregate", "type": JSON, "method": "GET", "href": self.href(*of, "aggregate")},
+            {"rel": "aggregate", "type": JSON, "method": "POST", "href": self.href(*of, "aggregate")},
+            {"rel": "aggregations", "type": JSON, "href": self.href(*of, "aggregations")},
         ]
 
     def stored(self, links: Iterable[Mapping[str, Any]] | None) -> list[Link]:

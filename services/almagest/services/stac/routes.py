@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from almagest.services.stac.map_page import FILES
 from almagest.services.web.inventory import Route, Scope
 
 _COLLECTION = "/collections/{collection_id}"
 _ITEM = f"{_COLLECTION}/items/{{item_id}}"
 
-_DESCRIPTIONS = ("/openapi.json", "/docs")
+_DESCRIPTIONS = ("/openapi.json", "/docs", *FILES)
 _READS = (
     (("GET",), "/"),
     (("GET",), "/conformance"),
@@ -19,6 +20,10 @@ _READS = (
     (("GET",), "/queryables"),
     (("GET",), f"{_COLLECTION}/queryables"),
     (("GET",), "/changes"),
+    (("GET",), "/aggregations"),
+    (("GET", "POST"), "/aggregate"),
+    (("GET",), f"{_COLLECTION}/aggregations"),
+    (("GET", "POST"), f"{_COLLECTION}/aggregate"),
     (("GET",), f"{_COLLECTION}/versions"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}/diff"),

@@ -28,7 +28,10 @@ from almagest.services.web.problem import MEDIA_TYPE as PROBLEM_JSON
 #: Looks up the epoch of some collections, or (None) of all.
 Epoch = Callable[[Sequence[str] | None], Awaitable[int]]
 
-_PATHS = re.compile(r"/|/search|/queryables|/collections|/collections/(?P<collection>[^/]+)(/items|/queryables)?")
+_PATHS = re.compile(
+    r"/|/search|/(?:queryables|aggregations|aggregate)|/collections"
+    r"|/collections/(?P<collection>[^/]+)(/items|/queryables|/aggregations|/aggregate)?"
+)
 _MEDIA_TYPES = frozenset({"application/json", "application/geo+json", "application/schema+json"})
 #: Bodies of searches that are longer are not kept.
 _MAX_BODY_BYTES = 64 << 10
