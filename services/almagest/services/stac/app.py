@@ -157,13 +157,14 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     follower = changes.Follower.of(
         reads, key, public, outside=audience == "external", patience_s=float(settings.site.request_timeout_s)
     )
-    app.include_router(changes.router(follower))
+    app.include_router(changes.router(follower), dependencies=present_only)
     app.include_router(
         lineage.router(
             lineage.Lineage(reads, public, settings.site.origin),
             f"{settings.site.origin}/ops/jobs/",
             tells_stale=audience == "internal",
-        )
+        ),
+        dependencies=present_only,
     )
     app.include_router(
         aggregating.router(aggregating.Aggregator(reads, catalogue, public), client), dependencies=present_only
