@@ -43,11 +43,12 @@ EXPECTED: list[tuple[str, str, str]] = [
     (r"/ops/(metrics|ready)", "ops:read", "never"),
     (r"/ops/.*", "catalogue:read", "never"),
     (r"/api(/tiles)?/(openapi\.json|docs|api|api\.html)", "", "never"),
+    (r"/api/map(/.*)?", "", "never"),  # the page alone: what it shows it asks for
     (r"/api/.*", "catalogue:read", "catalogue:write"),
 ]
-#: POSTs that only read: a search, a shape, or a search that is remembered.
+#: POSTs that only read: a search, a count, a shape, or a search that is remembered.
 READING_POSTS = re.compile(
-    r"/(api|external)(/tiles)?/(search|collections/1/.*|.*statistics|.*feature.*|searches.*|.*bbox.*)"
+    r"/(api|external)(/tiles)?/(search|aggregate|collections/1/.*|.*statistics|.*feature.*|searches.*|.*bbox.*)"
 )
 
 ROUTES = [(mount, route, method) for mount in (*MOUNTS, FLOWER) for route in mount.routes for method in route.methods]
