@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import IsolationLevel
@@ -17,6 +17,7 @@ _FEW = 20_000
 #: Others may fold at the same moment; of two one is told to try again.
 _TRIES = 5
 
+T = TypeVar("T")
 Row = tuple[str, str, str | None, int, object]
 
 _KEPT = """
@@ -41,18 +42,19 @@ def fold(connection: psycopg.Connection[Any], *, anew: bool = False) -> None:
     Raises:
         DatabaseUnavailableError: others fold all the time.
     """
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    try:
-        for _ in range(_TRIES):
-            try:
-                with connection.transaction():
-                    _fold(connection, anew)
-            except psycopg.errors.SerializationFailure:
-                continue
-            return
-    finally:
-        connection.isolation_level = None
-    raise DatabaseUnavailableError("Others are folding rollups all the time.")
+    _in_one_snapshot(connection, lambda: _fold(connection, anew))
+
+
+def refresh(connection: psycopg.Connection[Any]) -> None:
+    """Looks for extremes where those that were known have gone, unless somebody did so within the last minutes.
+
+    Args:
+        connection: as for `fold`.
+
+    Raises:
+        DatabaseUnavailableError: others fold all the time.
+    """
+    _in_one_snapshot(connection, lambda: connection.execute("SELECT almagest.refresh_extremes()"))
 
 
 def recount(connection: psycopg.Connection[Any], report: Callable[[str], None] = lambda _: None) -> list[str]:
@@ -67,20 +69,29 @@ def recount(connection: psycopg.Connection[Any], report: Callable[[str], None] =
     """
     report("folding what has changed")
     fold(connection)
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
     report("counting all items")
+
+    def compared() -> list[str]:
+        # Or somebody else who folds at this moment would keep us from it without a word.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('almagest.rollup', 0))")
+        # All in one snapshot: nobody changes anything between the two.
+        _fold(connection, anew=False)
+        before = _kept(connection)
+        _fold(connection, anew=True)
+        return _differences(before, _kept(connection))
+
+    return _in_one_snapshot(connection, compared)
+
+
+def _in_one_snapshot(connection: psycopg.Connection[Any], work: Callable[[], T]) -> T:
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         for _ in range(_TRIES):
             try:
                 with connection.transaction():
-                    # All in one snapshot: nobody changes anything between the two.
-                    _fold(connection, anew=False)
-                    before = _kept(connection)
-                    _fold(connection, anew=True)
-                    after = _kept(connection)
+                    return work()
             except psycopg.errors.SerializationFailure:
                 continue
-            return _differences(before, after)
     finally:
         connection.isolation_level = None
     raise DatabaseUnavailableError("Others are folding rollups all the time.")

@@ -233,7 +233,6 @@ GRANT EXECUTE ON FUNCTION
     almagest.public_beginning(text, text, timestamptz),
     almagest.public_state(text, text, timestamptz),
     almagest.public_change(almagest.change),
-    almagest.followed_collections(text[]),
     almagest.has_forgotten(int, xid8, bigint, timestamptz),
     almagest.ledger_hash()
 TO almagest_external_definer;
@@ -332,6 +331,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.fold_commits(),
     almagest.fold_lineage(int),
     almagest.fold_rollups(boolean),
+    almagest.refresh_extremes(),
     almagest.add_to_rollups(text[], text[], text[], bigint[]),
     almagest.rollup_lag()
 TO almagest_ops;

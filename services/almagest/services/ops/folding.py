@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import structlog
@@ -38,10 +39,15 @@ async def fold(settings: Settings) -> None:
     """
     connection = await asyncio.to_thread(database.connect, settings, "almagest_ops")
     with closing(connection):
-        folding = asyncio.create_task(asyncio.to_thread(rollups.fold, connection))
+        folding = asyncio.create_task(asyncio.to_thread(_fold, connection))
         try:
             await asyncio.shield(folding)
         except asyncio.CancelledError:
             connection.cancel_safe(timeout=2.0)
             await asyncio.gather(folding, return_exceptions=True)
             raise
+
+
+def _fold(connection: psycopg.Connection[Any]) -> None:
+    rollups.fold(connection)
+    rollups.refresh(connection)

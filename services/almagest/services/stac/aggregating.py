@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from almagest.catalogue import aggregations
 from almagest.core.errors import BadRequestError, NotFoundError
+from almagest.services.stac.as_of import NAME
 from almagest.services.stac.client import CatalogueClient, answer
 from almagest.services.stac.collections import CollectionReader
 from almagest.services.stac.extensions import SearchBody
@@ -162,6 +163,8 @@ def router(aggregator: Aggregator, client: CatalogueClient) -> APIRouter:
         return answer(aggregator.document(found, collection_id, "aggregate"))
 
     async def post(asked: AggregateBody, request: Request) -> Response:
+        if NAME in (asked.model_extra or {}):
+            raise BadRequestError(f"{NAME} goes with items, collections and searches: what is counted is the present.")
         collection = request.path_params.get("collection_id")
         search = orjson.loads(asked.model_dump_json(exclude_none=True, by_alias=True))
         choices = {name: value for name, value in (asked.model_extra or {}).items() if name.endswith(_SUFFIXES)}

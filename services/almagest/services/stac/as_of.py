@@ -91,4 +91,4 @@ async def refused(request: Request) -> None:
         BadRequestError: it is there.
     """
     if NAME in request.query_params:
-        raise BadRequestError(f"{NAME}: of this address there is only the present, and nothing else can be changed.")
+        raise BadRequestError(f"{NAME} goes with items, collections and searches: of this address it cannot be asked.")

@@ -50,7 +50,8 @@ BEGIN
     FROM almagest.open_writers() AS w
     ON CONFLICT (only_row) DO UPDATE
     SET at = excluded.at, transactions = excluded.transactions, keys = excluded.keys, were_public = excluded.were_public,
-        since = excluded.since;
+        since = excluded.since
+    WHERE t.at < excluded.at; -- others keep time as well
     RETURN looked;
 END;
 $$;

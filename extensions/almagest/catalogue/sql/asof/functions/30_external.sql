@@ -1,19 +1,5 @@
 -- What was there at a moment, for outsiders: judged by what they may see today.
 
-CREATE OR REPLACE FUNCTION almagest.public_collections_ever(requested text[]) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
-AS $$
-DECLARE
-    known CONSTANT text[] := ARRAY(
-        SELECT h.id FROM almagest.collection_head AS h WHERE requested IS NULL OR h.id = ANY (requested));
-BEGIN
-    RETURN ARRAY(SELECT j.id FROM almagest.judged_collections(known) AS j WHERE NOT j.internal ORDER BY j.id);
-END;
-$$;
-COMMENT ON FUNCTION almagest.public_collections_ever(text[]) IS
-    'Those of the requested collections (NULL: of all) that there are or ever were, and that outsiders may see.';
-
-
 CREATE OR REPLACE FUNCTION almagest.visible_collections_at(reached text[], moment timestamptz) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
 AS $$

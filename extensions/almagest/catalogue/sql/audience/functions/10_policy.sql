@@ -118,3 +118,17 @@ $$;
 COMMENT ON FUNCTION almagest.suspicion(almagest.audience_policy) IS
     'Regular expression, to be compared with ~*, that the text of any document matches which holds something hidden, and '
     'some that do not. What does not match goes out as it is.';
+
+
+CREATE OR REPLACE FUNCTION almagest.public_collections_ever(requested text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    known CONSTANT text[] := ARRAY(
+        SELECT h.id FROM almagest.collection_head AS h WHERE requested IS NULL OR h.id = ANY (requested));
+BEGIN
+    RETURN ARRAY(SELECT j.id FROM almagest.judged_collections(known) AS j WHERE NOT j.internal ORDER BY j.id);
+END;
+$$;
+COMMENT ON FUNCTION almagest.public_collections_ever(text[]) IS
+    'Those of the requested collections (NULL: of all) that there are or ever were, and that outsiders may see.';

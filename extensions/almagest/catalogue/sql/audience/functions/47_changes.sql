@@ -77,21 +77,6 @@ COMMENT ON FUNCTION almagest.public_change(almagest.change) IS
     'What outsiders are told of a row of the log; no row: nothing.';
 
 
-CREATE OR REPLACE FUNCTION almagest.followed_collections(requested text[]) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
-AS $$
-BEGIN
-    -- Those that are gone, too: their going is a change.
-    RETURN ARRAY(
-        SELECT j.id FROM almagest.judged_collections(ARRAY(
-            SELECT h.id FROM almagest.collection_head AS h WHERE requested IS NULL OR h.id = ANY (requested))) AS j
-        WHERE NOT j.internal);
-END;
-$$;
-COMMENT ON FUNCTION almagest.followed_collections(text[]) IS
-    'Those of the requested collections (NULL: of all) that exist, or existed, and that outsiders may see.';
-
-
 CREATE OR REPLACE FUNCTION external.changes_page(
     after_era int, after_xact xid8, after_sequence bigint, of_collections text[], few int, steps int
 )
@@ -106,7 +91,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     horizon CONSTANT record := almagest.change_horizon();
-    visible CONSTANT text[] := almagest.followed_collections(of_collections);
+    visible CONSTANT text[] := almagest.public_collections_ever(of_collections);
     entry almagest.change;
     told record;
     walked int := 0;
@@ -162,7 +147,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     horizon CONSTANT record := almagest.change_horizon();
-    visible CONSTANT text[] := almagest.followed_collections(NULL);
+    visible CONSTANT text[] := almagest.public_collections_ever(NULL);
     entry almagest.change;
     walked int := 0;
     judged int := 0;
@@ -201,7 +186,7 @@ SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_
 AS $$
 DECLARE
     until CONSTANT timestamptz := (SELECT f.at FROM almagest.change_floor AS f WHERE f.at > since);
-    visible CONSTANT text[] := CASE WHEN until IS NOT NULL THEN almagest.followed_collections(NULL) END;
+    visible CONSTANT text[] := CASE WHEN until IS NOT NULL THEN almagest.public_collections_ever(NULL) END;
 BEGIN
     RETURN until IS NOT NULL AND EXISTS (
         SELECT FROM almagest.change AS c
@@ -302,7 +287,7 @@ CREATE OR REPLACE FUNCTION almagest.announce_visible() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    visible CONSTANT text[] := almagest.followed_collections(NULL);
+    visible CONSTANT text[] := almagest.public_collections_ever(NULL);
 BEGIN
     IF TG_WHEN = 'AFTER' THEN
         PERFORM almagest.announce_collections(ARRAY(

@@ -45,7 +45,8 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT e.*
     FROM almagest.lineage_position AS p
-    JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence) AND c.item IS NOT NULL
+    JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
+        AND c.item IS NOT NULL AND c.announced IS NULL
     CROSS JOIN LATERAL almagest.edges_of_change(c.collection, c.item, c.at) AS e;
 END;
 $$;
@@ -149,7 +150,8 @@ BEGIN
     INSERT INTO almagest.lineage_edge
     SELECT DISTINCT e.*
     FROM almagest.lineage_position AS p
-    JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence) AND c.item IS NOT NULL
+    JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
+        AND c.item IS NOT NULL AND c.announced IS NULL
     CROSS JOIN LATERAL almagest.edges_of_change(c.collection, c.item, c.at) AS e
     WHERE c.tableoid = ANY (partitions::oid[])
     ON CONFLICT DO NOTHING;

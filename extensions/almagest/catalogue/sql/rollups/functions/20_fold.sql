@@ -18,50 +18,73 @@ COMMENT ON FUNCTION almagest.add_to_rollups(text[], text[], text[], bigint[]) IS
     'library knows.';
 
 
+CREATE OR REPLACE FUNCTION almagest.stale_bins() RETURNS TABLE (collection text, property text, bin numeric)
+LANGUAGE sql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+    SELECT e.collection, e.property, e.bin
+    FROM (
+        SELECT r.*, r.bin = min(r.bin) OVER w AS is_lowest, r.bin = max(r.bin) OVER w AS is_highest
+        FROM almagest.rollup_number AS r WHERE r.count > 0
+        WINDOW w AS (PARTITION BY r.collection, r.property)
+    ) AS e
+    WHERE e.is_lowest AND e.least IS NULL OR e.is_highest AND e.greatest IS NULL
+$$;
+COMMENT ON FUNCTION almagest.stale_bins() IS 'Bins with the least or the greatest numbers, of which nobody knows these.';
+
+
 CREATE OR REPLACE FUNCTION almagest.refresh_extremes() RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
     state CONSTANT almagest.rollup_state := (SELECT s FROM almagest.rollup_state AS s);
-    stale record;
-    bins int := 0;
+    reached text[];
+    bins int;
 BEGIN
-    FOR stale IN
-        SELECT e.collection, e.property, e.bin
+    IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+        RAISE EXCEPTION 'Rollups are looked after in transactions of the isolation level REPEATABLE READ.';
+    ELSIF state.refreshed_at >= almagest.clock() - interval '10 minutes'
+          OR NOT pg_try_advisory_xact_lock(hashtextextended('almagest.rollup', 0)) THEN
+        RETURN 0;
+    END IF;
+    reached := ARRAY(SELECT DISTINCT b.collection FROM almagest.stale_bins() AS b);
+    -- One look at each collection, and nothing is written before it ends: until then nobody who follows changes waits for it.
+    WITH stale AS MATERIALIZED (
+        SELECT * FROM almagest.stale_bins()
+    ), named AS MATERIALIZED (
+        SELECT DISTINCT b.collection, b.property FROM stale AS b
+    ), numbers AS (
+        SELECT n.collection, n.property, n.number, sum(n.count) AS count
         FROM (
-            SELECT r.*, r.bin = min(r.bin) OVER w AS is_lowest, r.bin = max(r.bin) OVER w AS is_highest
-            FROM almagest.rollup_number AS r WHERE r.count > 0
-            WINDOW w AS (PARTITION BY r.collection, r.property)
-        ) AS e
-        WHERE e.is_lowest AND e.least IS NULL OR e.is_highest AND e.greatest IS NULL
-    LOOP
-        UPDATE almagest.rollup_number AS r
-        SET (least, greatest) = (
-            -- Where something was taken away that has still to come, nothing is known.
-            SELECT CASE WHEN min(v.count) > 0 THEN min(v.number) END, CASE WHEN min(v.count) > 0 THEN max(v.number) END
-            FROM (
-                SELECT u.number, sum(u.count) AS count
-                FROM (
-                    SELECT almagest.number(i.properties, stale.property) AS number, 1 AS count
-                    FROM almagest.port_item_rows() AS i WHERE i.collection = stale.collection
-                    UNION ALL
-                    SELECT almagest.number(c.properties, stale.property), -c.change
-                    FROM almagest.rollup_changes(ARRAY[stale.collection], state.era, state.xact, NULL, NULL) AS c
-                ) AS u
-                WHERE floor(u.number) = stale.bin
-                GROUP BY u.number
-                HAVING sum(u.count) <> 0
-            ) AS v)
-        WHERE r.collection = stale.collection AND r.property = stale.property AND r.bin = stale.bin;
-        bins := bins + 1;
-    END LOOP;
+            SELECT i.collection, p.property, almagest.number(i.properties, p.property) AS number, 1 AS count
+            FROM almagest.port_item_rows() AS i JOIN named AS p ON p.collection = i.collection
+            WHERE i.collection = ANY (reached)
+            UNION ALL
+            SELECT c.collection, p.property, almagest.number(c.properties, p.property), -c.change
+            FROM almagest.rollup_changes(reached, state.era, state.xact, NULL, NULL) AS c
+            JOIN named AS p ON p.collection = c.collection
+        ) AS n
+        GROUP BY n.collection, n.property, n.number
+        HAVING sum(n.count) <> 0
+    ), extremes AS (
+        SELECT b.collection, b.property, b.bin,
+               -- Where something was taken away that has still to come, nothing is known.
+               CASE WHEN min(n.count) > 0 THEN min(n.number) END AS least,
+               CASE WHEN min(n.count) > 0 THEN max(n.number) END AS greatest
+        FROM stale AS b
+        LEFT JOIN numbers AS n ON n.collection = b.collection AND n.property = b.property AND floor(n.number) = b.bin
+        GROUP BY b.collection, b.property, b.bin
+    )
+    UPDATE almagest.rollup_number AS r SET least = e.least, greatest = e.greatest
+    FROM extremes AS e WHERE r.collection = e.collection AND r.property = e.property AND r.bin = e.bin;
+    GET DIAGNOSTICS bins = ROW_COUNT;
     UPDATE almagest.rollup_state SET refreshed_at = almagest.clock();
     RETURN bins;
 END;
 $$;
 COMMENT ON FUNCTION almagest.refresh_extremes() IS
-    'Looks for the least and the greatest numbers where those that were have gone; answers how often. Until then they are '
-    'looked for by whoever asks for them.';
+    'Looks for the least and the greatest numbers where those that were have gone; answers of how many bins. Until then they '
+    'are looked for by whoever asks for them. Does nothing within ten minutes of the last time, or while somebody folds. '
+    'Definer, as fold_rollups.';
 
 
 CREATE OR REPLACE FUNCTION almagest.fold_rollups(anew boolean)
@@ -80,12 +103,6 @@ BEGIN
     END IF;
     SELECT h.era, h.xact INTO horizon FROM almagest.change_horizon() AS h;
     anew := anew OR state.scheme IS DISTINCT FROM almagest.rollup_scheme();
-    -- Whoever folded since this snapshot was taken has changed this row: this transaction fails by it, and is tried again.
-    INSERT INTO almagest.rollup_state AS s (scheme, era, xact) VALUES (almagest.rollup_scheme(), horizon.era, horizon.xact)
-    ON CONFLICT (single) DO UPDATE
-    SET scheme = excluded.scheme, era = excluded.era, xact = excluded.xact, folded_at = almagest.clock(),
-        counted_at = CASE WHEN anew THEN almagest.clock() ELSE s.counted_at END,
-        refreshed_at = CASE WHEN anew THEN almagest.clock() ELSE s.refreshed_at END;
     IF anew THEN
         DELETE FROM almagest.rollup;
         DELETE FROM almagest.rollup_number;
@@ -143,10 +160,13 @@ BEGIN
         SET count = excluded.count, total = excluded.total, least = excluded.least, greatest = excluded.greatest
     )
     SELECT f.collection, f.key, f.change FROM facts AS f WHERE f.dimension = 'place';
-    -- A look at all items of a collection: not after every fold.
-    IF NOT anew AND state.refreshed_at < almagest.clock() - interval '10 minutes' THEN
-        PERFORM almagest.refresh_extremes();
-    END IF;
+    -- Last, for nobody who follows changes is told of any while a transaction that writes is open. Whoever folded since this
+    -- snapshot was taken has changed this row: this transaction fails by it, and is tried again.
+    INSERT INTO almagest.rollup_state AS s (scheme, era, xact) VALUES (almagest.rollup_scheme(), horizon.era, horizon.xact)
+    ON CONFLICT (single) DO UPDATE
+    SET scheme = excluded.scheme, era = excluded.era, xact = excluded.xact, folded_at = almagest.clock(),
+        counted_at = CASE WHEN anew THEN almagest.clock() ELSE s.counted_at END,
+        refreshed_at = CASE WHEN anew THEN almagest.clock() ELSE s.refreshed_at END;
 END;
 $$;
 COMMENT ON FUNCTION almagest.fold_rollups(boolean) IS
@@ -161,7 +181,7 @@ AS $$
 BEGIN
     SELECT count(*) INTO changes
     FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
-    WHERE c.item IS NOT NULL;
+    WHERE c.item IS NOT NULL AND c.announced IS NULL;
 END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_lag() IS
@@ -169,13 +189,19 @@ COMMENT ON FUNCTION almagest.rollup_lag() IS
 
 
 CREATE OR REPLACE FUNCTION almagest.needed_since() RETURNS timestamptz
-LANGUAGE sql VOLATILE SET search_path = almagest, public, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
-    SELECT least(
-        (SELECT min(c.at) FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)),
-        -- What these have written, nobody else sees yet.
+DECLARE
+    -- What these have written nobody else sees yet. Asked first: one that ends meanwhile is found in the log.
+    writing CONSTANT timestamptz := least(
         (SELECT min(a.xact_start) FROM pg_stat_activity AS a
-         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xid IS NOT NULL))
+         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_xid IS NOT NULL),
+        (SELECT min(p.prepared) - interval '1 day' FROM pg_prepared_xacts AS p WHERE p.database = current_database()));
+BEGIN
+    RETURN least(writing, (
+        SELECT min(c.at) FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)));
+END;
 $$;
 COMMENT ON FUNCTION almagest.needed_since() IS
-    'Former states that ended before this moment are counted, or never will be: they may be forgotten. NULL: all of them.';
+    'Former states that ended before this moment are counted, or never will be: they may be forgotten. NULL: all of them. '
+    'Nobody says when a transaction began that is prepared: a day before that.';

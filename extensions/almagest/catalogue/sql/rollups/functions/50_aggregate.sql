@@ -22,7 +22,8 @@ BEGIN
         -- A search for what has changed takes longer than one for everything where there is much of it.
         SELECT count(*) INTO unfolded FROM (
             SELECT FROM almagest.change AS c
-            WHERE (c.era, c.xact) >= (state.era, state.xact) AND c.collection = ANY (ids) LIMIT most_changes + 1
+            WHERE (c.era, c.xact) >= (state.era, state.xact) AND c.announced IS NULL AND c.collection = ANY (ids)
+            LIMIT most_changes + 1
         ) AS c;
     END IF;
     FOR one IN SELECT a FROM jsonb_array_elements(asked) AS a LOOP
