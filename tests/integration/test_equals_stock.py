@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from almagest.catalogue import versions
+from almagest.catalogue.links import SERVER_LINKS
 from almagest.core.settings import Settings
 from support.stock import stock_client
 
@@ -150,7 +151,7 @@ def link(document: dict[str, Any], rel: str) -> dict[str, Any] | None:
 
 
 #: Relation types of links that we make and stock does not, or that differ.
-DIFFERENT = {"xyz", "tilejson", "queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables", *versions.RELS}
+DIFFERENT = {"xyz", "tilejson", *SERVER_LINKS, *versions.RELS}
 
 
 def canonical(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from almagest.catalogue import moments, versions
 from almagest.catalogue.exchange.answers import Rounds
-from almagest.catalogue.links import INFERRED_LINKS
+from almagest.catalogue.links import INFERRED_LINKS, SERVER_LINKS
 from almagest.client.http import joined, not_stac
 from almagest.core.addresses import segment
 from almagest.core.errors import ConfigurationError, NotFoundError
@@ -17,11 +17,10 @@ from almagest.core.errors import ConfigurationError, NotFoundError
 Document = dict[str, Any]
 
 _PAGE = 500
-_QUERYABLES = ("queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables")
 #: What members of a document are, where they are there at all.
 _KINDS = {"id": str, "collection": str, "geometry": dict, "properties": dict, "assets": dict, "links": list}
 #: Links that follow from where a document is served.
-_PLACES = INFERRED_LINKS | {*_QUERYABLES}
+_PLACES = INFERRED_LINKS | SERVER_LINKS
 
 
 class Asks(Protocol):

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 from almagest.catalogue import mending, rendering, validation, versions
-from almagest.catalogue.links import INFERRED_LINKS
+from almagest.catalogue.links import INFERRED_LINKS, SERVER_LINKS
 from almagest.core.errors import BadRequestError, InvalidDocumentError, TooLargeError, Violation, pointer_step
 
 Document = dict[str, Any]
@@ -28,7 +28,7 @@ MARKER = "𒍟※"
 _MARKER_BYTES = MARKER.encode()
 
 #: Links that the API adds to what it serves, beside those that every STAC server makes. Sent back, they are not stored.
-_MADE_HERE = rendering.RELS | versions.RELS | {"queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"}
+_MADE_HERE = rendering.RELS | versions.RELS | SERVER_LINKS
 #: Links by which a document says where it was taken from; our own copies have `via`.
 _SOURCES = frozenset({"self", "canonical", "via"})
 #: Of what is valid, but would replace the original by what is shown of it.

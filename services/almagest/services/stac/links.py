@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
-from almagest.catalogue.links import INFERRED_LINKS, rel
+from almagest.catalogue.links import INFERRED_LINKS, SERVER_LINKS, rel
 from almagest.core.addresses import segment
 
 OGC_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 #: Links never served as they are stored. The queryables and aggregations of the server that a collection came from are
 #: not ours, and clients would follow them there.
-_REPLACED = INFERRED_LINKS | {"queryables", OGC_QUERYABLES, "aggregate", "aggregations"}
+_REPLACED = INFERRED_LINKS | SERVER_LINKS
 
 Link = dict[str, Any]
 

@@ -250,7 +250,7 @@ COMMENT ON FUNCTION external.shown_rules() IS
 -- What outsiders see otherwise though nothing has changed is announced.
 
 CREATE OR REPLACE FUNCTION almagest.announce_collections(ids text[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = almagest, pg_temp
 AS $$
 DECLARE
     of_collection text;
@@ -316,12 +316,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM almagest.note_commit('');
-    -- What names another place than the asset does changes nothing that anybody sees.
+    -- Whether it names the place that the asset does is asked when it is told.
     INSERT INTO almagest.change (collection, item, at, announced)
     SELECT e.collection, e.item, greatest(almagest.clock(), h.valid_from + interval '1 microsecond'), 'asset ' || e.key
     FROM changed AS e
     JOIN almagest.item_head AS h ON (h.collection, h.id) = (e.collection, e.item) AND NOT h.deleted
-    WHERE EXISTS (SELECT FROM almagest.asset_location(e.collection, e.item, e.key) AS a WHERE a.location = e.location)
     ORDER BY e.collection, e.item, e.key;
     RETURN NULL;
 END;
