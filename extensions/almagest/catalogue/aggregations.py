@@ -151,11 +151,24 @@ def parse(names: Sequence[str], parameters: Mapping[str, Any]) -> list[Aggregati
     """
     if len(names) > MOST_AT_ONCE:
         raise BadRequestError(f"aggregations: at most {MOST_AT_ONCE} at once.")
-    return [Aggregation("total_count", {"kind": "count"}, "integer"), *(_parse(name, parameters) for name in names)]
+    asked = [_parse(name, parameters) for name in dict.fromkeys(names)]
+    # Their cells are made here, one by one, of up to MOST_PLACES places.
+    if len({one.asked["precision"] for one in asked if one.asked["kind"] == "geohex"}) > 1:
+        raise BadRequestError("geohex: one precision at once.")
+    return [Aggregation("total_count", {"kind": "count"}, "integer"), *asked]
+
+
+def questions(asked: Sequence[Aggregation]) -> list[Document]:
+    """What the database is asked: what goes by several names once."""
+    return list({_key(one): one.asked for one in asked}.values())
 
 
 def answers(asked: Sequence[Aggregation], rows: Iterable[Row]) -> list[Document]:
     """The aggregations that were asked for, as they are served.
+
+    Args:
+        asked: as `parse` has them.
+        rows: what the database answers to their `questions`.
 
     Raises:
         BadRequestError: it would take too long to make the cells of so many items.
@@ -164,7 +177,12 @@ def answers(asked: Sequence[Aggregation], rows: Iterable[Row]) -> list[Document]
     for row in rows:
         by_place.setdefault(row[0], []).append(row)
     total = sum(frequency or 0 for _, _, frequency, _ in by_place.get(1, ()))
-    return [one.answer(by_place.get(place, []), total) for place, one in enumerate(asked, 1) if place > 1]
+    places = {key: place for place, key in enumerate(dict.fromkeys(map(_key, asked)), 1)}
+    return [one.answer(by_place.get(places[_key(one)], []), total) for one in asked[1:]]
+
+
+def _key(one: Aggregation) -> str:
+    return repr(sorted(one.asked.items()))
 
 
 def _parse(name: str, parameters: Mapping[str, Any]) -> Aggregation:
@@ -210,7 +228,7 @@ def _bounds(name: str, given: Any) -> list[float]:
     listed = given.split(",") if isinstance(given, str) else given
     try:
         bounds = [float(bound) for bound in listed]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         bounds = []
     rises = all(one < other for one, other in pairwise(bounds))
     if not bounds or len(bounds) > MOST_RANGES or not rises or not all(map(math.isfinite, bounds)):

@@ -42,7 +42,8 @@ DECLARE
 BEGIN
     IF current_setting('transaction_isolation') <> 'repeatable read' THEN
         RAISE EXCEPTION 'Rollups are looked after in transactions of the isolation level REPEATABLE READ.';
-    ELSIF state.refreshed_at >= almagest.clock() - interval '10 minutes'
+    ELSIF state.scheme IS DISTINCT FROM almagest.rollup_scheme() -- everything is counted anew before it is read
+          OR state.refreshed_at >= almagest.clock() - interval '10 minutes'
           OR NOT pg_try_advisory_xact_lock(hashtextextended('almagest.rollup', 0)) THEN
         RETURN 0;
     END IF;
@@ -179,13 +180,16 @@ CREATE OR REPLACE FUNCTION almagest.rollup_lag(OUT changes bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 BEGIN
-    SELECT count(*) INTO changes
-    FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
-    WHERE c.item IS NOT NULL AND c.announced IS NULL;
+    SELECT count(*) INTO changes FROM (
+        SELECT FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
+        WHERE c.item IS NOT NULL AND c.announced IS NULL
+        LIMIT 1000000
+    ) AS c;
 END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_lag() IS
-    'How many changes are not folded into the rollups yet; none before these are counted for the first time.';
+    'How many changes are not folded into the rollups yet, a million at most; none before these are counted for the first '
+    'time.';
 
 
 CREATE OR REPLACE FUNCTION almagest.needed_since() RETURNS timestamptz
