@@ -31,7 +31,7 @@ _REQUESTS = """
     FROM (
         SELECT r.* FROM almagest.request_audit AS r WHERE r.request_id = ANY (%(ids)s) AND r.request_id <> ''
         UNION
-        SELECT r.* FROM unnest(%(paths)s) AS p(path) JOIN almagest.request_audit AS r
+        SELECT r.* FROM unnest(%(paths)s::text[]) AS p(path) JOIN almagest.request_audit AS r
             ON left(r.path, 500) COLLATE "C" >= left(p.path, 500)
             AND left(r.path, 500) COLLATE "C" <= left(p.path, 500) || '0' -- which comes next after '/'
         WHERE r.path = p.path OR starts_with(r.path, p.path || '/')
