@@ -177,8 +177,9 @@ def answers(asked: Sequence[Aggregation], rows: Iterable[Row]) -> list[Document]
     for row in rows:
         by_place.setdefault(row[0], []).append(row)
     total = sum(frequency or 0 for _, _, frequency, _ in by_place.get(1, ()))
-    places = {key: place for place, key in enumerate(dict.fromkeys(map(_key, asked)), 1)}
-    return [one.answer(by_place.get(places[_key(one)], []), total) for one in asked[1:]]
+    unique = {_key(one): one for one in asked}
+    made = {key: one.answer(by_place.get(place, []), total) for place, (key, one) in enumerate(unique.items(), 1)}
+    return [{**made[_key(one)], "name": one.name} for one in asked[1:]]
 
 
 def _key(one: Aggregation) -> str:
@@ -270,18 +271,16 @@ def _ranges(rows: Sequence[Row], bounds: Sequence[float]) -> list[Document]:
 
 
 def _hexagons(rows: Sequence[Row], resolution: int) -> list[Document]:
+    if sum(value is not None for *_, value in rows) > MOST_PLACES:
+        raise BadRequestError(
+            f"geohex: more than {MOST_PLACES:,} different places; narrow the search, or take a resolution"
+            f" up to {cells.KEPT[-1]} of whole collections, or another grid."
+        )
     counts: dict[str, int] = {}
-    places = 0
     for _, key, frequency, value in rows:
         if key is None:
             continue
         if value is not None:
-            places += 1
-            if places > MOST_PLACES:
-                raise BadRequestError(
-                    f"geohex: more than {MOST_PLACES:,} different places; narrow the search, or take a resolution"
-                    f" up to {cells.KEPT[-1]} of whole collections, or another grid."
-                )
             key = cells.of_place(key, resolution)
         counts[key] = counts.get(key, 0) + (frequency or 0)
     kept = sorted(((cell, count) for cell, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import psycopg
@@ -34,7 +34,13 @@ async def fold(settings: Settings, work: Work) -> None:
     Raises:
         AlmagestError: the database does not answer, or others fold all the time.
     """
-    connection = await asyncio.to_thread(database.connect, settings, "almagest_ops")
+    opening = asyncio.create_task(asyncio.to_thread(database.connect, settings, "almagest_ops"))
+    try:
+        connection = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(AlmagestError, psycopg.Error):
+            (await opening).close()
+        raise
     with closing(connection):
         folding = asyncio.create_task(asyncio.to_thread(work, connection))
         try:

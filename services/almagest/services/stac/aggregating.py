@@ -49,7 +49,9 @@ _Choices = attr.make_class(
     {
         "datetime_frequency_interval": _parameter(f"One of {', '.join(aggregations.INTERVALS)}."),
         **{
-            f"centroid_{grid}_grid_frequency_precision": _parameter(f"From {coarsest}, the coarsest, to {finest}.")
+            f"centroid_{grid}_grid_frequency_precision": _parameter(
+                f"From {coarsest}, the coarsest, to {finest}." + (" One at once." if grid == "geohex" else "")
+            )
             for grid, (coarsest, finest) in aggregations.GRIDS.items()
         },
         **{
