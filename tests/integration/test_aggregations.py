@@ -120,7 +120,17 @@ def test_links_and_classes_tell_of_them(client: httpx.Client) -> None:
         ("/aggregate", {"aggregations": "total_count,total_count"}, 200),
         ("/aggregate", {}, 200),
         ("/aggregate", {"aggregations": "x_frequency"}, 200),
-        ("/collections/open/aggregate", {"aggregations": "x_frequency"}, 400),
+        ("/collections/open/aggregate", {"aggregations": "x_frequency"}, 200),
+        ("/collections/open/aggregate", {"aggregations": "nothing"}, 400),
+        (
+            "/aggregate",
+            {
+                "aggregations": "grid_geohex_frequency,centroid_geohex_grid_frequency",
+                "grid_geohex_frequency_precision": "1",
+            },
+            400,
+        ),
+        ("/aggregate", {"aggregations": "total_count", "as-of": "2020-01-01T00:00:00Z"}, 400),
         ("/collections/none/aggregate", {"aggregations": "total_count"}, 404),
         ("/collections/none/aggregations", {}, 404),
         ("/aggregate", {"aggregations": "datetime_frequency", "datetime_frequency_interval": "age"}, 400),
@@ -139,6 +149,36 @@ def test_what_is_not_possible_is_refused(
     client: httpx.Client, path: str, parameters: dict[str, str], status: int
 ) -> None:
     assert client.get(path, params=parameters).status_code == status
+
+
+def test_members_that_are_none_of_ours_mean_nothing(client: httpx.Client) -> None:
+    many = 10**400
+    odd = {"aggregations": ["total_count", "gsd_frequency"], "more": many, "other": [{"deep": many}]}
+    answer = client.post("/aggregate", json=odd)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == client.post("/aggregate", json={"aggregations": odd["aggregations"]}).json()
+    for refused in (
+        {"gsd_frequency_ranges": [many]},
+        {"query": {"gsd": {"lt": many}}},
+        {"as-of": "2020-01-01T00:00:00Z"},
+        {"as-of": None},
+    ):
+        answer = client.post("/aggregate", json={**odd, **refused})
+        assert answer.status_code == 400, (refused, answer.text)
+    assert client.post("/collections/open/aggregate", json=odd).status_code == 200
+
+
+def test_what_is_asked_for_twice_is_made_once(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregations, "MOST_PLACES", 130)
+    names = ["centroid_geohex_grid_frequency", "grid_geohex_frequency"]
+    fine = {f"{name}_precision": "9" for name in names}
+    answer = client.get("/aggregate", params={"aggregations": ",".join(names * 20), **fine})
+    assert answer.status_code == 200, answer.text
+    one, other = answer.json()["aggregations"]
+    assert [one["name"], other["name"]] == names
+    assert one["buckets"] == other["buckets"]
+    # Asked for under two names, the database is asked once.
+    assert len(aggregations.questions(aggregations.parse(names * 20, fine))) == 2
 
 
 def test_outsiders_aggregate_nothing_that_is_hidden(filled: Settings) -> None:

@@ -15,7 +15,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from almagest.catalogue import database, jobs
+from almagest.catalogue import database, jobs, story
 from almagest.core import secrets
 from almagest.core.jobs import Context, Output, Process
 from almagest.core.settings import Settings
@@ -186,3 +186,27 @@ def _stored(settings: Settings) -> dict[str, Any]:
         row = connection.execute("SELECT almagest.item_document('scenes', 'i000000')").fetchone()
     assert row is not None
     return dict(row[0])
+
+
+def test_it_does_not_read_the_whole_audit(settings: Settings) -> None:
+    paths = ["/api/collections/scenes/items/é-1", "/api/collections/scenes/items/" + "x" * 900]
+    told = [
+        *(path + rest for path in paths for rest in ("", "/assets/red", "-2", "0", "0/assets")),
+        *(f"/api/collections/c/items/{number}" for number in range(5000)),
+    ]
+    with database.connect(settings, "postgres") as connection:
+        connection.execute(
+            """
+            INSERT INTO almagest.request_audit
+            SELECT n, almagest.clock(), '', '', '', '', 'r' || n, '', 'PUT', '', path, 200, 1, 1
+            FROM unnest(%s::text[]) WITH ORDINALITY AS p(path, n)
+            """,
+            (told,),
+        )
+        connection.execute("ANALYZE almagest.request_audit")
+        wanted = {"ids": ["r100", ""], "paths": paths}
+        rows = connection.execute(story._REQUESTS.encode(), wanted).fetchall()
+        assert [row[8] for row in rows] == [told[number] for number in (0, 1, 5, 6, 99)]
+        connection.execute("SET enable_seqscan = off")  # or months with nothing in them would be read
+        plan = "\n".join(row[0] for row in connection.execute(b"EXPLAIN " + story._REQUESTS.encode(), wanted))
+        assert "Seq Scan on request_audit" not in plan, plan

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from almagest.catalogue import database, loading, rollups
+from almagest.catalogue import database, loading
 from almagest.core.settings import Settings
 from almagest.services.ops import folding
 from support import adopted, commands
@@ -37,6 +37,12 @@ def total(connection: psycopg.Connection) -> int | None:
     return row[0] if row else None
 
 
+def value(connection: psycopg.Connection, statement: str) -> int:
+    row = connection.execute(statement.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def folded(connection: psycopg.Connection, count: int) -> None:
     while await asyncio.to_thread(total, connection) != count:  # noqa: ASYNC110 (no event comes from a database)
         await asyncio.sleep(0.05)
@@ -59,16 +65,37 @@ def test_ops_folds_by_itself(filled: Settings, admin: psycopg.Connection, monkey
     asyncio.run(watched())
 
 
-def test_who_is_stopped_while_counting_stops_at_once(
+def test_what_befalls_rollups_keeps_no_lineage_from_being_folded(
     filled: Settings, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(folding, "INTERVAL_S", 0.05)
+    admin.execute("DROP TABLE almagest.rollup_number")
+    behind = """
+        SELECT count(*) FROM almagest.change AS c JOIN almagest.lineage_position AS p
+        ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
+    """
+
+    async def watched() -> None:
+        task = asyncio.create_task(folding.keep_folding(filled))
+        try:
+            async with asyncio.timeout(30):
+                while await asyncio.to_thread(value, admin, behind):  # noqa: ASYNC110 (no event comes from a database)
+                    await asyncio.sleep(0.05)
+                assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    assert value(admin, behind)
+    asyncio.run(watched())
+
+
+def test_who_is_stopped_while_counting_stops_at_once(filled: Settings, admin: psycopg.Connection) -> None:
     def slow(connection: psycopg.Connection) -> None:
         connection.execute("SELECT pg_sleep(60)")
 
-    monkeypatch.setattr(rollups, "fold", slow)
-
     async def stopped() -> float:
-        task = asyncio.create_task(folding.fold(filled))
+        task = asyncio.create_task(folding.fold(filled, slow))
         await asyncio.sleep(0.5)
         start = time.monotonic()
         task.cancel()

@@ -669,6 +669,16 @@ HOLES = {
     "hrefs": ("almagest.public_href(href text, policy almagest.audience_policy)", "text", "SELECT href"),
     "names": ("almagest.is_hidden_name(name text, hidden text[])", "boolean", "SELECT false"),
     "paths": ("almagest.is_public_path(keys text[], policy almagest.audience_policy)", "boolean", "SELECT true"),
+    "aggregations": (
+        "external.aggregate(search jsonb, asked jsonb)",
+        "TABLE (place int, key text, frequency bigint, value jsonb)",
+        "SELECT * FROM almagest.aggregate(search, asked)",
+    ),
+    "past": (
+        "external.collection_document_at(of_id text, moment timestamptz)",
+        "jsonb",
+        "SELECT almagest.collection_document_at(of_id, moment)",
+    ),
     "wrapper": ("external.collection_document(id text)", "jsonb", "SELECT almagest.collection_document(id)"),
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from almagest.catalogue import audience, database, lineage, pruning
 from almagest.catalogue.versions import moment_of
+from almagest.core import sqlstate
 from almagest.core.settings import Settings
 from support import ingests
 from support.derivation import COLLECTIONS, Oracle, World
@@ -182,6 +183,25 @@ def test_a_log_that_is_dropped_is_folded_before(connection: psycopg.Connection[A
             )
             connection.execute("DELETE FROM almagest.change")
         assert products(connection, settings, "open", "s") == ["p"]
+
+
+def test_of_too_much_that_is_not_folded_nobody_is_told(connection: psycopg.Connection[Any], settings: Settings) -> None:
+    put(connection, settings, "open", "s")
+    put(connection, settings, "open", "p", "open/s")
+    source = connection.execute("SELECT pg_get_functiondef('almagest.lineage_tail()'::regprocedure)").fetchone()
+    assert source is not None
+    assert "20000" in source[0]
+    connection.execute(source[0].replace("20000", "1").encode())
+    walk = "SELECT lineage FROM almagest.lineage('open', 's', NULL, %s, 10, 10, '')"
+    for downward in (walk % "false", "SELECT * FROM almagest.stale_products(NULL, '', '', 10, '')"):
+        with pytest.raises(psycopg.DatabaseError, match="Try again soon") as refused:
+            connection.execute(downward.encode())
+        error = sqlstate.meaning(str(refused.value.sqlstate), "Try again soon.")
+        assert error is not None
+        assert error.status == 503  # which problem.answer says when to try again of
+    connection.execute((walk % "true").encode())
+    lineage.fold(connection)
+    assert products(connection, settings, "open", "s") == ["p"]
 
 
 def test_edges_of_what_is_forgotten_go(connection: psycopg.Connection[Any], settings: Settings) -> None:

@@ -37,7 +37,7 @@ def connection(settings: Settings) -> Iterator[psycopg.Connection]:
 def ask(connection: psycopg.Connection, asked: list[Aggregation], search: Document, schema: str = "almagest") -> Any:
     rows = connection.execute(
         f"SELECT place, key, frequency, value::text FROM {schema}.aggregate(%s::jsonb, %s::jsonb)".encode(),
-        (orjson.dumps(search).decode(), orjson.dumps([one.asked for one in asked]).decode()),
+        (orjson.dumps(search).decode(), orjson.dumps(aggregations.questions(asked)).decode()),
     ).fetchall()
     return plain(aggregations.answers(asked, rows))
 
@@ -65,6 +65,12 @@ def check(connection: psycopg.Connection) -> None:
     connection.isolation_level = None
 
 
+def refresh(connection: psycopg.Connection) -> None:
+    """As if ten minutes had passed."""
+    connection.execute("UPDATE almagest.rollup_state SET refreshed_at = '-infinity'")
+    rollups.refresh(connection)
+
+
 def scribble(settings: Settings, chance: random.Random, rounds: int) -> None:
     """Writes, changes and deletes, as our own writers do and as others do."""
     with database.connect(settings, "almagest_writer") as writer:
@@ -78,19 +84,20 @@ def scribble(settings: Settings, chance: random.Random, rounds: int) -> None:
                         writer.execute("SELECT delete_item(%s, %s)", (of, f"i{n}"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2))])
 def test_they_equal_a_count_over_all_documents(settings: Settings, connection: psycopg.Connection, seed: int) -> None:
     chance = random.Random(seed)
     scribble(settings, chance, 8)
     check(connection)  # nothing is counted yet
     rollups.fold(connection)
     check(connection)
-    for _ in range(3):
+    for _ in range(2):
         scribble(settings, chance, 3)
         check(connection)  # with a tail
         rollups.fold(connection)
         check(connection)
-    connection.execute("SELECT refresh_extremes()")
+    refresh(connection)
+    assert connection.execute("SELECT count(*) FROM stale_bins()").fetchone() == (0,)
     check(connection)
     assert rollups.recount(connection) == []
     check(connection)
@@ -110,7 +117,8 @@ def test_rollups_are_what_is_read(settings: Settings, connection: psycopg.Connec
     check(connection)
 
 
-def test_they_are_exact_at_any_moment(settings: Settings, connection: psycopg.Connection) -> None:
+@pytest.mark.parametrize("looks", [3, pytest.param(12, marks=pytest.mark.soak)])
+def test_they_are_exact_at_any_moment(settings: Settings, connection: psycopg.Connection, looks: int) -> None:
     """Writers run, of which some begin early and end late, and somebody folds."""
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -142,7 +150,7 @@ def test_they_are_exact_at_any_moment(settings: Settings, connection: psycopg.Co
         with database.connect(settings, "almagest_ops") as ops:
             rollups.fold(ops, anew=chance.random() < 0.1)
             if chance.random() < 0.3:
-                connection_of_admin.execute("SELECT almagest.refresh_extremes()")
+                refresh(connection_of_admin)
         stop.wait(chance.uniform(0, 0.2))
 
     with database.connect(settings, "postgres") as connection_of_admin:
@@ -152,7 +160,7 @@ def test_they_are_exact_at_any_moment(settings: Settings, connection: psycopg.Co
             kept(folding, 9),
         ]
         try:
-            for _ in range(12):
+            for _ in range(looks):
                 check(connection)
         finally:
             stop.set()
@@ -191,6 +199,80 @@ def test_the_middle_of_a_footprint_on_both_sides_of_the_antimeridian(connection:
     east, west = "((178 0, 180 0, 180 2, 178 2, 178 0))", "((-180 0, -176 0, -176 2, -180 2, -180 0))"
     assert middle(f"MULTIPOLYGON({east}, {west})") == "POINT(-179 1)"
     assert middle("POLYGON((-180 -90, 180 -90, 180 90, -180 90, -180 -90))") == "POINT(0 0)"
+
+
+def test_a_middle_beyond_the_globe_is_on_it_or_nowhere(connection: psycopg.Connection) -> None:
+    def middle(text: str) -> str | None:
+        row = connection.execute("SELECT ST_AsText(middle(ST_GeomFromText(%s, 4326)))", (text,)).fetchone()
+        return row[0] if row else None
+
+    assert middle("POLYGON((175 0, 190 0, 190 2, 175 2, 175 0))") == "POINT(-177.5 1)"
+    assert middle("POLYGON((-200 0, -190 0, -190 2, -200 2, -200 0))") == "POINT(165 1)"
+    assert middle("POINT(721 95)") == "POINT(1 90)"
+    assert middle("POINT(180 0)") == "POINT(-180 0)"
+    for nowhere in ("POLYGON EMPTY", "POINT(1e300 0)", "POINT(NaN 0)", "POINT(0 NaN)"):
+        assert middle(nowhere) is None, nowhere
+
+
+def test_what_others_load_is_counted_whatever_it_is(settings: Settings, connection: psycopg.Connection) -> None:
+    """pgSTAC takes footprints beyond the antimeridian, and numbers of thousands of digits."""
+    ring = [[175, 0], [190, 0], [190, 2], [175, 2], [175, 0]]
+    beyond = adopted.item("c-1", 1) | {"geometry": {"type": "Polygon", "coordinates": [ring]}}
+    connection.execute("SELECT pgstac.create_item(%s::jsonb)", (orjson.dumps(beyond).decode(),))
+    nowhere = orjson.dumps(adopted.item("c-1", 3) | {"geometry": {"type": "Point", "coordinates": [1e300, 0]}}).decode()
+    connection.execute("SELECT pgstac.create_item(%s::jsonb)", (nowhere,))
+    long = orjson.dumps(adopted.item("c-1", 2, gsd=12345)).decode().replace("12345", "8" * 9000)
+    connection.execute("SELECT pgstac.create_item(%s::jsonb)", (long,))
+    asked = aggregations.parse(
+        ["gsd_max", "gsd_sum", "gsd_frequency", *(f"centroid_{grid}_grid_frequency" for grid in aggregations.GRIDS)],
+        {"centroid_geohash_grid_frequency_precision": 2},
+    )
+    scanned = ask(connection, asked, {})
+    assert [one["value"] for one in scanned[:2]] == [None, None]
+    keys = [{bucket["key"] for bucket in one["buckets"]} for one in scanned[3:]]
+    assert "80" in keys[0]
+    assert [one["overflow"] for one in scanned[3:]] == [1, 1, 1]
+    rollups.fold(connection)
+    assert ask(connection, asked, {}) == scanned
+    pruning.prune(connection, days=0)
+    assert rollups.recount(connection) == []
+
+
+def test_what_changed_unseen_is_counted_once_it_is_mended(settings: Settings, connection: psycopg.Connection) -> None:
+    scribble(settings, random.Random(3), 6)
+    rollups.fold(connection)
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        deleted = "DELETE FROM pgstac.items WHERE collection = 'c-1' AND id IN (SELECT id FROM pgstac.items WHERE "
+        connection.execute(deleted + "collection = 'c-1' ORDER BY id LIMIT 2)")
+    assert connection.execute("SELECT gone, come FROM mend_versions()").fetchone() == (2, 0)
+    check(connection)
+    rollups.fold(connection)
+    assert connection.execute("SELECT scheme = rollup_scheme() FROM rollup_state").fetchone() == (True,)
+    check(connection)
+    assert rollups.recount(connection) == []
+
+
+def test_an_item_that_came_unseen_and_changes_is_counted_anew(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    chance = random.Random(6)
+    scribble(settings, chance, 4)
+    with database.connect(settings, "almagest_writer") as writer:
+        Store(writer).put([item(chance, 50, "c-1")])
+        connection.execute("CREATE TEMP TABLE kept AS SELECT * FROM pgstac.items WHERE id = 'i50'")
+        writer.execute("SELECT delete_item('c-1', 'i50')")
+    rollups.fold(connection)
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("INSERT INTO pgstac.items SELECT * FROM kept")
+    with database.connect(settings, "almagest_writer") as writer:
+        Store(writer).put([item(chance, 50, "c-1")])
+    assert connection.execute("SELECT scheme FROM rollup_state").fetchone() == (0,)
+    check(connection)
+    rollups.fold(connection)
+    check(connection)
+    assert rollups.recount(connection) == []
 
 
 def test_who_forgets_folds_first_and_waits_for_open_writers(settings: Settings, connection: psycopg.Connection) -> None:
@@ -232,9 +314,11 @@ def test_whoever_is_to_fold_can_do_nothing_else(settings: Settings, connection: 
     with database.connect(settings, "almagest_ops") as ops:
         rollups.fold(ops)
         assert ops.execute("SELECT rollup_lag()").fetchone() == (0,)
-        for statement in ("DELETE FROM almagest.rollup", "SELECT * FROM almagest.rollup", "SELECT refresh_extremes()"):
+        for statement in ("DELETE FROM almagest.rollup", "SELECT * FROM almagest.rollup"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 ops.execute(statement)
-        with pytest.raises(psycopg.errors.RaiseException, match="REPEATABLE READ"):
-            ops.execute("SELECT * FROM fold_rollups(false)")
+        rollups.refresh(ops)
+        for statement in ("SELECT * FROM fold_rollups(false)", "SELECT refresh_extremes()"):
+            with pytest.raises(psycopg.errors.RaiseException, match="REPEATABLE READ"):
+                ops.execute(statement.encode())
     check(connection)

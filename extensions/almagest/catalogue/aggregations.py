@@ -151,11 +151,24 @@ def parse(names: Sequence[str], parameters: Mapping[str, Any]) -> list[Aggregati
     """
     if len(names) > MOST_AT_ONCE:
         raise BadRequestError(f"aggregations: at most {MOST_AT_ONCE} at once.")
-    return [Aggregation("total_count", {"kind": "count"}, "integer"), *(_parse(name, parameters) for name in names)]
+    asked = [_parse(name, parameters) for name in dict.fromkeys(names)]
+    # Their cells are made here, one by one, of up to MOST_PLACES places.
+    if len({one.asked["precision"] for one in asked if one.asked["kind"] == "geohex"}) > 1:
+        raise BadRequestError("geohex: one precision at once.")
+    return [Aggregation("total_count", {"kind": "count"}, "integer"), *asked]
+
+
+def questions(asked: Sequence[Aggregation]) -> list[Document]:
+    """What the database is asked: what goes by several names once."""
+    return list({_key(one): one.asked for one in asked}.values())
 
 
 def answers(asked: Sequence[Aggregation], rows: Iterable[Row]) -> list[Document]:
     """The aggregations that were asked for, as they are served.
+
+    Args:
+        asked: as `parse` has them.
+        rows: what the database answers to their `questions`.
 
     Raises:
         BadRequestError: it would take too long to make the cells of so many items.
@@ -164,7 +177,13 @@ def answers(asked: Sequence[Aggregation], rows: Iterable[Row]) -> list[Document]
     for row in rows:
         by_place.setdefault(row[0], []).append(row)
     total = sum(frequency or 0 for _, _, frequency, _ in by_place.get(1, ()))
-    return [one.answer(by_place.get(place, []), total) for place, one in enumerate(asked, 1) if place > 1]
+    unique = {_key(one): one for one in asked}
+    made = {key: one.answer(by_place.get(place, []), total) for place, (key, one) in enumerate(unique.items(), 1)}
+    return [{**made[_key(one)], "name": one.name} for one in asked[1:]]
+
+
+def _key(one: Aggregation) -> str:
+    return repr(sorted(one.asked.items()))
 
 
 def _parse(name: str, parameters: Mapping[str, Any]) -> Aggregation:
@@ -210,7 +229,7 @@ def _bounds(name: str, given: Any) -> list[float]:
     listed = given.split(",") if isinstance(given, str) else given
     try:
         bounds = [float(bound) for bound in listed]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         bounds = []
     rises = all(one < other for one, other in pairwise(bounds))
     if not bounds or len(bounds) > MOST_RANGES or not rises or not all(map(math.isfinite, bounds)):
@@ -252,18 +271,16 @@ def _ranges(rows: Sequence[Row], bounds: Sequence[float]) -> list[Document]:
 
 
 def _hexagons(rows: Sequence[Row], resolution: int) -> list[Document]:
+    if sum(value is not None for *_, value in rows) > MOST_PLACES:
+        raise BadRequestError(
+            f"geohex: more than {MOST_PLACES:,} different places; narrow the search, or take a resolution"
+            f" up to {cells.KEPT[-1]} of whole collections, or another grid."
+        )
     counts: dict[str, int] = {}
-    places = 0
     for _, key, frequency, value in rows:
         if key is None:
             continue
         if value is not None:
-            places += 1
-            if places > MOST_PLACES:
-                raise BadRequestError(
-                    f"geohex: more than {MOST_PLACES:,} different places; narrow the search, or take a resolution"
-                    f" up to {cells.KEPT[-1]} of whole collections, or another grid."
-                )
             key = cells.of_place(key, resolution)
         counts[key] = counts.get(key, 0) + (frequency or 0)
     kept = sorted(((cell, count) for cell, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0]))

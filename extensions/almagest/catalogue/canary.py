@@ -33,6 +33,9 @@ _COLLECTION = {
 _ITEM = "canary"
 _DATETIME = "2000-01-01T00:00:00Z"
 
+#: What the database says to a statement that is not fit for it.
+_NOT_ASKED = ("Undefined", "Ambiguous", "SyntaxError", "InsufficientPrivilege", "DatatypeMismatch", "Indeterminate")
+
 Check = tuple[str, str, tuple[Any, ...]]
 
 
@@ -85,6 +88,8 @@ def _ensure_collection(connection: psycopg.Connection) -> None:
     keeping.patiently(connection, "SELECT almagest.port_hold_readers()", make)
 
 
+#: How many items of which collection.
+_COUNTED = '[{"kind": "collection"}]'
 #: What the item is derived from.
 _LINEAGE = "(SELECT l.lineage FROM lineage(%s, %s, NULL, true, 1, 10, '') AS l)"
 
@@ -148,12 +153,17 @@ def _hidden_parts() -> list[Check]:
         ("asset", "SELECT * FROM asset_location(%s, %s, 'stored')", (CANARY, _ITEM)),
         ("queryables", "SELECT queryables(ARRAY[%s])", (CANARY,)),
         ("lineage", f"SELECT {_LINEAGE}::text", (CANARY, _ITEM)),
+        ("item with its past", "SELECT item, base FROM item_with_past(%s, %s)", (CANARY, _ITEM)),
+        ("versions", "SELECT * FROM item_states(%s, %s)", (CANARY, _ITEM)),
+        # What this transaction has written is not settled, which the other functions that know moments refuse.
+        ("version", "SELECT * FROM item_row_at(%s, %s, clock_timestamp())", (CANARY, _ITEM)),
     ]
 
 
 def _hidden_collection(search: str) -> list[Check]:
     # Whatever of these answers at all tells of it: each is made to say the collection's name.
     said = "SELECT 'found ' || %s WHERE EXISTS "
+    everything = json.dumps({"collections": [CANARY]})
     return [
         (what, f"{said}({statement})", (CANARY, *values))
         for what, statement, values in (
@@ -165,7 +175,42 @@ def _hidden_collection(search: str) -> list[Check]:
             ("collections", "SELECT 1 FROM collection_ids() AS c(id) WHERE id = %s", (CANARY,)),
             ("collection search", "SELECT 1 WHERE collection_page('{}')::text LIKE '%%' || %s || '%%'", (CANARY,)),
             ("registered search", "SELECT 1 WHERE registered_search(%s) IS NOT NULL", (search,)),
+            ("buckets", "SELECT 1 FROM aggregate('{}', %s::jsonb) AS a WHERE a.key = %s", (_COUNTED, CANARY)),
+            ("numbers", "SELECT 1 FROM aggregate(%s::jsonb, %s::jsonb)", (everything, _COUNTED)),
+            *_hidden_past(),
         )
+    ]
+
+
+def _hidden_past() -> list[Check]:
+    """Of the collection, which is there since the first start; what was written just now is not asked for."""
+    of_item = (CANARY, _ITEM)
+    everything = json.dumps({"collections": [CANARY]})
+    return [
+        ("item with its past", "SELECT 1 FROM item_with_past(%s, %s) WHERE item IS NOT NULL OR is_gone", of_item),
+        ("versions", "SELECT 1 FROM item_states(%s, %s)", of_item),
+        ("version", "SELECT 1 FROM item_row_at(%s, %s, clock_timestamp())", of_item),
+        ("item as of", "SELECT 1 FROM item_at(%s, %s, clock_timestamp())", of_item),
+        ("search as of", "SELECT 1 FROM search_page_at(%s::jsonb, NULL, false, 10, clock_timestamp())", (everything,)),
+        (
+            "collection with its past",
+            "SELECT 1 FROM collection_with_past(%s) WHERE document IS NOT NULL OR is_gone",
+            (CANARY,),
+        ),
+        ("collection's versions", "SELECT 1 FROM collection_states(%s)", (CANARY,)),
+        ("collection's version", "SELECT 1 WHERE collection_document_at(%s, clock_timestamp()) IS NOT NULL", (CANARY,)),
+        ("collection as of", "SELECT 1 WHERE collection_at(%s, clock_timestamp()) IS NOT NULL", (CANARY,)),
+        (
+            "collections as of",
+            "SELECT 1 WHERE collection_page_at('{}', clock_timestamp())::text LIKE '%%' || %s || '%%'",
+            (CANARY,),
+        ),
+        (
+            "changes",
+            "SELECT 1 FROM changes_page(0, '0', 0, ARRAY[%s], 10, 10000) AS c WHERE c.collection = %s",
+            (CANARY, CANARY),
+        ),
+        ("last change", "SELECT 1 FROM last_change(NULL, NULL, NULL, 1000) AS c WHERE c.collection = %s", (CANARY,)),
     ]
 
 
@@ -180,7 +225,17 @@ def _ask_for_hidden_names(connection: psycopg.Connection) -> list[str]:
         "sort": lambda name: {"sortby": [{"field": name, "direction": "asc"}]},
     }
     statement = "SELECT count(*) FROM search_page(%s::jsonb, NULL, false, 1)"
-    return [
+    aggregated = "SELECT count(*) FROM aggregate('{}', %s::jsonb)"
+    hidden = "almagest:canary"
+    leaks = [
+        f"{kind} of {hidden} is not refused"
+        for kind in ("terms", "min", "max", "sum")
+        if "cannot be asked for"
+        not in _answer(connection, aggregated, (json.dumps([{"kind": kind, "property": hidden}]),))
+    ]
+    if hidden not in _answer(connection, "SELECT hidden_among(ARRAY[%s])", (hidden,)):
+        leaks.append(f"{hidden} is offered for aggregations")
+    return leaks + [
         f"{how} by {name} is not refused"
         for how, search in named.items()
         for name in ("assets.stored.href", "properties.almagest:canary", "almagest:canary", "links.href")
@@ -194,6 +249,8 @@ def _look_for(connection: psycopg.Connection, word: str, checks: list[Check], ki
         seen = _answer(connection, statement, values)
         if word in seen or f"found {CANARY}" in seen:
             leaks.append(f"{kind}: seen by {what}")
+        elif seen.startswith(_NOT_ASKED):
+            leaks.append(f"{kind}: {what} was not asked, so that nothing was proven: {seen}")
     return leaks
 
 

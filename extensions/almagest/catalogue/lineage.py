@@ -114,7 +114,7 @@ def fold(connection: psycopg.Connection[Any]) -> None:
     """Folds all changes that can be folded.
 
     Args:
-        connection: as the admin, in autocommit mode.
+        connection: in autocommit mode, of a role that may fold.
     """
     while _value(connection, "SELECT almagest.fold_lineage(%s)", FOLDED_AT_ONCE) >= FOLDED_AT_ONCE:
         pass

@@ -43,6 +43,8 @@ def meaning(state: str, sentence: str) -> AlmagestError | None:
             return UnsettledError(sentence)
         case "AM410":
             return ForgottenError(sentence)
+        case "AM503":
+            return DatabaseUnavailableError(sentence)
         case "23503":
             return NotFoundError("The collection does not exist: create it first.")
         case "P0002":

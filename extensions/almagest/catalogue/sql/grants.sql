@@ -102,6 +102,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.rolled_numbers(),
     almagest.term(jsonb, text),
     almagest.number(jsonb, text),
+    almagest.on_globe(geometry),
     almagest.middle(geometry),
     almagest.place_text(geometry),
     almagest.geotile(geometry, int),

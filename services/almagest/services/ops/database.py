@@ -145,18 +145,6 @@ class Database:
         """
         await _soon(self._fetch("SELECT keep_time()"))
 
-    async def fold_lineage(self, few: int) -> int:
-        """Keeps the part of the log of changes short that a question for what was made of something reads.
-
-        Returns:
-            How many changes were folded, of so few at most.
-
-        Raises:
-            DatabaseUnavailableError: it does not answer.
-        """
-        row = await _soon(self._fetch("SELECT fold_lineage($1)", few))
-        return int(row[0])
-
     async def forget_sessions(self) -> int:
         """Removes logins that ended long ago; answers how many.
 

@@ -1,45 +1,48 @@
-"""Folds what has changed into the rollups, now and then."""
+"""Folds what has changed into rollups and into the edges of lineages, now and then."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any
 
 import psycopg
 import structlog
 
-from almagest.catalogue import database, rollups
+from almagest.catalogue import database, lineage, rollups
 from almagest.core.errors import AlmagestError
 from almagest.core.settings import Settings
+from almagest.services.ops.housekeeping import INTERVAL_S
 
 log = structlog.get_logger(__name__)
 
-#: Whoever aggregates adds the changes of so many seconds one by one.
-INTERVAL_S = 20.0
+Work = Callable[[psycopg.Connection[Any]], None]
 
 
 async def keep_folding(settings: Settings) -> None:
     """Folds until it is cancelled. The first time everything is counted, which takes minutes of a large catalogue."""
-    while True:
-        await asyncio.sleep(INTERVAL_S)
-        try:
-            await fold(settings)
-        except (AlmagestError, psycopg.Error) as error:
-            log.warning("rollups are not folded", reason=str(error).strip())
-        except Exception:  # or nobody would do it until the next start
-            log.exception("rollups are not folded")
+    # Neither waits for the other, nor is kept from its work by what befalls it.
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_keep(settings, "rollups", fold_rollups))
+        both.create_task(_keep(settings, "lineages", lineage.fold))
 
 
-async def fold(settings: Settings) -> None:
+async def fold(settings: Settings, work: Work) -> None:
     """Folds once, on a connection of its own, which is interrupted where this is cancelled.
 
     Raises:
         AlmagestError: the database does not answer, or others fold all the time.
     """
-    connection = await asyncio.to_thread(database.connect, settings, "almagest_ops")
+    opening = asyncio.create_task(asyncio.to_thread(database.connect, settings, "almagest_ops"))
+    try:
+        connection = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(AlmagestError, psycopg.Error):
+            (await opening).close()
+        raise
     with closing(connection):
-        folding = asyncio.create_task(asyncio.to_thread(_fold, connection))
+        folding = asyncio.create_task(asyncio.to_thread(work, connection))
         try:
             await asyncio.shield(folding)
         except asyncio.CancelledError:
@@ -48,6 +51,18 @@ async def fold(settings: Settings) -> None:
             raise
 
 
-def _fold(connection: psycopg.Connection[Any]) -> None:
+def fold_rollups(connection: psycopg.Connection[Any]) -> None:
+    """Folds rollups, and looks for extremes that have gone."""
     rollups.fold(connection)
     rollups.refresh(connection)
+
+
+async def _keep(settings: Settings, what: str, work: Work) -> None:
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        try:
+            await fold(settings, work)
+        except (AlmagestError, psycopg.Error) as error:
+            log.warning("changes are not folded", into=what, reason=str(error).strip())
+        except Exception:  # or nobody would do it until the next start
+            log.exception("changes are not folded", into=what)

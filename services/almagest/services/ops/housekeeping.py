@@ -12,26 +12,23 @@ from almagest.services.ops.database import Database
 
 log = structlog.get_logger(__name__)
 
-#: So many seconds of commits are counted one by one with every look-up of an epoch.
+#: So many seconds of commits are counted one by one with every look-up of an epoch, and of changes with every question
+#: for numbers or for what was made of something.
 INTERVAL_S = 20.0
 #: As many as `fold_commits` folds at most.
 FOLDED_AT_ONCE = 100_000
 #: So old is what replicas know of who is writing, at least.
 TIME_S = 2.0
-#: As many as `fold_lineage` is asked to fold: fewer than its caller has patience for.
-CHANGES_AT_ONCE = 2000
 #: Time between two looks for bytes that no file is made of.
 COLLECTING_S = 3600.0
 
 
 async def keep_house(database: Database) -> None:
-    """Folds commits and changes, and forgets old logins, until it is cancelled; there are none without a database."""
+    """Folds commits, and forgets old logins, until it is cancelled; there are none without a database."""
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
             while await database.fold_commits() >= FOLDED_AT_ONCE:
-                pass
-            while await database.fold_lineage(CHANGES_AT_ONCE) >= CHANGES_AT_ONCE:
                 pass
             await database.forget_sessions()
         except AlmagestError as error:

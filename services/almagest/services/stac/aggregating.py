@@ -49,7 +49,9 @@ _Choices = attr.make_class(
     {
         "datetime_frequency_interval": _parameter(f"One of {', '.join(aggregations.INTERVALS)}."),
         **{
-            f"centroid_{grid}_grid_frequency_precision": _parameter(f"From {coarsest}, the coarsest, to {finest}.")
+            f"centroid_{grid}_grid_frequency_precision": _parameter(
+                f"From {coarsest}, the coarsest, to {finest}." + (" One at once." if grid == "geohex" else "")
+            )
             for grid, (coarsest, finest) in aggregations.GRIDS.items()
         },
         **{
@@ -106,7 +108,7 @@ class Aggregator:
             search: body of a STAC item search, CQL2 as JSON.
             names: of aggregations.
             choices: how these are made.
-            collection: only what this one offers, of its items.
+            collection: only of its items.
 
         Raises:
             BadRequestError: the search or an aggregation is not possible.
@@ -116,17 +118,13 @@ class Aggregator:
         if "filter" not in meant:
             meant.pop("filter-lang", None)
         if collection is not None:
-            known = {one["name"] for one in await self.offered(collection)}
-            for name in names:
-                if name not in known:
-                    raise BadRequestError(
-                        f"aggregations: this collection has no {name[:100]!r}; its /aggregations lists what it has."
-                    )
+            if await self.catalogue.queryables(collection) is None:
+                raise NotFoundError(f"There is no collection {collection!r}.")
             meant["collections"] = [collection]
         elif meant.get("collections") == []:
             del meant["collections"]  # as in a search
         asked = aggregations.parse(names, choices)
-        printed = orjson.dumps([one.asked for one in asked]).decode()
+        printed = orjson.dumps(aggregations.questions(asked)).decode()
         async with self.pool.connection() as connection:
             rows = await connection.fetch(_ASK, orjson.dumps(meant).decode(), printed)
         # Beside the loop, which others wait for.
@@ -166,7 +164,11 @@ def router(aggregator: Aggregator, client: CatalogueClient) -> APIRouter:
         if NAME in (asked.model_extra or {}):
             raise BadRequestError(f"{NAME} goes with items, collections and searches: what is counted is the present.")
         collection = request.path_params.get("collection_id")
-        search = orjson.loads(asked.model_dump_json(exclude_none=True, by_alias=True))
+        try:
+            known = set(type(asked).model_fields)
+            search = orjson.loads(asked.model_dump_json(include=known, exclude_none=True, by_alias=True))
+        except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
+            raise BadRequestError("The search cannot be read as JSON.") from error
         choices = {name: value for name, value in (asked.model_extra or {}).items() if name.endswith(_SUFFIXES)}
         found = await aggregator.aggregate(search, asked.aggregations or [], choices, collection)
         return answer(aggregator.document(found, collection, "aggregate"))

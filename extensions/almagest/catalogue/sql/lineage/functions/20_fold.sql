@@ -37,10 +37,23 @@ COMMENT ON FUNCTION almagest.edges_of_change(text, text, timestamptz) IS 'The ed
 CREATE OR REPLACE FUNCTION almagest.lineage_tail() RETURNS SETOF almagest.lineage_edge
 LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    most CONSTANT int := 20000;
+    unfolded int;
 BEGIN
     IF NOT EXISTS (SELECT FROM almagest.lineage_position AS p WHERE p.is_whole) THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = 'What was made of what is not gathered yet.', HINT = 'Run `almagest db migrate`.';
+    END IF;
+    SELECT count(*) INTO unfolded FROM (
+        SELECT FROM almagest.lineage_position AS p
+        JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
+            AND c.item IS NOT NULL AND c.announced IS NULL
+        LIMIT most + 1
+    ) AS c;
+    IF unfolded > most THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'AM503', MESSAGE = 'Much has changed of which it is not noted yet what was made of what. Try again soon.';
     END IF;
     RETURN QUERY
     SELECT DISTINCT e.*
@@ -51,10 +64,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.lineage_tail() IS
-    'Edges of changes that are not folded yet, whoever is about to fold them: with those that are, all there are.';
+    'Edges of changes that are not folded yet, whoever is about to fold them: with those that are, all there are. Raises AM503 '
+    'where there are too many.';
 
 
-CREATE OR REPLACE FUNCTION almagest.fold_lineage(few int DEFAULT 2000) RETURNS int
+CREATE OR REPLACE FUNCTION almagest.fold_lineage(few int) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE

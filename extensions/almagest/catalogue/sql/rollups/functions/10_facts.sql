@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION almagest.rollup_scheme() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT 1 $$;
+AS $$ SELECT 2 $$;
 COMMENT ON FUNCTION almagest.rollup_scheme() IS
     'To be raised whenever something else is counted beforehand than what stands in the tables by now.';
 
@@ -30,22 +30,47 @@ COMMENT ON FUNCTION almagest.term(jsonb, text) IS 'The text of a property, by wh
 
 CREATE OR REPLACE FUNCTION almagest.number(properties jsonb, name text) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN jsonb_typeof(properties->name) = 'number' THEN (properties->name)::numeric END $$;
-COMMENT ON FUNCTION almagest.number(jsonb, text) IS 'The number of a property; NULL for anything else.';
+AS $$
+    -- Greater ones measure nothing, and some have more digits than an index takes.
+    SELECT CASE WHEN jsonb_typeof(properties->name) = 'number'
+                THEN CASE WHEN abs((properties->name)::numeric) <= 1e15 THEN (properties->name)::numeric END END
+$$;
+COMMENT ON FUNCTION almagest.number(jsonb, text) IS 'The number of a property; NULL for anything else, and beyond 1e15.';
+
+
+CREATE OR REPLACE FUNCTION almagest.on_globe(place geometry) RETURNS geometry
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    x CONSTANT float8 := ST_X(place);
+    y CONSTANT float8 := ST_Y(place);
+BEGIN
+    IF x >= -180 AND x < 180 AND y BETWEEN -90 AND 90 THEN
+        RETURN place;
+    ELSIF abs(x) <= 1e9 AND abs(y) < 'infinity' THEN -- NaN is greater than all others
+        RETURN ST_SetSRID(ST_MakePoint(
+            least(greatest(x - 360 * floor((x + 180) / 360), -180), 180), least(greatest(y, -90), 90)), 4326);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION almagest.on_globe(geometry) IS
+    'A point by a longitude from -180 to 180 and a latitude from -90 to 90: some count on beyond these. NULL where it is none, '
+    'or so far away that its longitude has no digits left.';
 
 
 CREATE OR REPLACE FUNCTION almagest.middle(footprint geometry) RETURNS geometry
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE
+    SELECT almagest.on_globe(CASE
         -- Parts on both sides of the antimeridian belong together; their middle is not on the other side of the globe.
         WHEN ST_XMax(footprint) - ST_XMin(footprint) > 180 AND ST_NumGeometries(footprint) > 1
              AND (SELECT bool_and(ST_XMax(part.geom) - ST_XMin(part.geom) <= 180) FROM ST_Dump(footprint) AS part)
-        THEN (SELECT ST_SetSRID(ST_MakePoint(CASE WHEN ST_X(m) >= 180 THEN ST_X(m) - 360 ELSE ST_X(m) END, ST_Y(m)), 4326)
-              FROM ST_Centroid(ST_ShiftLongitude(ST_Force2D(footprint))) AS m)
-        ELSE ST_Centroid(footprint) END
+        THEN ST_Centroid(ST_ShiftLongitude(ST_Force2D(footprint)))
+        ELSE ST_Centroid(footprint) END)
 $$;
-COMMENT ON FUNCTION almagest.middle(geometry) IS 'The centroid of a footprint, which may lie on both sides of the antimeridian.';
+COMMENT ON FUNCTION almagest.middle(geometry) IS
+    'The centroid of a footprint, which may lie on both sides of the antimeridian, or beyond it; NULL where there is none.';
 
 
 CREATE OR REPLACE FUNCTION almagest.place_text(place geometry) RETURNS text
@@ -57,10 +82,11 @@ COMMENT ON FUNCTION almagest.place_text(geometry) IS 'Longitude and latitude of 
 CREATE OR REPLACE FUNCTION almagest.geotile(place geometry, zoom int) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT zoom
+    -- least and greatest pass over what is NULL.
+    SELECT CASE WHEN place IS NOT NULL THEN zoom
         || '/' || least(greatest(floor((ST_X(place) + 180) / 360 * 2.0::float8 ^ zoom), 0), 2.0::float8 ^ zoom - 1)::bigint
         || '/' || least(greatest(floor((1 - asinh(tan(radians(ST_Y(place)))) / pi()) / 2 * 2.0::float8 ^ zoom), 0),
-                        2.0::float8 ^ zoom - 1)::bigint
+                        2.0::float8 ^ zoom - 1)::bigint END
 $$;
 COMMENT ON FUNCTION almagest.geotile(geometry, int) IS 'The tile of the web map in which a point lies, as zoom/x/y.';
 

@@ -42,7 +42,8 @@ DECLARE
 BEGIN
     IF current_setting('transaction_isolation') <> 'repeatable read' THEN
         RAISE EXCEPTION 'Rollups are looked after in transactions of the isolation level REPEATABLE READ.';
-    ELSIF state.refreshed_at >= almagest.clock() - interval '10 minutes'
+    ELSIF state.scheme IS DISTINCT FROM almagest.rollup_scheme() -- everything is counted anew before it is read
+          OR state.refreshed_at >= almagest.clock() - interval '10 minutes'
           OR NOT pg_try_advisory_xact_lock(hashtextextended('almagest.rollup', 0)) THEN
         RETURN 0;
     END IF;
@@ -103,10 +104,7 @@ BEGIN
     END IF;
     SELECT h.era, h.xact INTO horizon FROM almagest.change_horizon() AS h;
     anew := anew OR state.scheme IS DISTINCT FROM almagest.rollup_scheme();
-    IF anew THEN
-        DELETE FROM almagest.rollup;
-        DELETE FROM almagest.rollup_number;
-    END IF;
+    -- One statement, which writes once all is counted: a transaction that has written keeps followers waiting.
     RETURN QUERY
     WITH states AS MATERIALIZED (
         SELECT s.collection, s.change, s.datetime, almagest.middle(s.geometry) AS place, s.properties
@@ -127,21 +125,32 @@ BEGIN
         FROM states AS s CROSS JOIN LATERAL almagest.rollup_facts(s.datetime, s.place, s.properties) AS f
         GROUP BY s.collection, f.dimension, f.key, f.number
         HAVING sum(s.change) <> 0
-    ), keys AS (
-        INSERT INTO almagest.rollup AS r (collection, dimension, key, count)
-        SELECT f.collection, l.dimension, l.key, sum(f.change)
+    ), counts AS MATERIALIZED (
+        SELECT f.collection, l.dimension, l.key, sum(f.change)::bigint AS count
         FROM facts AS f CROSS JOIN LATERAL almagest.rollup_levels(f.dimension, f.key) AS l
         WHERE f.key IS NOT NULL AND f.dimension <> 'place'
         GROUP BY 1, 2, 3
         HAVING sum(f.change) <> 0
-        ON CONFLICT (collection, dimension, key) DO UPDATE SET count = r.count + excluded.count
-    ), bins AS (
+    ), former_keys AS ( -- with all cells of H3, which come later
+        DELETE FROM almagest.rollup AS r
+        WHERE anew AND NOT EXISTS (
+            SELECT FROM counts AS c WHERE c.collection = r.collection AND c.dimension = r.dimension AND c.key = r.key)
+    ), keys AS (
+        INSERT INTO almagest.rollup AS r (collection, dimension, key, count)
+        SELECT c.collection, c.dimension, c.key, c.count FROM counts AS c
+        ON CONFLICT (collection, dimension, key) DO UPDATE
+        SET count = CASE WHEN anew THEN 0 ELSE r.count END + excluded.count
+    ), bins AS MATERIALIZED (
         SELECT f.collection, f.dimension AS property, floor(f.number) AS bin,
                sum(f.change)::bigint AS count, sum(f.change * f.number) AS total,
                min(f.number) FILTER (WHERE f.change > 0) AS least_come, max(f.number) FILTER (WHERE f.change > 0) AS greatest_come,
                min(f.number) FILTER (WHERE f.change < 0) AS least_gone, max(f.number) FILTER (WHERE f.change < 0) AS greatest_gone
         FROM facts AS f WHERE f.number IS NOT NULL
         GROUP BY 1, 2, 3
+    ), former_numbers AS (
+        DELETE FROM almagest.rollup_number AS r
+        WHERE anew AND NOT EXISTS (
+            SELECT FROM bins AS b WHERE b.collection = r.collection AND b.property = r.property AND b.bin = r.bin)
     ), numbers AS (
         INSERT INTO almagest.rollup_number AS r (collection, property, bin, count, total, least, greatest)
         SELECT b.collection, b.property, b.bin, coalesce(r.count, 0) + b.count, coalesce(r.total, 0) + b.total,
@@ -155,7 +164,7 @@ BEGIN
                     ELSE greatest(r.greatest, b.greatest_come) END
         FROM bins AS b
         LEFT JOIN almagest.rollup_number AS r
-            ON r.collection = b.collection AND r.property = b.property AND r.bin = b.bin
+            ON r.collection = b.collection AND r.property = b.property AND r.bin = b.bin AND NOT anew
         ON CONFLICT (collection, property, bin) DO UPDATE
         SET count = excluded.count, total = excluded.total, least = excluded.least, greatest = excluded.greatest
     )
@@ -179,13 +188,16 @@ CREATE OR REPLACE FUNCTION almagest.rollup_lag(OUT changes bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 BEGIN
-    SELECT count(*) INTO changes
-    FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
-    WHERE c.item IS NOT NULL AND c.announced IS NULL;
+    SELECT count(*) INTO changes FROM (
+        SELECT FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
+        WHERE c.item IS NOT NULL AND c.announced IS NULL
+        LIMIT 1000000
+    ) AS c;
 END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_lag() IS
-    'How many changes are not folded into the rollups yet; none before these are counted for the first time.';
+    'How many changes are not folded into the rollups yet, a million at most; none before these are counted for the first '
+    'time.';
 
 
 CREATE OR REPLACE FUNCTION almagest.needed_since() RETURNS timestamptz

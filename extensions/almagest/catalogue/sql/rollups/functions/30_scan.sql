@@ -101,14 +101,17 @@ BEGIN
             'WHERE almagest.number(m.properties, %2$L) IS NOT NULL GROUP BY 2',
             place, name, ARRAY(SELECT b::text::numeric FROM jsonb_array_elements(asked->'bounds') AS b))
         WHEN 'geohash' THEN almagest.bucketed(format(
-            'SELECT ST_GeoHash(m.place, %s) AS key, count(*) AS frequency, NULL::jsonb AS value FROM matching AS m GROUP BY 1',
+            'SELECT ST_GeoHash(m.place, %s) AS key, count(*) AS frequency, NULL::jsonb AS value FROM matching AS m '
+            'WHERE m.place IS NOT NULL GROUP BY 1',
             asked->>'precision'), place, false)
         WHEN 'geotile' THEN almagest.bucketed(format(
-            'SELECT almagest.geotile(m.place, %s) AS key, count(*) AS frequency, NULL::jsonb AS value FROM matching AS m GROUP BY 1',
+            'SELECT almagest.geotile(m.place, %s) AS key, count(*) AS frequency, NULL::jsonb AS value FROM matching AS m '
+            'WHERE m.place IS NOT NULL GROUP BY 1',
             asked->>'precision'), place, false)
         -- One more than there may be, by which its reader knows.
         WHEN 'geohex' THEN format(
-            '(SELECT %s, almagest.place_text(m.place), count(*), ''"place"''::jsonb FROM matching AS m GROUP BY 2 LIMIT %s)',
+            '(SELECT %s, almagest.place_text(m.place), count(*), ''"place"''::jsonb FROM matching AS m '
+            'WHERE m.place IS NOT NULL GROUP BY 2 LIMIT %s)',
             place, almagest.most_places() + 1)
         WHEN 'count' THEN format('SELECT %s, NULL, count(*), NULL FROM matching AS m', place)
         ELSE format('SELECT %s, NULL, NULL, to_jsonb(%s(almagest.number(m.properties, %L))) FROM matching AS m', place, kind, name)

@@ -12,7 +12,7 @@ CREATE TABLE almagest.rollup_state (
     refreshed_at timestamptz NOT NULL DEFAULT almagest.clock()
 );
 COMMENT ON TABLE almagest.rollup_state IS 'How far the log of changes is folded into the rollups; no row as long as nothing was counted.';
-COMMENT ON COLUMN almagest.rollup_state.scheme IS 'Of what is counted, as rollup_scheme says it; another one has to be counted anew.';
+COMMENT ON COLUMN almagest.rollup_state.scheme IS 'Of what is counted, as rollup_scheme says it; another one has to be counted anew. 0: nobody knows what.';
 COMMENT ON COLUMN almagest.rollup_state.xact IS 'Changes before this place (with era) are folded, no other is.';
 COMMENT ON COLUMN almagest.rollup_state.refreshed_at IS 'When extremes that had gone were last looked for.';
 

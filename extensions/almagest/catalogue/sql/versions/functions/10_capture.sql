@@ -129,6 +129,20 @@ COMMENT ON FUNCTION almagest.adopt_item(text, text, boolean) IS
     'Notes that an item has been as it is since versions are kept; false if there is a note of it.';
 
 
+CREATE OR REPLACE FUNCTION almagest.distrust_rollups() RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    -- As versions are installed there are none yet.
+    IF to_regclass('almagest.rollup_state') IS NOT NULL THEN
+        UPDATE almagest.rollup_state SET scheme = 0 WHERE scheme <> 0;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.distrust_rollups() IS
+    'A state became another of which no change tells: what is counted beforehand is not read, and is counted anew soon.';
+
+
 CREATE OR REPLACE FUNCTION almagest.note_item(
     of_collection text, of_id text,
     old_datetime timestamptz, old_end timestamptz, old_geometry geometry, old_content jsonb,
@@ -149,6 +163,7 @@ BEGIN
         UPDATE almagest.item_head AS h
         SET deleted = old_content IS NULL, xact = NULL, login = NULL, actor = NULL, key_id = NULL, request_id = NULL, job = NULL
         WHERE h.collection = of_collection AND h.id = of_id;
+        PERFORM almagest.distrust_rollups();
     END LOOP;
 END;
 $$;

@@ -105,6 +105,9 @@ BEGIN
         END IF;
         come := come + 1;
     END LOOP;
+    IF gone + come > 0 THEN
+        PERFORM almagest.distrust_rollups();
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.mend_versions() IS
