@@ -21,7 +21,7 @@ _QUERYABLES = ("queryables", "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 #: What members of a document are, where they are there at all.
 _KINDS = {"id": str, "collection": str, "geometry": dict, "properties": dict, "assets": dict, "links": list}
 #: Links that follow from where a document is served.
-_PLACES = INFERRED_LINKS | {*_QUERYABLES}
+_PLACES = INFERRED_LINKS | {*_QUERYABLES, "aggregate", "aggregations"}
 
 
 class Asks(Protocol):
