@@ -315,6 +315,10 @@ def test_what_was_not_asked_for_stays_out(target: Settings) -> None:
     assert stored(target) == plain([*kept, collection(), item(1)])
     assert (counted.told, counted.refused) == (7, 5)
     assert sum("--collections" in sentence for sentence in counted.said) == 5  # type: ignore[attr-defined]
+    nameless = [gone("scenes", ""), gone("scenes", "\0"), gone("", "x"), gone("own", "i000007")]
+    counted = mirror(MadeUp([[], nameless, [there(item(2))]]), target, collections=["scenes"])
+    assert counted.refused == 4
+    assert stored(target) == plain([*kept, collection(), item(1), item(2)])
 
 
 @pytest.mark.parametrize("prune", [False, True])
@@ -470,6 +474,10 @@ def test_the_command(source: Settings, target: Settings, writer: psycopg.Connect
     }  # fmt: skip
     assert "tells of its changes" in told.stderr
     assert stored(target) == stored(source)
+    again = ("--from", api(source), "--state", "another", "--json")
+    barred = run(*again)
+    assert (barred.returncode, "--adopt" in barred.stderr) == (1, True)
+    assert json.loads(run(*again, "--adopt").stdout)["unchanged"] == 3
     refused = run("--from", "http://ada:secret@127.0.0.1/api")
     assert refused.returncode == 1
     assert "secret" not in refused.stdout + refused.stderr

@@ -34,8 +34,8 @@ class Judging:
                 continue
             if not self.is_selected(entry.collection):
                 self.tally.refuse(*entry.key, "the source was not asked for this collection (--collections)")
-            elif "\0" in entry.collection + (entry.item or ""):
-                self.tally.refuse(*entry.key, "its id holds a NUL character, which the database cannot store")
+            elif any(name == "" or "\0" in name for name in entry.key if name is not None):
+                self.tally.refuse(*entry.key, "nothing has such an id: it is empty, or holds a NUL character")
             else:
                 found.append(entry)
         return found
