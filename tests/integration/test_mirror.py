@@ -22,6 +22,8 @@ from almagest.catalogue.mirroring import BeginAnewError, Entry
 from almagest.client.http import Http
 from almagest.client.mirroring import open_feed
 from almagest.core.errors import (
+    AlmagestError,
+    BadRequestError,
     ConfigurationError,
     ConflictError,
     DatabaseUnavailableError,
@@ -95,11 +97,12 @@ def change_at_random(connection: psycopg.Connection[Any], chance: random.Random,
             put(connection, *changed)
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(6, marks=pytest.mark.soak)])
 def test_it_becomes_equal_and_stays_so_whatever_happens(
-    source: Settings, target: Settings, writer: psycopg.Connection[Any], admin: psycopg.Connection[Any]
+    source: Settings, target: Settings, writer: psycopg.Connection[Any], admin: psycopg.Connection[Any], rounds: int
 ) -> None:
     chance = random.Random(a_seed())
-    for round_ in range(6):
+    for round_ in range(rounds):
         with writing(source) as early:
             if round_ % 2:
                 # It takes its number now, and writes when others have come and gone.
@@ -133,9 +136,21 @@ def test_of_some_collections(source: Settings, target: Settings, writer: psycopg
     put(writer, collection(), collection("other"), item(1), item(2, collection="other"))
     mirror(api(source), target, collections=["other"])
     assert set(stored(target)) == {("other", None), ("other", "i000002")}
-    mirror(api(source), target, collections=["scenes", "other"])
+    with pytest.raises(ConflictError, match=r"--state .* --fresh"):
+        mirror(api(source), target)
+    with pytest.raises(ConflictError, match="--fresh"):
+        mirror(api(source), target, collections=["scenes"])
+    assert set(stored(target)) == {("other", None), ("other", "i000002")}, "nothing was touched"
+    mirror(api(source), target, collections=["scenes"], name="of its own")
     assert stored(target) == stored(source)
-    mirror(api(source), target, collections=["scenes"])
+    mirror(api(source), target, collections=["scenes"], name="of its own")
+    assert stored(target) == stored(source), "each leaves what the other has brought"
+    with writing(target) as other:
+        other.execute("DELETE FROM almagest.mirror WHERE name = 'of its own'")
+        other.execute("SELECT delete_collection('scenes')")
+    mirror(api(source), target, collections=["scenes", "other"], fresh=True)
+    assert stored(target) == stored(source)
+    mirror(api(source), target, collections=["scenes"], fresh=True)
     assert set(stored(target)) == {("scenes", None), ("scenes", "i000001")}, "what is not followed any more goes"
 
 
@@ -173,9 +188,13 @@ def test_what_others_put_goes_only_when_asked_to(
     source: Settings, target: Settings, writer: psycopg.Connection[Any], admin: psycopg.Connection[Any]
 ) -> None:
     with writing(target) as other:
-        put(other, collection("own"), item(7, collection="own"), collection(), item(8))
+        put(other, collection("own"), item(7, collection="own"), collection(description="Ours."), item(8))
+    before = stored(target)
     put(writer, collection(), item(1))
-    mirror(api(source), target)
+    with pytest.raises(ConflictError, match=r"'scenes'.*--adopt"):
+        mirror(api(source), target)
+    assert stored(target) == before
+    mirror(api(source), target, adopt=True)
     assert set(stored(target)) == {*stored(source), ("own", None), ("own", "i000007"), ("scenes", "i000008")}
     mirror(api(source), target, prune=True)
     assert ("scenes", "i000008") in stored(target), "not without a walk"
@@ -192,8 +211,9 @@ def test_what_others_put_goes_only_when_asked_to(
     assert any("stays here" in sentence for sentence in told.said)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.soak)])
 def test_killed_at_random_moments_nothing_is_lost(
-    source: Settings, target: Settings, writer: psycopg.Connection[Any], admin: psycopg.Connection[Any]
+    source: Settings, target: Settings, writer: psycopg.Connection[Any], admin: psycopg.Connection[Any], kills: int
 ) -> None:
     chance = random.Random(a_seed())
     put(writer, collection(), collection("masks"), *map(item, range(1200)))
@@ -208,7 +228,7 @@ def test_killed_at_random_moments_nothing_is_lost(
             row = other.execute("SELECT cursor FROM almagest.mirror").fetchone()
             return row[0] if row else None
 
-        for _ in range(4):
+        for _ in range(kills):
             before = reached()
             running = subprocess.Popen(command, env=environment(target), stdout=quiet, stderr=quiet)
             while reached() == before and running.poll() is None:
@@ -232,10 +252,14 @@ def test_an_item_may_be_told_of_before_its_collection(target: Settings) -> None:
     told = MadeUp([[there(item(1))], [there(collection())]], now={"scenes": collection()})
     mirror(told, target)
     assert stored(target) == plain([collection(), item(1)])
-    told = MadeUp([[there(item(2, collection="never")), there(item(3))]], name="https://another/api")
+    told = MadeUp(
+        [[there(item(2, collection="never")), there(item(3))]], {"scenes": collection()}, name="https://another/api"
+    )
     with pytest.raises(ConflictError, match="nothing any more"):
         mirror(MadeUp([]), target, name="test", fresh=True)
-    mirror(told, target, name="another")
+    with pytest.raises(ConflictError, match="--adopt"):
+        mirror(told, target, name="another")
+    mirror(told, target, name="another", adopt=True)
     assert ("never", "i000002") not in stored(target), "it has gone meanwhile: that is told later"
     assert ("scenes", "i000003") in stored(target)
 
@@ -279,6 +303,101 @@ def test_a_document_that_cannot_be_stored_keeps_no_other_out(target: Settings) -
     assert stored(target) == plain([collection(), item(1)])
     assert counted.refused == 4
     assert "i000005" in " ".join(counted.said)  # type: ignore[attr-defined]
+
+
+def test_what_was_not_asked_for_stays_out(target: Settings) -> None:
+    kept = [collection("own"), item(7, collection="own")]
+    with writing(target) as other:
+        put(other, *kept)
+    lies = [there(collection("own", description="x")), there(item(8, collection="own")), gone("own", "i000007")]
+    told = MadeUp([[there(collection()), there(item(1)), *lies, gone("own"), there(collection("scenes\0"))]])
+    counted = mirror(told, target, collections=["scenes"])
+    assert stored(target) == plain([*kept, collection(), item(1)])
+    assert (counted.told, counted.refused) == (7, 5)
+    assert sum("--collections" in sentence for sentence in counted.said) == 5  # type: ignore[attr-defined]
+    nameless = [gone("scenes", ""), gone("scenes", "\0"), gone("", "x"), gone("own", "i000007")]
+    counted = mirror(MadeUp([[], nameless, [there(item(2))]]), target, collections=["scenes"])
+    assert counted.refused == 4
+    assert stored(target) == plain([*kept, collection(), item(1), item(2)])
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_what_did_not_come_from_there_is_not_deleted_from_there(target: Settings, prune: bool) -> None:
+    kept = [collection("own"), item(7, collection="own")]
+    with writing(target) as other:
+        put(other, *kept)
+    mirror(MadeUp([[there(collection()), there(item(1)), there(item(2))]]), target)
+    with writing(target) as other:
+        put(other, item(5))
+    refused = there({**item(5), "geometry": {"type": "Point", "coordinates": ["x"]}})
+    later = [refused, *(gone("scenes", f"i00000{n}") for n in (1, 5)), gone("own", "i000007"), gone("own")]
+    counted = mirror(MadeUp([[], later]), target, prune=prune)
+    mine = [] if prune else [item(5)]
+    assert stored(target) == plain([*kept, collection(), item(2), *mine])
+    assert counted.deleted == 2 - len(mine)
+    assert any("did not come from there" in sentence for sentence in counted.said)  # type: ignore[attr-defined]
+
+
+def test_what_was_refused_did_not_come_from_there(target: Settings) -> None:
+    mirror(MadeUp([[there(collection()), there(item(1))]]), target)
+    with writing(target) as other:
+        put(other, item(5))
+    broken = there({**item(5), "bbox": "none"}), there({**item(1), "bbox": "none"})
+    mirror(MadeUp([[], [*broken], [gone("scenes", "i000005")]]), target)
+    assert stored(target) == plain([collection(), item(1), item(5)])
+    counted = mirror(MadeUp([[there(collection())], [*broken]]), target, fresh=True)
+    assert (counted.refused, counted.deleted) == (2, 0), "it is there, as it was when it could be taken"
+    assert stored(target) == plain([collection(), item(1), item(5)])
+
+
+def test_of_a_collection_that_is_refused_each_item_is(target: Settings) -> None:
+    broken = collection("broken", item_assets={"data": "no object"})
+    told = MadeUp([[there(broken), there(item(1, collection="broken")), there(collection()), there(item(2))]])
+    told.now = {"broken": broken}
+    counted = mirror(told, target)
+    assert stored(target) == plain([collection(), item(2)])
+    assert counted.refused == 2
+
+
+def test_a_copy_is_judged_as_any_document(target: Settings) -> None:
+    beyond = {"type": "Point", "coordinates": [190.0, 10.0]}
+    bad = [
+        item(1, assets={"data": "no object"}),
+        item(2, id="../2"),
+        item(3, geometry={"type": "Point", "coordinates": [1.0, 2.0, 3.0, 4.0]}),
+        item(4, links=[{"rel": "self"}]),
+        item(5, properties={"datetime": "yesterday"}),
+        {**collection("scenes"), "id": "i000006", "collection": "scenes"},
+    ]
+    entries = [Entry("scenes", document["id"], document) for document in bad]
+    good = [item(10, geometry=beyond, bbox=[190, 10, 190, 10]), item(11, bbox=[0, 0, 20, 20])]
+    counted = mirror(MadeUp([[there(collection()), *entries, *map(there, good)]]), target)
+    assert counted.refused == len(bad)
+    found = stored(target)
+    assert set(found) == {("scenes", None), ("scenes", "i000010"), ("scenes", "i000011")}
+    assert found["scenes", "i000010"]["geometry"]["coordinates"] == [-170, 10]
+    assert found["scenes", "i000010"]["bbox"] == [-170, 10, -170, 10]
+    assert found["scenes", "i000011"] == good[1], "too wide a box does no harm: both stay equal"
+
+
+def test_a_cursor_that_is_refused_twice_in_a_row_ends_it(target: Settings) -> None:
+    class Refusing(MadeUp):
+        refuses = 1
+
+        def page(self, cursor: str | None, *, wait: bool) -> Any:
+            if cursor == "1" and self.refuses:
+                self.refuses -= 1
+                raise BadRequestError("This is no cursor.")
+            return super().page(cursor, wait=wait)
+
+    pages = [[there(collection())], [there(item(1))]]
+    once = mirror(Refusing(pages), target)
+    assert (once.walks, stored(target)) == (1, plain([collection(), item(1)]))
+    always = Refusing(pages, name="https://other/api")
+    always.refuses = 1000
+    with pytest.raises(AlmagestError, match="refuses the cursors that it gives"):
+        mirror(always, target, forever=True)
+    assert always.refuses == 998
 
 
 def test_two_at_once_do_not_overtake_each_other(target: Settings) -> None:
@@ -355,12 +474,17 @@ def test_the_command(source: Settings, target: Settings, writer: psycopg.Connect
     }  # fmt: skip
     assert "tells of its changes" in told.stderr
     assert stored(target) == stored(source)
+    again = ("--from", api(source), "--state", "another", "--json")
+    barred = run(*again)
+    assert (barred.returncode, "--adopt" in barred.stderr) == (1, True)
+    assert json.loads(run(*again, "--adopt").stdout)["unchanged"] == 3
     refused = run("--from", "http://ada:secret@127.0.0.1/api")
     assert refused.returncode == 1
     assert "secret" not in refused.stdout + refused.stderr
     assert run("--from", api(source), "--collections", ",").returncode == 2
 
 
+@pytest.mark.soak
 def test_followed_it_is_equal_as_soon_as_something_changes(
     source: Settings, target: Settings, writer: psycopg.Connection[Any]
 ) -> None:

@@ -16,6 +16,7 @@ from almagest.catalogue.acceptance import Rules
 from almagest.client.api import StacApi
 from almagest.client.http import Http
 from almagest.client.mirroring import Polling, open_feed
+from almagest.core.errors import AlmagestError
 from almagest.core.settings import Settings
 from conftest import TEMPLATE
 from support.cluster import Cluster
@@ -116,7 +117,8 @@ def dated(number: int, day: int, **changes: Any) -> Document:
 
 def follow(api: Api, target: Settings, *, now: float = 1000.0, **options: Any) -> Any:
     with Http(URL, transport=httpx.MockTransport(api)) as http:
-        source = Polling(StacApi.open(http, URL), URL, Rules("https://here"), now=lambda: now)
+        chosen = options.get("collections")
+        source = Polling(StacApi.open(http, URL), URL, Rules("https://here"), chosen, now=lambda: now)
         api.asked.clear()
         return mirror(source, target, **options)
 
@@ -211,3 +213,52 @@ def test_its_documents_are_judged_as_any(api: Api, target: Settings) -> None:
     assert ("scenes", "i000001") not in stored(target)
     assert len(stored(target)) == len(api.documents) - 1
     assert json.dumps(told.said).count("i000001") >= 1
+
+
+def test_an_item_is_of_the_collection_that_it_was_asked_of(api: Api, target: Settings) -> None:
+    class Lying(Api):
+        def _with_links(self, document: Document) -> Document:  # type: ignore[override]
+            lies = {"collection": "empty"} if document["id"] == "i000003" else {}
+            return Api._with_links({**document, **lies})
+
+    told = follow(Lying(api.documents), target)
+    assert told.refused == 1
+    del api.documents["scenes", "i000003"]
+    assert stored(target) == api.documents
+    api.documents["other", None] = collection("other")
+    api.documents["other", "i000030"] = dated(30, 25, collection="other")
+
+    class Careless(Api):
+        def _answer(self, document: Document) -> httpx.Response:  # type: ignore[override]
+            if "features" in document:
+                document["features"] = [d for (_, i), d in self.documents.items() if i == "i000030"]
+                document["links"] = []
+            return Api._answer(document)
+
+    chosen: Document = {"collections": ["scenes"], "name": "of some", "adopt": True}
+    assert follow(Careless(api.documents), target, **chosen).refused == 1
+    assert ("other", None) not in stored(target)
+
+
+@pytest.mark.parametrize("way", ["self", "search", "next", "redirect"])
+def test_only_the_address_that_was_named_is_asked(api: Api, target: Settings, way: str) -> None:
+    elsewhere = "http://169.254.169.254/latest"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "stac.example.org"
+        found = api(request)
+        if way == "redirect" and request.url.path.endswith("/collections"):
+            return httpx.Response(302, headers={"Location": elsewhere})
+        document = found.json()
+        for link in document.get("links", []):
+            if link["rel"] == way:
+                link["href"] = elsewhere
+        return httpx.Response(found.status_code, json=document)
+
+    with Http(URL, transport=httpx.MockTransport(answer), is_bound=True) as http:
+        source = Polling(StacApi.open(http, URL), URL, Rules("https://here"), now=lambda: 1000.0)
+        if way == "search":
+            mirror(source, target)
+            api.documents["scenes", "i000009"] = dated(9, 21)
+        with pytest.raises(AlmagestError, match=r"169\.254\.169\.254, which is not followed"):
+            mirror(source, target)

@@ -82,7 +82,7 @@ def mirror(
     chosen = Options(**{"name": "test", **options})
     line = Line(Access.of(target, "almagest_writer"), said.append)
     if isinstance(source, str):
-        with Http(source, key, patience_s=1) as http:
+        with Http(source, key, patience_s=1, is_bound=True) as http:
             follow(open_feed(http, source, rules(target), chosen.collections), line, chosen, tally, rest)
     else:
         follow(source, line, chosen, tally, rest)
@@ -123,7 +123,7 @@ class MadeUp:
         return None
 
     def judge(self, document: Document) -> Document:
-        return accept_copy(document, "https://made.up")
+        return accept_copy(document, Rules("https://here"), "https://made.up")
 
 
 def there(document: Document, moment: Any = None) -> Entry:

@@ -46,6 +46,36 @@ def test_real_items_come_back_equal_and_without_a_word(name: str, shared_data: A
         assert acceptance.accept_item(accepted.document, RULES) == accepted
 
 
+def test_a_copy_of_what_was_accepted_elsewhere_is_equal_to_it(shared_data: Any) -> None:
+    there = Rules("https://there.example")
+    documents = [item for name in data.COLORADO for item in data.items(f"colorado/{name}")[:50]]
+    documents += [shape.item for shape in SHAPES]
+    stored = [acceptance.accept_item(document, there).document for document in documents]
+    for document in [*stored, acceptance.accept_collection(COLLECTION, there).document]:
+        rels = ("self", "tilejson", "aggregate", "queryables")
+        made = [{"rel": rel, "href": f"{there.origin}/api/x"} for rel in rels]
+        served = {**document, "links": [*made, *document["links"]]}
+        assert acceptance.accept_copy(served, RULES, there.origin) == document
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"bbox": [-180, -90, 180, 90]}, True),
+        ({"bbox": [-190, -90, 180, 90]}, False),
+        ({"geometry": {"type": "Point", "coordinates": [200, 0]}, "bbox": [-160, 0, -160, 0]}, False),
+        ({"properties": {"datetime": "2024-01-01T00:00:00Z", "start_datetime": "2023-01-01T00:00:00Z"}}, True),
+    ],
+)
+def test_a_copy_that_would_be_mended_stays_as_it_is_where_that_does_no_harm(changes: Any, *, kept: bool) -> None:
+    mended = acceptance.accept_item({**ITEM, **changes}, RULES)
+    copied = acceptance.accept_copy({**ITEM, **changes}, RULES, "https://there.example")
+    if kept:
+        assert copied == {**ITEM, **changes, "links": mended.document["links"]}
+    else:
+        assert copied == mended.document
+
+
 def test_an_asset_that_would_lead_to_itself_is_refused() -> None:
     """What outsiders are shown, sent back as it is, would replace the place where the file lies."""
     public = f"{RULES.origin}/external/assets/c/a"

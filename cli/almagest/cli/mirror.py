@@ -36,6 +36,9 @@ def mirror(
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove what others put into mirrored collections here.")
     ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over collections that are here and did not come from there.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Go through all that is there once more.")] = False,
     state: Annotated[
         str | None, typer.Option(metavar="NAME", help="Under which it remembers how far it is; otherwise the URL.")
@@ -78,9 +81,9 @@ def mirror(
     settings = database.settings
     access = Access.of(settings, database.user, database.password)
     rules = Rules(settings.site.origin, settings.api.schema_mirror, settings.api.validate_extensions)
-    asked = mirroring.Options(state or api.url, chosen, follow, prune, fresh, every)
+    asked = mirroring.Options(state or api.url, chosen, follow, prune, adopt, fresh, every)
     tally = mirroring.Tally(_say, _Seen())
-    with stoppable(_STOPPED), Http(api.url, api.key, say=_say, rest=time.sleep) as http:
+    with stoppable(_STOPPED), Http(api.url, api.key, say=_say, rest=time.sleep, is_bound=True) as http:
         feed = open_feed(http, api.url, rules, chosen, walk_every_s=walk_every)
         _say(f"{api.url} {'tells of its changes' if feed.waits else 'is asked for what it has'}")
         line = Line(replace(access, actor=f"mirror of {api.url}"), _say)

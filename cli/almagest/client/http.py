@@ -77,6 +77,7 @@ class Http:
         rest: waits; what it raises ends the waiting.
         transport: how requests travel, where not over the network.
         answer_s: how long an answer may take to come in.
+        is_bound: nothing else is asked at all, wherever links and redirects in answers lead.
     """
 
     def __init__(
@@ -89,10 +90,13 @@ class Http:
         rest: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
         answer_s: float = _ANSWER_S,
+        is_bound: bool = False,
     ) -> None:
         self._url, self._key, self._say = url, key, say
         self._patience_s, self._rest, self._answer_s = patience_s, rest, answer_s
-        self._client = httpx.Client(timeout=_TIMEOUT, transport=transport)
+        # Called for what a redirect asks for, too.
+        hooks = {"request": [self._require_ours]} if is_bound else {}
+        self._client = httpx.Client(timeout=_TIMEOUT, transport=transport, event_hooks=hooks)
         self._is_reached = False
 
     def __call__(
@@ -189,6 +193,14 @@ class Http:
         ours, theirs = urlsplit(self._url), urlsplit(url)
         return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
 
+    def _require_ours(self, request: httpx.Request) -> None:
+        ours, theirs = httpx.URL(self._url), request.url
+        if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
+            raise AlmagestError(
+                f"{_authority(ours)} leads to {_authority(theirs)}, which is not followed: only what has the scheme,"
+                f" host and port of {self._url} is asked."
+            )
+
     def __enter__(self) -> Http:
         return self
 
@@ -196,6 +208,10 @@ class Http:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+
+def _authority(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def joined(base: str, href: str) -> str:

@@ -33,6 +33,8 @@ _MADE_HERE = rendering.RELS | versions.RELS | SERVER_LINKS
 _SOURCES = frozenset({"self", "canonical", "via"})
 #: Of what is valid, but would replace the original by what is shown of it.
 _FAULT = "is the copy that outsiders see"
+#: What is mended in a document that comes in and may stay in a copy: the database takes and finds it as it is.
+_HARMLESS = frozenset({mending.BBOX_ANEW, mending.START_MADE, mending.END_MADE, mending.DATETIME_NULL})
 #: Stands for a bbox that is still to be made, so that the schema judges the rest.
 _ANY_BBOX = [0, 0, 0, 0]
 
@@ -125,29 +127,40 @@ def accept_collection(document: Any, rules: Rules, *, collection_id: str | None 
     return Accepted(_without_own_links(collection, rules.origin), remarks)
 
 
-def accept_copy(document: Any, origin: str) -> Document:
-    """A document of another Almagest, which has judged it: as it is stored there, so that both stay equal.
+def accept_copy(document: Any, rules: Rules, origin: str) -> Document:
+    """A document of another Almagest, judged as any: as it is stored there, so that both stay equal.
+
+    Where it would be mended, and what is wrong does no harm, it stays as it is: stock writers store such things there.
 
     Args:
         document: an item or a collection, as parsed from JSON; not changed.
+        rules: what it is judged by.
         origin: public address of that other one, by which the links that it adds are known.
 
     Raises:
-        BadRequestError: it nests too deeply, or is no document.
-        InvalidDocumentError: it holds what cannot be stored.
-        TooLargeError: it is larger than any document has reason to be.
+        BadRequestError, InvalidDocumentError, TooLargeError: as for :func:`accept_item`.
     """
-    _check_values(document, "document")
-    is_item = isinstance(document, dict) and document.get("type") == "Feature"
-    links = document.get("links", []) if isinstance(document, dict) else None
-    if (
-        not isinstance(links, list)
-        or not all(isinstance(link, dict) and {str} == {type(link.get(m)) for m in ("rel", "href")} for link in links)
-        or (is_item and not isinstance(document.get("properties"), dict))
-        or (is_item and not isinstance(document.get("geometry"), dict))
-    ):
+    if not isinstance(document, dict) or not _has_links(document := {"links": [], **document}):
         raise BadRequestError("This is no document of a catalogue.")
-    return _without_own_links({"links": [], **document}, origin)
+    copy = _without_own_links(document, origin)
+    if copy.get("type") != "Feature":
+        return accept_collection(copy, rules).document
+    accepted = accept_item(copy, rules)
+    if _HARMLESS.issuperset(accepted.remarks) and _is_on_the_globe(copy["bbox"]):
+        return _without_own_links(copy, rules.origin)
+    return accepted.document
+
+
+def _has_links(document: Document) -> bool:
+    links = document["links"]
+    return isinstance(links, list) and all(
+        isinstance(link, dict) and {str} == {type(link.get(member)) for member in ("rel", "href")} for link in links
+    )
+
+
+def _is_on_the_globe(bbox: list[float]) -> bool:
+    half = len(bbox) // 2
+    return max(abs(bbox[0]), abs(bbox[half])) <= 180 and -90 <= bbox[1] <= bbox[half + 1] <= 90
 
 
 def check_asset(asset: Any) -> None:

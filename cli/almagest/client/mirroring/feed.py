@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from almagest.catalogue.acceptance import accept_copy
+from almagest.catalogue.acceptance import Rules, accept_copy
 from almagest.catalogue.mirroring import BeginAnewError, Entry, Page
 from almagest.client.http import Http, NoMoreError, not_stac
 from almagest.core.addresses import segment
@@ -26,15 +26,18 @@ class ChangesFeed:
     Args:
         http: asks it.
         url: its address, without a slash at the end.
+        rules: what its documents are judged by.
         origin: public address of that catalogue, by which the links that it adds are known.
         collections: of these; None: of all.
     """
 
     waits = True
 
-    def __init__(self, http: Http, url: str, origin: str, collections: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, http: Http, url: str, rules: Rules, origin: str, collections: Sequence[str] | None = None
+    ) -> None:
         self.name = url
-        self._http, self._origin = http, origin
+        self._http, self._rules, self._origin = http, rules, origin
         self._selected = {"collections": ",".join(collections)} if collections is not None else {}
         self._limit = _PAGE
 
@@ -77,8 +80,8 @@ class ChangesFeed:
         return None
 
     def judge(self, document: Document) -> Document:
-        """As it is stored there: what it has taken is not judged again."""
-        return accept_copy(document, self._origin)
+        """As it is stored there, where it could be stored here as well: whoever answers may be no Almagest at all."""
+        return accept_copy(document, self._rules, self._origin)
 
 
 def speaks(http: Http, url: str) -> bool:

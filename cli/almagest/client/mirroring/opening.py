@@ -24,7 +24,7 @@ def open_feed(
     Args:
         http: asks it.
         url: of its API.
-        rules: what documents are judged by, where it is no Almagest.
+        rules: what documents are judged by.
         collections: these; None: all.
         walk_every_s: how often all of one that cannot tell of changes is gone through [s].
 
@@ -36,5 +36,5 @@ def open_feed(
     api = StacApi.open(http, url)
     if feed.speaks(http, url.rstrip("/")):
         origin = api.root.rstrip("/").removesuffix("/api").removesuffix("/external")
-        return feed.ChangesFeed(http, url.rstrip("/"), origin, collections)
+        return feed.ChangesFeed(http, url.rstrip("/"), rules, origin, collections)
     return Polling(api, url.rstrip("/"), rules, collections, walk_every_s=walk_every_s)

@@ -93,26 +93,27 @@ class Polling:
     def _collections(self, at: Document) -> Page:
         """All collections, first; a walk then goes through each."""
         self._rounds = Rounds()
-        entries = [Entry(str(found["id"]), None, found) for found in self._listed()]
+        entries = [Entry(name, None, found) for name, found in self._listed()]
         if "walk" in at:
             at["walk"] = [entry.collection for entry in entries]
             if not entries:
                 return self._end(tuple(entries), at)
         return Page(tuple(entries), json.dumps(at), is_end=False)
 
-    def _listed(self) -> Iterator[Document]:
+    def _listed(self) -> Iterator[tuple[str, Document]]:
         if self._selected is not None:
             for name in sorted(self._selected):
                 try:
-                    yield checked(self._api.ask("GET", f"{self._api.root}collections/{segment(name)}"), self.name)
+                    found = self._api.ask("GET", f"{self._api.root}collections/{segment(name)}")
                 except NotFoundError:
                     continue
+                yield name, checked(found, self.name)
             return
         request: Document | None = {"method": "GET", "href": f"{self._api.root}collections"}
         rounds = Rounds()
         while request is not None:
             held, _, request = self._asked(request, "collections", rounds)
-            yield from held
+            yield from ((str(found["id"]), found) for found in held)
 
     def _walked(self, at: Document) -> Page:
         """A page of the items of the first collection that is left."""
@@ -132,8 +133,8 @@ class Polling:
             self._rounds = Rounds()
             at["walk"] = others
             if not others:
-                return self._end(_entries(held), at)
-        return Page(_entries(held), json.dumps(at), is_end=False)
+                return self._end(_entries(held, first), at)
+        return Page(_entries(held, first), json.dumps(at), is_end=False)
 
     def _newest(self) -> Document:
         body: Document = {"limit": _PAGE, "sortby": [{"field": _UPDATED, "direction": "desc"}]}
@@ -174,8 +175,9 @@ class Polling:
         return Page(entries, json.dumps({name: at[name] for name in ("began", "mark", "dated")}), is_end=True)
 
 
-def _entries(items: list[Document]) -> tuple[Entry, ...]:
-    return tuple(Entry(str(item.get("collection")), str(item["id"]), item) for item in items)
+def _entries(items: list[Document], collection: str | None = None) -> tuple[Entry, ...]:
+    """Items as they were got, of one collection or of any: one that says that it is of another one is refused then."""
+    return tuple(Entry(collection or str(item.get("collection")), str(item["id"]), item) for item in items)
 
 
 def _moment(item: Document) -> str | None:

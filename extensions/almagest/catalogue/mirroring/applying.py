@@ -12,14 +12,13 @@ from typing import Any
 import orjson
 import psycopg
 
-from almagest.catalogue.ingest.checking import Refusals
 from almagest.catalogue.ingest.collecting import refused_by_database
 from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.ingest.putting import prepared, put_good
-from almagest.catalogue.mirroring.entries import Document, Entry, Page, Source
+from almagest.catalogue.mirroring.entries import Document, Entry, Key, Page, Source
+from almagest.catalogue.mirroring.judging import Judging
 from almagest.catalogue.mirroring.state import State, move, note
 from almagest.catalogue.mirroring.tally import Tally
-from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.rows import Base
 from almagest.catalogue.storing import Outcome, Store
 from almagest.core.errors import AlmagestError, ConflictError
@@ -31,7 +30,7 @@ _FEW, _MANY = 1000, 100_000
 
 
 class _MissingError(Exception):
-    """Collections are told of after items of theirs, or were deleted here."""
+    """Collections are told of after items of theirs, were deleted here, or did not come from the source."""
 
     def __init__(self, collections: set[str]) -> None:
         super().__init__()
@@ -46,7 +45,9 @@ class Applying:
         line: to the target.
         source: what they are from.
         tally: counts.
+        judging: says what may come in.
         prune: whether what others put into mirrored collections goes with these, or when all was gone through.
+        adopt: whether collections that are here, and did not come from there, are taken over.
         bases: of the collections that items went into.
         partitions: that took items, for :meth:`refresh`.
     """
@@ -54,9 +55,12 @@ class Applying:
     line: Line
     source: Source
     tally: Tally
+    judging: Judging
     prune: bool = False
+    adopt: bool = False
     bases: dict[str, Base] = field(default_factory=dict)
     partitions: set[str] = field(default_factory=set)
+    _barred: set[str] = field(default_factory=set)  #: collections that were refused
 
     def apply(self, page: Page, state: State) -> State:
         """Applies a page; what is broken off is applied again.
@@ -64,12 +68,12 @@ class Applying:
         All of it in one transaction, unless collections come between: these go in before the items that follow them,
         and only the last part notes the cursor.
         """
-        entries = [entry for entry in page.entries if entry.collection != CANARY]
+        entries = self.judging.wanted(page.entries)
         *parts, last = [*_parts(entries)] or [[]]
         for part in parts:
             self._part(part, state, None)
         state = self._part(last, state, page.cursor)
-        self.tally.told += len(entries)
+        self.tally.told += len(page.entries)
         self.tally.see(self.tally)
         return state
 
@@ -86,11 +90,9 @@ class Applying:
 
     def _part(self, part: list[Entry], state: State, cursor: str | None) -> State:
         if part and part[0].item is None:
-            (entry,) = part
-            document = None if entry.is_gone else self._judged(entry)
-            return self._run(partial(self._collection, entry, document, state, cursor))
-        latest = {(entry.collection, entry.item): entry for entry in part}
-        documents = {key: found for key, entry in latest.items() if (found := self._judged(entry))}
+            return self._whole(part[0], state, cursor)
+        latest = {entry.key: entry for entry in part}
+        documents = {key: found for key, entry in latest.items() if (found := self.judging.document(entry))}
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._run(partial(self._items, latest, documents, state, cursor))
@@ -99,10 +101,21 @@ class Applying:
                     names = ", ".join(sorted(missing.collections))
                     raise ConflictError(f"Somebody deletes collections here that are mirrored: {names}.") from None
                 gone = {name for name in missing.collections if not self._fetched(name, state)}
+                for collection, item in documents:
+                    if collection in gone & self._barred:
+                        self.tally.refuse(collection, item, "its collection was refused")
                 # Nobody has it any more, nor its items: that it went is told later.
                 documents = {key: found for key, found in documents.items() if key[0] not in gone}
                 latest = {key: entry for key, entry in latest.items() if key[0] not in gone or entry.is_gone}
         raise AssertionError("the last try returns or raises")
+
+    def _whole(self, entry: Entry, state: State, cursor: str | None) -> State:
+        """Applies what is told of a collection itself."""
+        document = self.judging.document(entry)
+        self._barred.discard(entry.collection)
+        if document is None and not entry.is_gone:
+            self._barred.add(entry.collection)
+        return self._run(partial(self._collection, entry, document, state, cursor))
 
     def _run(self, work: Any) -> State:
         state, outcome, deleted, refused = self.line.run(work)
@@ -112,67 +125,58 @@ class Applying:
         found: State = state
         return found
 
-    def _judged(self, entry: Entry) -> Document | None:
-        """The document to be stored, if there is one."""
-        if entry.document is None:
-            if not entry.is_gone:
-                self.tally.refuse(entry.collection, entry.item, "the source cannot say what it is")
-            return None
-        try:
-            document = self.source.judge(entry.document)
-            named = (document.get("collection"), document.get("id"))
-            if entry.item is not None and named != (entry.collection, entry.item):
-                raise ConflictError(f"its document is that of {named[0]}/{named[1]}")
-            if entry.item is None and document.get("id") != entry.collection:
-                raise ConflictError(f"its document is that of {document.get('id')}")
-        except Refusals as error:
-            self.tally.refuse(entry.collection, entry.item, str(error))
-            return None
-        return document
-
     def _fetched(self, name: str, state: State) -> bool:
         """Whether the source has a collection, which is here then."""
-        document = self.source.collection(name)
-        if document is None:
-            return False
-        entry = Entry(name, None, document)
-        if (accepted := self._judged(entry)) is None:
-            raise ConflictError(f"There is no collection {name!r} for items that the source has.")
-        self._run(partial(self._collection, entry, accepted, state, None))
-        return True
+        if name not in self._barred:
+            document = self.source.collection(name)
+            if document is None:
+                return False
+            self._whole(Entry(name, None, document), state, None)
+        return name not in self._barred
+
+    def _require_ours(self, connection: psycopg.Connection, state: State, name: str) -> None:
+        if not self.adopt and _answer(connection, "SELECT is_anothers(%s, %s)", (state.name, name)):
+            raise ConflictError(
+                f"There is a collection {name!r} here that did not come from {self.source.name}. Say --adopt to have"
+                " it, and items of the same ids, overwritten by what is there; or choose others with --collections."
+            )
 
     def _collection(
         self, entry: Entry, document: Document | None, state: State, cursor: str | None, connection: psycopg.Connection
     ) -> Any:
-        outcome, deleted, refused = Outcome(), 0, []
+        outcome, deleted, refused, stored = Outcome(), 0, [], set[Key]()
         with connection.transaction():
             if entry.is_gone:
                 deleted = self._without_collection(connection, state, entry)
                 self.bases.pop(entry.collection, None)
             else:
                 if document is not None:
+                    self._require_ours(connection, state, entry.collection)
                     try:
                         with connection.transaction():
                             outcome = Store(connection, self.bases).collections([document])
+                        stored.add(entry.key)
                     except (AlmagestError, psycopg.Error) as error:
                         if (reason := refused_by_database(error)) is None:
                             raise
                         refused.append((entry.collection, None, reason))
-                note(connection, state, [entry])
+                        self._barred.add(entry.collection)
+                note(connection, state, [entry], stored)
             if cursor is not None:
                 state = move(connection, state, cursor)
         return state, outcome, deleted, refused
 
     def _items(
         self,
-        latest: dict[tuple[str, str | None], Entry],
-        documents: dict[tuple[str, str | None], Document],
+        latest: dict[Key, Entry],
+        documents: dict[Key, Document],
         state: State,
         cursor: str | None,
         connection: psycopg.Connection,
     ) -> Any:
-        known = {row[0] for row in connection.execute("SELECT collection_ids()").fetchall()} if documents else set()
-        if missing := {collection for collection, _ in documents} - known:
+        ask = "SELECT collection_ids() INTERSECT SELECT collection FROM mirrored_collections(%s)"
+        brought = {name for (name,) in _rows(ask, (state.name,), connection)} if documents else set()
+        if missing := {collection for collection, _ in documents} - brought:
             raise _MissingError(missing)
         # In the order of all our writers, so that none waits for another that waits for it.
         keys = sorted(documents, key=lambda key: (key[0], str(key[1])))
@@ -184,11 +188,16 @@ class Applying:
         with connection.transaction():
             outcome = put_good(connection, store, batch, places, reasons)
             for collection, ids in _by_collection(entry for entry in latest.values() if entry.is_gone):
-                deleted += _answer(connection, "SELECT remove_mirrored(%s, %s, %s)", (state.name, collection, ids))
-            note(connection, state, (entry for entry in latest.values() if not entry.is_gone))
+                deleted += self._without_items(connection, state, collection, ids)
+            stored = {key for place, key in enumerate(keys) if place not in reasons}
+            note(connection, state, (entry for entry in latest.values() if not entry.is_gone), stored)
             if cursor is not None:
                 state = move(connection, state, cursor)
         return state, outcome, deleted, [(*keys[place], reason) for place, reason in reasons.items()]
+
+    def _without_items(self, connection: psycopg.Connection, state: State, collection: str, ids: list[str]) -> int:
+        ask = "SELECT remove_mirrored(%s, %s, %s, %s)"
+        return _answer(connection, ask, (state.name, collection, ids, self.prune))
 
     def _without_collection(self, connection: psycopg.Connection, state: State, entry: Entry) -> int:
         ((became,),) = _rows(
@@ -198,6 +207,8 @@ class Applying:
         )
         if became == "kept":
             self.tally.say(f"{entry.collection} is gone at the source, and stays here: others have put items into it")
+        if became == "anothers":
+            self.tally.say(f"{entry.collection} is gone at the source, and stays here: it did not come from there")
         return int(became == "deleted")
 
     def clear(self, state: State) -> State:
@@ -233,7 +244,8 @@ class Applying:
         return self.line.run(end)
 
     def _clear_items(self, state: State, collection: str, ids: list[str]) -> None:
-        found = [(item, self.source.still(collection, item)) for item in ids]
+        is_followed = self.judging.is_selected(collection)
+        found = [(item, self.source.still(collection, item) if is_followed else None) for item in ids]
         if still := [entry for _, entry in found if entry is not None]:
             self._part(still, state, None)
         self._remove(state, collection, [item for item, entry in found if entry is None])
@@ -251,7 +263,7 @@ class Applying:
             with connection.transaction():
                 if ids is None:
                     return self._without_collection(connection, state, Entry(collection, None, None, is_gone=True))
-                return _answer(connection, "SELECT remove_mirrored(%s, %s, %s)", (state.name, collection, ids))
+                return self._without_items(connection, state, collection, ids)
 
         self.tally.add(Outcome(), deleted=self.line.run(work))
         self.tally.see(self.tally)

@@ -12,6 +12,8 @@ from almagest.core.errors import AlmagestError
 Document = dict[str, Any]
 #: A document as it will be stored here; raises one of `checking.Refusals` where it cannot be.
 Judge = Callable[[Document], Document]
+#: Collection and item; None: the collection itself.
+Key = tuple[str, str | None]
 
 
 class BeginAnewError(AlmagestError):
@@ -35,6 +37,11 @@ class Entry:
     document: Document | None
     is_gone: bool = False
     moment: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """What it is of."""
+        return self.collection, self.item
 
 
 @dataclass(frozen=True)

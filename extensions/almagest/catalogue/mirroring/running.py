@@ -10,10 +10,15 @@ from almagest.catalogue.ingest.line import Line
 from almagest.catalogue.mirroring import state as states
 from almagest.catalogue.mirroring.applying import Applying
 from almagest.catalogue.mirroring.entries import BeginAnewError, Page, Source
+from almagest.catalogue.mirroring.judging import Judging
 from almagest.catalogue.mirroring.tally import Tally
-from almagest.core.errors import BadRequestError, DatabaseUnavailableError
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+
+
+class _RefusedError(BeginAnewError):
+    """It does not take a cursor."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Options:
         collections: these; None: all.
         forever: go on when all is applied that is there now.
         prune: what others put into the collections goes, too, when all was gone through.
+        adopt: collections that are here, and did not come from the source, are taken over.
         fresh: go through all that is there, whatever was applied before.
         every_s: pause between two questions, where the source does not wait itself [s].
     """
@@ -33,6 +39,7 @@ class Options:
     collections: Sequence[str] | None = None
     forever: bool = False
     prune: bool = False
+    adopt: bool = False
     fresh: bool = False
     every_s: float = 60.0
 
@@ -50,21 +57,27 @@ def follow(source: Source, line: Line, options: Options, tally: Tally, rest: Cal
     Raises:
         AlmagestError: it cannot go on; what was applied stays, and it goes on from there.
     """
-    applying = Applying(line, source, tally, options.prune)
+    judging = Judging(source, tally, None if options.collections is None else frozenset(options.collections))
+    applying = Applying(line, source, tally, judging, options.prune, options.adopt)
     begin = (line, options.name, source.name, options.collections)
     try:
         with translated():
             state = states.begin(*begin, fresh=options.fresh)
-            is_end = False
+            is_end = was_refused = False
             while True:
                 try:
                     page = _asked(source, state.cursor, options, tally, rest, wait=is_end)
                 except BeginAnewError as error:
                     if state.cursor is None:
                         raise
+                    if was_refused and isinstance(error, _RefusedError):
+                        # It will be refused the next time, too: all would be gone through for ever.
+                        raise AlmagestError(f"{source.name} refuses the cursors that it gives: {error}") from None
+                    was_refused = was_refused or isinstance(error, _RefusedError)
                     tally.say(f"going through all of it again: {error}")
                     state, is_end = states.begin(*begin, fresh=True), False
                     continue
+                was_refused = was_refused and not state.is_walked
                 if page.entries or page.cursor != state.cursor:
                     state = applying.apply(page, state)
                 is_end = page.is_end
@@ -92,7 +105,7 @@ def _asked(
             if cursor is None:
                 raise
             # It does not know what it has said: it was set up anew, or has another key to sign with.
-            raise BeginAnewError(str(error)) from None
+            raise _RefusedError(str(error)) from None
         except DatabaseUnavailableError as error:
             if not options.forever:
                 raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
 from almagest.catalogue.ingest.line import Line
-from almagest.catalogue.mirroring.entries import Entry
+from almagest.catalogue.mirroring.entries import Entry, Key
 from almagest.core.errors import ConflictError
 
 
@@ -31,15 +31,25 @@ class State:
 
 
 def begin(line: Line, name: str, source: str, selection: Sequence[str] | None, *, fresh: bool = False) -> State:
-    """Goes on with a mirror, or begins it, or (fresh, or where it follows something else now) begins it anew."""
+    """Goes on with a mirror, or begins it, or (fresh, or where it follows another source now) begins it anew.
+
+    Raises:
+        ConflictError: it follows other collections. Those that it has brought would go.
+    """
 
     def work(connection: psycopg.Connection) -> State:
         row = connection.execute(
-            "SELECT walk, cursor, walked_at IS NOT NULL FROM begin_mirror(%s, %s, %s, %s)",
+            "SELECT walk, cursor, walked_at IS NOT NULL, other_selection FROM begin_mirror(%s, %s, %s, %s)",
             (name, source, None if selection is None else sorted(set(selection)), fresh),
         ).fetchone()
         assert row is not None
-        return State(name, *row)
+        *reached, is_other = row
+        if is_other:
+            raise ConflictError(
+                f"{name!r} follows other collections than these. Give this mirror another name with --state to keep"
+                " both, or say --fresh to follow these instead: what it has brought of others goes."
+            )
+        return State(name, *reached)
 
     return line.run(work)
 
@@ -58,9 +68,9 @@ def move(connection: psycopg.Connection[Any], state: State, cursor: str, *, is_w
     return replace(state, cursor=cursor, is_walked=state.is_walked or is_walked)
 
 
-def note(connection: psycopg.Connection[Any], state: State, entries: Iterable[Entry]) -> None:
-    """Notes what the source has; each thing at most once."""
-    noted = [(entry.collection, entry.item or "", entry.moment) for entry in entries]
+def note(connection: psycopg.Connection[Any], state: State, entries: Iterable[Entry], stored: Container[Key]) -> None:
+    """Notes what the source has, each thing at most once; what was not stored only where it came from there before."""
+    noted = [(entry.collection, entry.item or "", entry.moment, entry.key in stored) for entry in entries]
     if noted:
         columns = [list(column) for column in zip(*noted, strict=True)]
-        connection.execute("SELECT note_mirrored(%s, %s, %s, %s, %s)", (state.name, state.walk, *columns))
+        connection.execute("SELECT note_mirrored(%s, %s, %s, %s, %s, %s)", (state.name, state.walk, *columns))
