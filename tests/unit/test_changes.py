@@ -1,9 +1,10 @@
-"""The feed of changes and its streams, without a database: what is waited for, what is walked, and what is remembered."""
+"""The feed of changes and its streams, without a database: what is waited for, walked and remembered."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -66,7 +67,7 @@ def test_streams_say_nothing_of_hidden_changes(monkeypatch: pytest.MonkeyPatch) 
     (before, _), (after, times) = asyncio.run(told(quiet)), asyncio.run(told(moved))
     assert moved.pages > 2 * quiet.pages, "it was woken again and again: this is what is tested"
     assert after == before
-    gaps = [later - earlier for earlier, later in zip(times[1:], times[2:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times[1:])]
     assert min(gaps) >= 0.3, "the silence that a beat ends"
 
 
