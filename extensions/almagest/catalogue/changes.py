@@ -7,6 +7,7 @@ it has ended.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import orjson
 
 from almagest.catalogue.following import CursorGoneError, CursorKey, Nothing, Place, Position, Seen, Walk
 from almagest.catalogue.hydration import documents
+from almagest.catalogue.moments import printed
 from almagest.catalogue.reserved import CANARY
 from almagest.catalogue.versions import Document, Subject, version_of
 from almagest.core.errors import UnreadableError
@@ -97,7 +99,7 @@ class Change:
             "collection": self.subject.collection,
             **item,
             "version": version_of(self.moment),
-            "datetime": self.moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "datetime": printed(self.moment),
             **({} if self.document is None else {"document": self.document}),
         }
 
@@ -147,7 +149,11 @@ class Feed:
     linked: Linked = field(default=lambda _, document: document)
     #: Behind these nothing is to be seen up to there. Where nothing is remembered, it is looked for once more.
     _passed: OrderedDict[tuple[Any, ...], Place] = field(default_factory=OrderedDict, init=False)
+    #: By which rules, the place up to which it is known, and the last change that outsiders are told of up to there.
     _last: tuple[Any, Place, Seen | None] | None = field(default=None, init=False)
+    #: By which rules, from where, and how far back it was looked for by one who has not come to an end.
+    _reached: tuple[Any, Place, Place] | None = field(default=None, init=False)
+    _walking: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def page(self, ask: Ask, since: str | None, wanted: Wanted) -> Changes:
         """What comes behind a cursor; without one, what is there from the beginning; behind `now`, nothing yet.
@@ -182,10 +188,11 @@ class Feed:
         ]
         while len(entries) < wanted.limit:
             if walk.collection in names:
-                found, walk = await self._items(ask, position, walk, wanted, wanted.limit - len(entries))
+                few = wanted.limit - len(entries)
+                found, walk, read = await self._items(ask, position, walk, wanted, few)
                 entries += found
-                if len(entries) >= wanted.limit:
-                    break
+                if read == few:  # of which some may have gone meanwhile
+                    continue
             following = next((name for name in names if name > walk.collection), None)
             if following is None:
                 return entries, position.after(position.log)
@@ -200,7 +207,8 @@ class Feed:
 
     async def _items(
         self, ask: Ask, position: Position, walk: Walk, wanted: Wanted, few: int
-    ) -> tuple[list[Change], Walk]:
+    ) -> tuple[list[Change], Walk, int]:
+        """Entries of the next few items, how far the walk has come with them, and how many items it has passed."""
         search = {"collections": [walk.collection], "sortby": [{"field": "id", "direction": "asc"}]}
         anchor = None if walk.anchor is None else orjson.dumps(walk.anchor).decode()
         rows = await ask(_ITEMS, orjson.dumps(search).decode(), anchor, few)
@@ -214,7 +222,7 @@ class Feed:
             shown = None if document is None else self.linked(subject, document)
             if row["moment"] is not None:
                 entries.append(Change("created", subject, row["moment"], cursor, shown))
-        return entries, walk
+        return entries, walk, len(rows)
 
     # The log.
 
@@ -305,23 +313,40 @@ class Feed:
 
     async def _last_seen(self, ask: Ask, known_by: tuple[Any, ...]) -> Seen | None:
         """The last change that outsiders are told of. Behind the last one that was found nothing is walked anew."""
-        begun = await self.latest(ask)
-        known = self._last if self._last is not None and self._last[0] == known_by else None
-        before: tuple[Any, ...] = (None, None, None)
         while True:
-            row = (await ask(_LAST, *before, STEPS))[0]
-            here = _place(row)
-            if row["collection"] is not None:
-                found: Seen | None = Seen(row["collection"], row["item"], row["at"])
-            elif row["is_end"]:
-                found = None
-            elif known is not None and here <= known[1]:
-                found = known[2]
-            else:
-                before = (here.era, str(here.xact), here.sequence)
-                continue
-            self._last = (known_by, begun, found)
-            return found
+            begun = await self.latest(ask)
+            reached, found = await self._step_back(ask, known_by, begun, None)
+            if reached is None:
+                return found
+            # Nothing but what is hidden, for long: one goes on for all, and from where another had to stop.
+            if self._walking is None or self._walking.done():
+                self._walking = asyncio.create_task(self._walk_back(ask, known_by, begun, reached))
+            await asyncio.shield(self._walking)
+
+    async def _walk_back(self, ask: Ask, known_by: tuple[Any, ...], begun: Place, reached: Place | None) -> None:
+        if self._reached is not None and self._reached[0] == known_by:
+            _, begun, reached = self._reached
+        while reached is not None:
+            self._reached = (known_by, begun, reached)
+            reached, _ = await self._step_back(ask, known_by, begun, reached)
+        self._reached = None
+
+    async def _step_back(
+        self, ask: Ask, known_by: tuple[Any, ...], begun: Place, before: Place | None
+    ) -> tuple[Place | None, Seen | None]:
+        """Where the next step goes on; None: it is over, and this is the last change up to the place where it began."""
+        start = (None, None, None) if before is None else (before.era, str(before.xact), before.sequence)
+        row = (await ask(_LAST, *start, STEPS))[0]
+        here, found = _place(row), None
+        if row["collection"] is not None:
+            found = Seen(row["collection"], row["item"], row["at"])
+        elif not row["is_end"]:
+            known = self._last if self._last is not None and self._last[0] == known_by else None
+            if known is None or here > known[1]:
+                return here, None
+            found = known[2]
+        self._last = (known_by, begun, found)
+        return None, found
 
     async def _place(self, ask: Ask, position: Position) -> Place:
         """Where the log goes on.

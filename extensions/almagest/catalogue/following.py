@@ -20,7 +20,9 @@ from almagest.catalogue.paging import TokenKey
 from almagest.core.errors import AlmagestError, BadRequestError
 
 _MAC_BYTES = 16
-_LONGEST = 4000
+#: An id may have 1,024 bytes, some of which take two in JSON, and one who walks names five ids. nginx takes addresses
+#: and headers that are twice as long.
+_LONGEST = 16_000
 
 
 class CursorGoneError(AlmagestError):

@@ -16,6 +16,8 @@ from almagest.core.errors import ConfigurationError
 _FEW = 1000
 #: ... and of one in which nearly all are only looked at.
 _MANY = 10_000
+#: Partitions say whether there was anything in a quarter, hidden or not: what is told says nothing of them.
+_FLOOR_OF_LOG = "SELECT almagest.raise_floor(almagest.log_floor(%s), true)"
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,20 @@ def prune(
     if days is None and versions is None:
         raise ConfigurationError("Say what is kept: --keep-days, --keep-versions, or both.")
     (now,) = _row(connection, "SELECT almagest.clock()")
-    ended_by = now - timedelta(days=days or 0)
+    # Outsiders are told what was asked for. What can be forgotten by now depends on writers whom they must not notice.
+    asked = ended_by = now - timedelta(days=days or 0)
     if not dry_run:
         ended_by = _counted(connection, ended_by, report)
         lineage.fold(connection)  # while nobody waits for it
     dropped = (0, 0)
     if not dry_run and versions is None:
-        connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", ended_by))
-    if not dry_run and versions is None and collection is None and _old(connection, ended_by):
-        report("noting since when outsiders see what is kept")
-        _note(connection, ended_by)
-        dropped = _drop(connection, ended_by, report, only_empty=False)
+        connection.execute("SELECT almagest.note_forgotten(%s, %s)", (collection or "", asked))
+    if not dry_run and versions is None and collection is None:
+        connection.execute(_FLOOR_OF_LOG, (asked,))
+        if _old(connection, ended_by):
+            report("noting since when outsiders see what is kept")
+            _note(connection, ended_by)
+            dropped = _drop(connection, ended_by, report, only_empty=False)
     report("counting" if dry_run else "forgetting")
     items, collections = _step("count" if dry_run else "forget", connection, collection, ended_by, versions)
     items, collections = items + dropped[0], collections + dropped[1]
@@ -80,6 +85,9 @@ def prune(
         return Pruned(items, collections)
     _drop(connection, now, report, only_empty=True)
     lineage.forget(connection)
+    if days is not None:
+        # Who has not been told that items are gone never will be. Said whether or not any are: some may be hidden.
+        connection.execute("SELECT almagest.raise_floor(%s)", (asked,))
     gone, bases = _row(
         connection,
         "SELECT heads, bases FROM almagest.prune_leftovers(%s, %s)",

@@ -94,9 +94,10 @@ def tell(connection: Connection, follower: Follower, cursor: str, page: Any, aga
     return bool(_one(connection.execute("SELECT almagest.tell_changes(%s, %s, %s, %s, %s)", values)))
 
 
-def stop(connection: Connection, follower: Follower, why: str) -> None:
-    """He cannot be told what he has missed."""
-    connection.execute("SELECT almagest.stop_telling(%s, %s)", (follower.name, why))
+def stop(connection: Connection, follower: Follower, why: str) -> bool:
+    """He cannot be told what he has missed; False where he was told otherwise meanwhile."""
+    values = (follower.name, follower.cursor, why)
+    return bool(_one(connection.execute("SELECT almagest.stop_telling(%s, %s, %s)", values)))
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from almagest.catalogue.moments import printed
 from almagest.core.errors import NotFoundError, UnreadableError
 
 Document = dict[str, Any]
@@ -243,4 +244,4 @@ def described(document: Document, version: str, *, deprecated: bool) -> Document
 
 
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return printed(moment)

@@ -89,9 +89,9 @@ class Herald:
         except AlmagestError as error:
             if error.status not in {400, 410}:
                 raise
-            log.warning("cannot be told of changes any more", subscription=follower.name, reason=str(error))
             with self._pool.connection() as connection:
-                subscriptions.stop(connection, follower, str(error))
+                if subscriptions.stop(connection, follower, str(error)):
+                    log.warning("cannot be told of changes any more", subscription=follower.name, reason=str(error))
             return True
         with self._pool.connection() as connection:
             page = self._body(follower, found) if found.entries else None

@@ -393,7 +393,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.posts(text, int),
     almagest.due_subscription(interval),
     almagest.tell_changes(text, text, text, jsonb, interval),
-    almagest.stop_telling(text, text),
+    almagest.stop_telling(text, text, text),
     -- Nothing that is made of what is internal becomes public by itself.
     almagest.is_internal(text),
     almagest.internal_collections(text[]),

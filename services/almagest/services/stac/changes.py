@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from almagest.catalogue.changes import Change, Changes, Feed, Rows, Wanted
 from almagest.catalogue.following import CursorKey
@@ -93,25 +95,37 @@ class Follower:
         return found
 
     async def events(self, first: Changes, wanted: Wanted) -> AsyncIterator[bytes]:
-        """Pages as server-sent events, until the time of a stream is over."""
-        ask = _asking(self.pool)
+        """Pages as server-sent events, until the time of a stream is over. Whoever calls it has a seat."""
         until = time.monotonic() + _STREAM_S
         beat = min(_HEARTBEAT_S, self.patience_s / 2)
         found = first
-        with self.watch.seat():
-            yield b"retry: 2000\n\n"
-            while True:
-                for entry in found.entries:
-                    yield _event(entry)
-                # Without data it is no event, and yet its id counts.
-                yield f": \nid: {found.cursor}\n\n".encode()
-                if time.monotonic() > until:
-                    return
-                known = await self.watch.latest()
-                async with self.watch.turn:
-                    found = await self.feed.page(ask, found.cursor, wanted)
-                if not found.entries and found.is_end:
-                    await self.watch.changed(known, beat)
+        yield b"retry: 2000\n\n"
+        while True:
+            for entry in found.entries:
+                yield _event(entry)
+            # Without data it is no event, and yet its id counts.
+            yield f": \nid: {found.cursor}\n\n".encode()
+            if time.monotonic() > until:
+                return
+            found = await self._following(found.cursor, wanted, beat)
+
+    async def _following(self, cursor: str, wanted: Wanted, silent_s: float) -> Changes:
+        """The next page that tells something, or that of the moment when it has been silent for long enough.
+
+        What is hidden moves the log, too: by when one who waits looks again, nobody may be told that it did.
+        """
+        ask = _asking(self.pool)
+        until = time.monotonic() + silent_s
+        while True:
+            known = await self.watch.latest()
+            async with self.watch.turn:
+                found = await self.feed.page(ask, cursor, wanted)
+            left = until - time.monotonic()
+            if found.entries or left <= 0:
+                return found
+            cursor = found.cursor
+            if found.is_end:
+                await self.watch.changed(known, left)
 
     def document(self, found: Changes, asked: dict[str, str | None]) -> Document:
         """A page as it is served."""
@@ -127,6 +141,23 @@ class Follower:
                 {"rel": "next", "type": JSON, "href": following},
             ],
         }
+
+
+class Stream(StreamingResponse):
+    """Events for one who has a seat, which is free again once they were sent, or nobody took them."""
+
+    def __init__(self, events: AsyncIterator[bytes], seat: ExitStack) -> None:
+        """Args:
+        events: as they are sent.
+        seat: to be left. One that is never sent leaves it as it is thrown away.
+        """
+        super().__init__(events, media_type=EVENTS, headers=_HEADERS)
+        self._seat = seat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends them."""
+        with self._seat:
+            await super().__call__(scope, receive, send)
 
 
 def router(follower: Follower) -> APIRouter:
@@ -151,10 +182,13 @@ def router(follower: Follower) -> APIRouter:
         names = tuple(dict.fromkeys(name for name in (collections or "").split(",") if name)) or None
         wanted = Wanted(names, documents, limit)
         if preferred(",".join(request.headers.getlist("accept")), (JSON, EVENTS)) == EVENTS:
-            first = await follower.page(last_event_id or since, replace(wanted, limit=min(limit, 100)), 0)
-            is_head = request.scope.get("almagest.method") == "HEAD"
-            events = _nothing() if is_head else follower.events(first, wanted)
-            return StreamingResponse(events, media_type=EVENTS, headers=_HEADERS)
+            with ExitStack() as seat:
+                # Once an answer has begun nobody can be sent away.
+                seat.enter_context(follower.watch.seat())
+                first = await follower.page(last_event_id or since, replace(wanted, limit=min(limit, 100)), 0)
+                is_head = request.scope.get("almagest.method") == "HEAD"
+                events = _nothing() if is_head else follower.events(first, wanted)
+                return Stream(events, seat.pop_all())
         found = await follower.page(since, wanted, wait)
         asked = {
             "since": since,

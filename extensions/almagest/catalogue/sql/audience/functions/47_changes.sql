@@ -260,6 +260,10 @@ BEGIN
         RETURN;
     END IF;
     PERFORM almagest.note_commit('');
+    -- What somebody writes who saw them hidden can be passed in the log before they are seen, and must be among what is
+    -- listed: whoever has begun is waited for, and whoever comes is told of by itself.
+    PERFORM pg_advisory_xact_lock(almagest.writer_class(c.is_public), i.key)
+    FROM (SELECT DISTINCT hashtext(n.id) AS key FROM unnest(ids) AS n(id)) AS i, (VALUES (false), (true)) AS c(is_public);
     FOREACH of_collection IN ARRAY ids LOOP
         SELECT greatest(almagest.clock(), max(h.valid_from) + interval '1 microsecond') INTO moment
         FROM (

@@ -222,12 +222,6 @@ BEGIN
     LOOP
         EXECUTE format('SELECT count(*) FROM %s', old.part) INTO states;
         IF states = 0 OR NOT only_empty THEN
-            IF old.whole = 'almagest.change'::regclass AND NOT only_empty THEN
-                PERFORM almagest.raise_floor(q.ends, true)
-                FROM regexp_match(old.part::text, '_(\d{4})q(\d)$') AS n(parts),
-                     LATERAL (SELECT make_timestamptz(parts[1]::int, parts[2]::int * 3 - 2, 1, 0, 0, 0, 'UTC')
-                                     + interval '3 months') AS q(ends);
-            END IF;
             EXECUTE format('DROP TABLE %s', old.part);
             IF old.whole = 'almagest.item_history'::regclass THEN
                 items := items + states;
@@ -243,7 +237,14 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.drop_history(regclass[], boolean) IS
     'Drops partitions of history, and answers how many states of items and of collections were in them. To be called after '
-    'hold_all_history.';
+    'hold_all_history, and after raise_floor if they may hold anything of the log.';
+
+
+CREATE OR REPLACE FUNCTION almagest.log_floor(ended_by timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT date_trunc('quarter', ended_by, 'UTC') $$;
+COMMENT ON FUNCTION almagest.log_floor(timestamptz) IS
+    'Before this moment the log is gone once what ended by then was forgotten, whether or not there was any.';
 
 
 CREATE OR REPLACE FUNCTION almagest.prune_leftovers(of_collection text, ended_by timestamptz, OUT heads int, OUT bases int)
@@ -254,10 +255,6 @@ BEGIN
     WHERE h.deleted AND h.valid_from <= ended_by AND (of_collection IS NULL OR h.collection = of_collection)
       AND NOT EXISTS (SELECT FROM almagest.item_history AS s WHERE s.collection = h.collection AND s.id = h.id);
     GET DIAGNOSTICS heads = ROW_COUNT;
-    IF ended_by IS NOT NULL THEN
-        -- Who has not been told that they are gone never will be. Said whether or not there were any: some may be hidden.
-        PERFORM almagest.raise_floor(ended_by);
-    END IF;
     DELETE FROM almagest.seen_since AS s
     WHERE (s.item = '' AND NOT EXISTS (SELECT FROM almagest.collection_head AS h WHERE h.id = s.collection))
        OR (s.item <> '' AND NOT EXISTS (
@@ -269,4 +266,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.prune_leftovers(text, timestamptz) IS
-    'Forgets items that are gone (NULL: none of them) and of which nothing is left, and base items that no state needs.';
+    'Forgets items that are gone (NULL: none of them) and of which nothing is left, and base items that no state needs. To be '
+    'called after raise_floor.';

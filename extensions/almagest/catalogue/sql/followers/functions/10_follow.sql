@@ -89,12 +89,19 @@ COMMENT ON FUNCTION almagest.tell_changes(text, text, text, jsonb, interval) IS
     'again after a time. False: he was told otherwise meanwhile.';
 
 
-CREATE OR REPLACE FUNCTION almagest.stop_telling(of_name text, why text) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.stop_telling(of_name text, from_cursor text, why text) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE almagest.subscription AS s SET due_at = NULL, trouble = why WHERE s.name = of_name
+    WITH stopped AS (
+        UPDATE almagest.subscription AS s SET due_at = NULL, trouble = why
+        -- Somebody who took longer than his lease may come too late; and the name may be that of another by now.
+        WHERE s.name = of_name AND s.post IS NULL AND s.cursor IS NOT DISTINCT FROM from_cursor
+        RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM stopped)
 $$;
-COMMENT ON FUNCTION almagest.stop_telling(text, text) IS 'He cannot be told what he has missed: he has to subscribe anew.';
+COMMENT ON FUNCTION almagest.stop_telling(text, text, text) IS
+    'He cannot be told what he has missed behind a cursor: he has to subscribe anew. False: he was told otherwise meanwhile.';
 
 
 CREATE OR REPLACE FUNCTION almagest.note_told() RETURNS trigger

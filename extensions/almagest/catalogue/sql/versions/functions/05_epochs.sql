@@ -18,13 +18,20 @@ AS $$
 BEGIN
     LOCK TABLE almagest.era IN SHARE ROW EXCLUSIVE MODE; -- of two who come first only one begins it
     IF almagest.present_era() IS NULL THEN
+        -- Whoever looks by an older snapshot does not see one that others began while he waited; numbers he sees.
+        IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
+           AND (SELECT n.last_value FROM pg_sequences AS n WHERE (n.schemaname, n.sequencename) = ('almagest', 'era_number_seq'))
+               > coalesce((SELECT max(e.number) FROM almagest.era AS e), 0) THEN
+            RAISE serialization_failure USING MESSAGE = 'Others have begun an era meanwhile.';
+        END IF;
         INSERT INTO almagest.era (cluster, timeline)
         SELECT c.system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system() AS c;
     END IF;
     RETURN almagest.present_era();
 END;
 $$;
-COMMENT ON FUNCTION almagest.begin_era() IS 'As present_era, and begins one where there is none.';
+COMMENT ON FUNCTION almagest.begin_era() IS 'As present_era, and begins one where there is none. Raises 40001 where others may have begun one that this snapshot does not '
+    'show.';
 
 
 CREATE OR REPLACE FUNCTION almagest.note_commit(of_collection text) RETURNS void

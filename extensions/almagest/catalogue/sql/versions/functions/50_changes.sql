@@ -188,19 +188,22 @@ CREATE OR REPLACE FUNCTION almagest.raise_floor(until timestamptz, of_log boolea
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
+    -- Partitions of the log end before a moment.
+    last_at CONSTANT timestamptz := CASE WHEN of_log THEN until - interval '1 microsecond' ELSE until END;
     last record;
 BEGIN
     SELECT c.era, c.xact, c.sequence INTO last FROM almagest.change AS c
-    WHERE c.at <= until ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
+    WHERE c.at <= last_at ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
     INSERT INTO almagest.change_floor (era, xact, sequence, at) VALUES (0, '0', 0, '-infinity') ON CONFLICT DO NOTHING;
     UPDATE almagest.change_floor AS f SET era = last.era, xact = last.xact, sequence = last.sequence
     WHERE (f.era, f.xact, f.sequence) < (last.era, last.xact, last.sequence);
-    UPDATE almagest.change_floor AS f SET at = until WHERE f.at < until;
+    UPDATE almagest.change_floor AS f SET at = last_at WHERE f.at < last_at;
     UPDATE almagest.change_floor AS f SET dropped = greatest(f.dropped, until) WHERE of_log;
 END;
 $$;
 COMMENT ON FUNCTION almagest.raise_floor(timestamptz, boolean) IS
-    'To be called before something that the log tells of until this moment is forgotten for good, or the log itself (of_log).';
+    'To be called before something that the log tells of until this moment is forgotten for good; or (of_log) the log itself, of '
+    'before it. The moment must be told by what was asked for, and not by what there is: outsiders see it.';
 
 
 CREATE OR REPLACE FUNCTION almagest.shown_rules() RETURNS text
