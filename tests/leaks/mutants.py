@@ -20,6 +20,7 @@ from almagest.services.leaks.grammar import TOPICS, Topic
 from almagest.services.web.unchanged import Unchanged
 
 _SQL = resources.files("almagest.catalogue") / "sql"
+_POLICY = "audience/functions/10_policy.sql"
 _PROJECTION = "audience/functions/20_projection.sql"
 _SEARCH = "audience/functions/30_search.sql"
 _EXTERNAL = "audience/functions/40_external.sql"
@@ -174,8 +175,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what internal collections held at a moment",
-        _AS_OF,
-        (("AS j WHERE NOT j.internal ORDER BY j.id", "AS j ORDER BY j.id"),),
+        _POLICY,
+        (
+            (
+                "judged_collections(known) AS j WHERE NOT j.internal ORDER BY j.id",
+                "judged_collections(known) AS j ORDER BY j.id",
+            ),
+        ),
         ("as-of",),
         strict=True,
     ),
@@ -592,7 +598,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "internal collections and items, among changes",
         _CHANGES,
         (
-            ("        WHERE NOT j.internal);", "        WHERE true);"),
+            (
+                "almagest.public_collections_ever(of_collections);",
+                "ARRAY(SELECT h.id FROM almagest.collection_head AS h);",
+            ),
             (
                 "        RETURN QUERY\n        SELECT b.moment, CASE",
                 "        RETURN QUERY SELECT entry.at, 'updated' WHERE almagest.is_internal(entry.collection);\n"
