@@ -65,13 +65,17 @@ def test_nobody_truncates_what_versions_are_kept_of(settings: Settings, connecti
 def test_partitions_that_others_make_are_guarded(
     settings: Settings, connection: psycopg.Connection, trunc: str | None
 ) -> None:
-    connection.execute("DROP ROLE IF EXISTS stock_loader; CREATE ROLE stock_loader LOGIN IN ROLE pgstac_ingest")
+    # Roles belong to the cluster, and these tests run beside one another.
+    loader = f"stock_loader_by_{trunc}"
+    role = sql.Identifier(loader)
+    connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
+    connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE pgstac_ingest").format(role))
     adopted.add_collection(connection, collection("new"))
     connection.execute("UPDATE pgstac.collections SET partition_trunc = %s WHERE id = 'new'", (trunc,))
-    adopted.load(settings, [item("new", number) for number in range(5)], user="stock_loader")
+    adopted.load(settings, [item("new", number) for number in range(5)], user=loader)
     connection.execute("UPDATE pgstac.collections SET partition_trunc = 'year' WHERE id = 'monthly'")
     assert keeping.problems(connection) == []
-    assert versions.states(connection, "new", "i1")[0].login == "stock_loader"
+    assert versions.states(connection, "new", "i1")[0].login == loader
 
 
 def test_a_table_of_anybody_is_made_whatever_happens_to_us(settings: Settings, connection: psycopg.Connection) -> None:
