@@ -169,12 +169,22 @@ def test_of_a_collection_that_is_being_made_its_writer_says_whether_outsiders_wi
 
 def test_rules_of_today_say_who_counts_outside(open_one: Callable[[], Connection]) -> None:
     reader, writer = open_one(), open_one()
+    audience.set_collections(reader, "drafts", "public")
     move_clock(reader, "90 minutes")
     quiet = stable(reader, outside=True)
     with writing(writer, "drafts"):
-        assert stable(reader, outside=True) >= quiet
-        audience.set_collections(reader, "drafts", "public")
         assert stable(reader, outside=True) < quiet
+        audience.set_collections(reader, "drafts", "internal")
+        assert stable(reader, outside=True) >= quiet
+
+
+def test_a_collection_is_made_public_when_nobody_writes_it(open_one: Callable[[], Connection]) -> None:
+    """What a writer has not yet committed could not be announced to those outside who follow changes."""
+    reader, writer = open_one(), open_one()
+    reader.execute("SET lock_timeout = '100ms'")
+    with writing(writer, "drafts"), pytest.raises(psycopg.errors.LockNotAvailable):
+        reader.execute("SELECT announce_collections(ARRAY['drafts'])")
+    reader.execute("SELECT announce_collections(ARRAY['drafts'])")
 
 
 @pytest.mark.parametrize("role", ["almagest_reader", "almagest_external"])
