@@ -87,7 +87,10 @@ def prune(
     lineage.forget(connection)
     if days is not None:
         # Who has not been told that items are gone never will be. Said whether or not any are: some may be hidden.
-        connection.execute("SELECT almagest.raise_floor(%s)", (asked,))
+        connection.execute(
+            "SELECT almagest.raise_floor(%s, false, %s::text IS NULL OR NOT almagest.is_internal(%s))",
+            (asked, collection, collection),
+        )
     gone, bases = _row(
         connection,
         "SELECT heads, bases FROM almagest.prune_leftovers(%s, %s)",

@@ -184,7 +184,9 @@ COMMENT ON FUNCTION almagest.place_kept(int, xid8, bigint) IS
     'Whether all that came after this place can still be told. A place is that of a change, or (sequence 0) a former horizon.';
 
 
-CREATE OR REPLACE FUNCTION almagest.raise_floor(until timestamptz, of_log boolean DEFAULT false) RETURNS void
+CREATE OR REPLACE FUNCTION almagest.raise_floor(
+    until timestamptz, of_log boolean DEFAULT false, is_told boolean DEFAULT true
+) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = almagest, public, pg_temp
 AS $$
 DECLARE
@@ -197,13 +199,14 @@ BEGIN
     INSERT INTO almagest.change_floor (era, xact, sequence, at) VALUES (0, '0', 0, '-infinity') ON CONFLICT DO NOTHING;
     UPDATE almagest.change_floor AS f SET era = last.era, xact = last.xact, sequence = last.sequence
     WHERE (f.era, f.xact, f.sequence) < (last.era, last.xact, last.sequence);
-    UPDATE almagest.change_floor AS f SET at = last_at WHERE f.at < last_at;
+    UPDATE almagest.change_floor AS f SET at = last_at WHERE is_told AND f.at < last_at;
     UPDATE almagest.change_floor AS f SET dropped = greatest(f.dropped, until) WHERE of_log;
 END;
 $$;
-COMMENT ON FUNCTION almagest.raise_floor(timestamptz, boolean) IS
+COMMENT ON FUNCTION almagest.raise_floor(timestamptz, boolean, boolean) IS
     'To be called before something that the log tells of until this moment is forgotten for good; or (of_log) the log itself, of '
-    'before it. The moment must be told by what was asked for, and not by what there is: outsiders see it.';
+    'before it. The moment must be told by what was asked for, and not by what there is: outsiders see it, unless (not is_told) '
+    'it is of an internal collection alone.';
 
 
 CREATE OR REPLACE FUNCTION almagest.shown_rules() RETURNS text
