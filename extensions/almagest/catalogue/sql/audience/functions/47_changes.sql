@@ -229,7 +229,7 @@ COMMENT ON FUNCTION external.place_of_change(text, text, timestamptz, timestampt
 CREATE OR REPLACE FUNCTION external.change_floor(OUT at timestamptz, OUT dropped timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = almagest, pg_temp
 SET standard_conforming_strings = on SET client_min_messages = error
-AS $$ SELECT f.at, f.dropped FROM (VALUES (true)) AS one LEFT JOIN almagest.change_floor AS f ON true $$;
+AS $$ SELECT nullif(f.at, '-infinity'), f.dropped FROM (VALUES (true)) AS one LEFT JOIN almagest.change_floor AS f ON true $$;
 COMMENT ON FUNCTION external.change_floor() IS
     'Until when deletions were forgotten, and the log itself; NULL: none were, and all of it is there.';
 
