@@ -30,9 +30,11 @@ from almagest.services.leaks.sides import open_side
 from almagest.services.leaks.vocabulary import Words, gather
 from almagest.services.stac import routes as stac
 from almagest.services.tiles import routes as tiles
+from conftest import TEMPLATE
 from leaks import worlds
 from leaks.mutants import MUTANTS, Mutant
 from leaks.script import Kind
+from support import cluster as clusters
 from support.cluster import Cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -59,6 +61,13 @@ class Arena:
     def tell(self, tally: Tally) -> str:
         origin = self.pair.first.settings.site.origin
         return "\n".join(difference.describe(origin) for difference in tally.differences)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Changes are told when all earlier transactions of the cluster have ended; others would hold up one world alone."""
+    with clusters.alone(TEMPLATE) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
