@@ -65,7 +65,7 @@ class Arena:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Changes are told when all earlier transactions of the cluster have ended; others would hold up one world alone."""
+    """Changes are told when all earlier transactions of the cluster have ended; others would hold up one world."""
     with clusters.alone(TEMPLATE) as found:
         yield found
 
