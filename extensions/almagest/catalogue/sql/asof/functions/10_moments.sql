@@ -143,10 +143,12 @@ BEGIN
     IF latest IS NULL OR moment > latest THEN
         RAISE EXCEPTION USING ERRCODE = 'AM409', MESSAGE = coalesce(almagest.print_moment(latest), '');
     END IF;
+    PERFORM almagest.port_hold_tables();
 END;
 $$;
 COMMENT ON FUNCTION almagest.require_stable(timestamptz, boolean) IS
-    'Raises AM409, with the latest moment that can be asked for (empty: nobody knows), where what was then may still change.';
+    'Raises AM409, with the latest moment that can be asked for (empty: nobody knows), where what was then may still change. From '
+    'then on whatever is read is whole.';
 
 
 CREATE OR REPLACE FUNCTION almagest.require_kept(moment timestamptz, of_collections text[]) RETURNS void

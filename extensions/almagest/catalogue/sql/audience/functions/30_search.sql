@@ -282,6 +282,7 @@ BEGIN
         END LOOP;
         EXIT WHEN page_size <= 0;
     END LOOP;
+    PERFORM almagest.require_whole(narrowed);
 END;
 $$;
 COMMENT ON FUNCTION almagest.public_page(jsonb, jsonb, boolean, int, boolean, almagest.audience_policy, text) IS

@@ -25,6 +25,7 @@ BEGIN
     END IF;
     predicate := almagest.as_outsiders_read(almagest.port_where(narrowed), narrowed, almagest.suspicion(policy));
     RETURN QUERY SELECT a.* FROM almagest.aggregated(predicate, ids, asked) AS a;
+    PERFORM almagest.port_require_tables(ARRAY(SELECT jsonb_array_elements_text(narrowed->'collections')));
 EXCEPTION WHEN data_exception THEN
     -- The message would say what the value is, and it may be one that is hidden.
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'A value is not of the kind that the search compares it with.';

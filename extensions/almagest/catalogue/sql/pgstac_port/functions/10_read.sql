@@ -245,6 +245,41 @@ COMMENT ON FUNCTION almagest.port_marker() IS
     'What stands in a stored item for a member that its base item has and the item has not.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_require_tables(collection_ids text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Names are looked up as they are at this moment, rows of pg_class as they were when the statement began.
+    IF EXISTS (
+        SELECT FROM pgstac.collections AS c
+        WHERE (collection_ids IS NULL OR c.id = ANY (collection_ids))
+          AND to_regclass('pgstac._items_' || c.key) IS DISTINCT FROM (
+              SELECT t.oid FROM pg_class AS t
+              WHERE t.relnamespace = 'pgstac'::regnamespace AND t.relname = '_items_' || c.key)
+    ) THEN
+        RAISE serialization_failure USING
+            MESSAGE = 'Items have been put into other tables while they were read.', HINT = 'Ask once more.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_require_tables(text[]) IS
+    'To be called in the same statement by which items of these collections (NULL: of all) were read before. Raises 40001 where '
+    'pgSTAC has dropped their tables since the statement began, and made others: it waits for them, and then sees no row of what '
+    'came later. So nothing follows from what it did not find.';
+
+
+CREATE OR REPLACE FUNCTION almagest.port_hold_tables() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE ONLY pgstac.items IN ACCESS SHARE MODE; -- which a partition is taken from, and given to, by nobody else
+END;
+$$;
+COMMENT ON FUNCTION almagest.port_hold_tables() IS
+    'Where port_require_tables has to be called after a statement, this may be called before it: no tables of items are dropped '
+    'or made until the transaction ends.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_item(collection_id text, item_id text)
 RETURNS TABLE (item text, base text)
 LANGUAGE plpgsql STABLE SET search_path = pgstac, public, pg_temp
@@ -257,6 +292,9 @@ BEGIN
     FROM pgstac.items AS i
     WHERE i.collection = collection_id AND i.id = item_id
     LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM almagest.port_require_tables(ARRAY[collection_id]);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_item(text, text) IS
@@ -322,6 +360,9 @@ BEGIN
     RETURN QUERY
     SELECT i.datetime, i.end_datetime, i.geometry, i.content
     FROM pgstac.items AS i WHERE i.collection = collection_id AND i.id = item_id LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM almagest.port_require_tables(ARRAY[collection_id]);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION almagest.port_row(text, text) IS 'The row of an item as it is stored.';

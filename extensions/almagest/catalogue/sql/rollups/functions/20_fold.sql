@@ -78,6 +78,7 @@ BEGIN
     UPDATE almagest.rollup_number AS r SET least = e.least, greatest = e.greatest
     FROM extremes AS e WHERE r.collection = e.collection AND r.property = e.property AND r.bin = e.bin;
     GET DIAGNOSTICS bins = ROW_COUNT;
+    PERFORM almagest.port_require_tables(reached);
     UPDATE almagest.rollup_state SET refreshed_at = almagest.clock();
     RETURN bins;
 END;
@@ -169,6 +170,9 @@ BEGIN
         SET count = excluded.count, total = excluded.total, least = excluded.least, greatest = excluded.greatest
     )
     SELECT f.collection, f.key, f.change FROM facts AS f WHERE f.dimension = 'place';
+    IF anew THEN
+        PERFORM almagest.port_require_tables(NULL);
+    END IF;
     -- Last, for nobody who follows changes is told of any while a transaction that writes is open. Whoever folded since this
     -- snapshot was taken has changed this row: this transaction fails by it, and is tried again.
     INSERT INTO almagest.rollup_state AS s (scheme, era, xact) VALUES (almagest.rollup_scheme(), horizon.era, horizon.xact)

@@ -74,6 +74,7 @@ BEGIN
             WHERE coalesce(search->'collections', 'null') = 'null' OR search->'collections' ? c.id);
     END IF;
     RETURN QUERY SELECT a.* FROM almagest.aggregated(predicate, ids, asked) AS a;
+    PERFORM almagest.port_require_tables(ids);
 END;
 $$;
 COMMENT ON FUNCTION almagest.aggregate(jsonb, jsonb) IS

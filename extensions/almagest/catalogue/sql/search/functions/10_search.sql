@@ -108,6 +108,21 @@ COMMENT ON FUNCTION almagest.search_query(jsonb, jsonb, boolean, int, tstzrange)
     'The statement by which search_page finds its rows of a period. Raises P0001 for what pgSTAC refuses.';
 
 
+CREATE OR REPLACE FUNCTION almagest.require_whole(search jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    -- Of many collections it would take as long as the search.
+    IF search->'collections'->1 IS NULL AND search->'collections'->0 IS NOT NULL THEN
+        PERFORM almagest.port_require_tables(ARRAY[search->'collections'->>0]);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION almagest.require_whole(jsonb) IS
+    'To be called when a page was read: whoever walks through one collection misses none of its items because pgSTAC puts them '
+    'into other tables meanwhile. Raises 40001.';
+
+
 CREATE OR REPLACE FUNCTION almagest.search_page(
     search jsonb, anchor jsonb, backward boolean, page_size int
 ) RETURNS TABLE (item text, base text, sort_values jsonb, collection text, id text, geometry text)
@@ -123,6 +138,7 @@ BEGIN
         page_size := page_size - found_now;
         EXIT WHEN page_size <= 0;
     END LOOP;
+    PERFORM almagest.require_whole(search);
 END;
 $$;
 COMMENT ON FUNCTION almagest.search_page(jsonb, jsonb, boolean, int) IS
