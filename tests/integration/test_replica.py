@@ -22,7 +22,7 @@ from almagest.services.tiles.database import Catalogue
 from almagest.services.web.pool import Pool
 from almagest.services.web.replay import Replay
 from conftest import stac_client, tiles_client
-from support import rasters
+from support import following, rasters
 from support.cluster import Cluster, initialise, make_root, replicate, serve, stop
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -214,6 +214,25 @@ def test_a_replica_knows_what_was_when_as_far_as_its_primary_has_written_it_down
         assert asked(answer.json()["latest"]).status_code == 200
     pair.on(pair.primary, "SELECT almagest.keep_time()")
     soon(lambda: asked(later).status_code == 200)
+
+
+@pytest.mark.parametrize("audience", ["internal", "external"])
+def test_who_was_told_of_changes_by_the_primary_does_not_begin_anew(pair: Pair, audience: Any) -> None:
+    """A cursor that a replica does not know yet looks to it like one of something that was forgotten long ago."""
+    prefix = PREFIXES[audience]
+    with (
+        stac_client(pair.settings) as writer,
+        stac_client(dataclasses.replace(pair.settings, replica=Replica()), audience) as primary,
+        stac_client(pair.settings, audience) as replica,
+    ):
+        _, cursor = following.rest(primary, prefix, None)
+        with pair.paused():
+            writer.post(f"/api/collections/{PICTURES}/items", json=item(f"late-{audience}"))
+            told, cursor = following.rest(primary, prefix, cursor)
+            assert [change["item"] for change in told] == [f"late-{audience}"]
+            assert replica.get(f"{prefix}/changes", params={"since": cursor}).status_code == 503
+        soon(lambda: replica.get(f"{prefix}/changes", params={"since": cursor}).status_code == 200)
+        assert following.rest(replica, prefix, cursor)[0] == []
 
 
 def test_tiles_and_mosaics_come_from_a_hot_standby(pair: Pair) -> None:

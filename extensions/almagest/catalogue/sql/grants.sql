@@ -95,6 +95,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.overtakers(text, text, timestamptz, int, xid8),
     almagest.changes_page(int, xid8, bigint, text[], int, int),
     almagest.latest_change(),
+    almagest.refuse_unreplayed(),
     almagest.place_kept(int, xid8, bigint),
     almagest.shown_rules(),
     almagest.port_item_rows(),

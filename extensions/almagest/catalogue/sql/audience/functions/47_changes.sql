@@ -215,6 +215,11 @@ BEGIN
         SELECT c.era, c.xact, c.sequence INTO era, xact, sequence FROM almagest.change AS c
         WHERE c.at = moment AND c.collection = of_collection AND c.item IS NOT DISTINCT FROM of_item
         ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1;
+        IF era IS NULL AND pg_is_in_recovery() AND moment > (
+            SELECT c.at FROM almagest.change AS c ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1
+        ) THEN
+            PERFORM almagest.refuse_unreplayed();
+        END IF;
     END IF;
     IF almagest.has_forgotten(era, xact, sequence, coalesce(since, '-infinity')) THEN
         era := NULL;
@@ -223,7 +228,8 @@ END;
 $$;
 COMMENT ON FUNCTION external.place_of_change(text, text, timestamptz, timestamptz) IS
     'Where a change stands in the log that somebody was told of (no collection: of none yet), who began when it had been '
-    'forgotten until a time; NULL where not all that came after it can still be told.';
+    'forgotten until a time; NULL where not all that came after it can still be told. Raises AM503 on a replica that has not come '
+    'so far.';
 
 
 CREATE OR REPLACE FUNCTION external.change_floor(OUT at timestamptz, OUT dropped timestamptz)

@@ -42,8 +42,9 @@ DECLARE
     unfolded int;
 BEGIN
     IF NOT EXISTS (SELECT FROM almagest.lineage_position AS p WHERE p.is_whole) THEN
-        RAISE object_not_in_prerequisite_state USING
-            MESSAGE = 'What was made of what is not gathered yet.', HINT = 'Run `almagest db migrate`.';
+        RAISE EXCEPTION USING
+            ERRCODE = 'AM503',
+            MESSAGE = 'What was made of what is not gathered yet: whoever runs this catalogue runs `almagest db migrate`.';
     END IF;
     SELECT count(*) INTO unfolded FROM (
         SELECT FROM almagest.lineage_position AS p
@@ -65,7 +66,7 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.lineage_tail() IS
     'Edges of changes that are not folded yet, whoever is about to fold them: with those that are, all there are. Raises AM503 '
-    'where there are too many.';
+    'where there are too many, or none were ever gathered.';
 
 
 CREATE OR REPLACE FUNCTION almagest.fold_lineage(few int) RETURNS int

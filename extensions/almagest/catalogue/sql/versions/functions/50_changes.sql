@@ -170,18 +170,35 @@ COMMENT ON FUNCTION almagest.latest_change() IS
     'The place of the last change that is final: who has waited for changes asks for them when it is another.';
 
 
+CREATE OR REPLACE FUNCTION almagest.refuse_unreplayed() RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'AM503', MESSAGE = 'This replica has not come as far as this cursor yet. Try again.';
+END;
+$$;
+COMMENT ON FUNCTION almagest.refuse_unreplayed() IS
+    'Raises AM503. Who has been told of changes by the primary, or by another replica, has not missed any.';
+
+
 CREATE OR REPLACE FUNCTION almagest.place_kept(of_era int, of_xact xid8, of_sequence bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
+    IF pg_is_in_recovery() AND (of_era, of_xact, of_sequence) > (
+        SELECT c.era, c.xact, c.sequence FROM almagest.change AS c ORDER BY c.era DESC, c.xact DESC, c.sequence DESC LIMIT 1
+    ) THEN
+        PERFORM almagest.refuse_unreplayed();
+    END IF;
     RETURN NOT EXISTS (SELECT FROM almagest.change_floor AS f WHERE (of_era, of_xact, of_sequence) < (f.era, f.xact, f.sequence))
        AND (of_sequence = 0 OR EXISTS (
             SELECT FROM almagest.change AS c WHERE (c.era, c.xact, c.sequence) = (of_era, of_xact, of_sequence)));
 END;
 $$;
 COMMENT ON FUNCTION almagest.place_kept(int, xid8, bigint) IS
-    'Whether all that came after this place can still be told. A place is that of a change, or (sequence 0) a former horizon.';
+    'Whether all that came after this place can still be told. A place is that of a change, or (sequence 0) a former horizon. '
+    'Raises AM503 on a replica that has not come so far.';
 
 
 CREATE OR REPLACE FUNCTION almagest.raise_floor(
