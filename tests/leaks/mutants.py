@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -87,16 +87,16 @@ def _apply(catalogues: tuple[Settings, ...], text: str) -> None:
 @contextlib.contextmanager
 def _audience_forgotten() -> Iterator[None]:
     """Tokens are signed as if there were one audience."""
-    sign = TokenKey._mac
+    bound = TokenKey._bound
 
-    def forgetful(key: TokenKey, *arguments: object) -> bytes:
-        return sign(TokenKey(key.secret, "any"), *arguments)  # type: ignore[arg-type]
+    def forgetful(key: TokenKey, direction: str, search: Mapping[str, Any]) -> tuple[str, str, str]:
+        return bound(TokenKey(key.secret, "any"), direction, search)
 
-    TokenKey._mac = forgetful  # type: ignore[assignment, method-assign]
+    TokenKey._bound = forgetful  # type: ignore[method-assign]
     try:
         yield
     finally:
-        TokenKey._mac = sign  # type: ignore[method-assign]
+        TokenKey._bound = bound  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

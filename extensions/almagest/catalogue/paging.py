@@ -52,8 +52,7 @@ class TokenKey:
         """The token for an anchor in a search."""
         payload = json.dumps(anchor.values, ensure_ascii=False, separators=(",", ":")).encode()
         direction = "prev" if anchor.backward else "next"
-        mac = self._mac(self.secret, direction, payload, search)
-        return f"{direction}:{base64.urlsafe_b64encode(mac + payload).rstrip(b'=').decode()}"
+        return f"{direction}:{self.seal(payload, *self._bound(direction, search))}"
 
     def read(self, token: str, search: Mapping[str, Any]) -> Anchor:
         """The anchor in a token.
@@ -61,25 +60,34 @@ class TokenKey:
         Raises:
             BadRequestError: it was not made here, or not for this search.
         """
-        direction, _, encoded = token.partition(":")
-        try:
-            raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        except ValueError:
-            raw = b""
-        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        is_ours = any(
-            hmac.compare_digest(mac, self._mac(secret, direction, payload, search))
-            for secret in (self.secret, self.previous)
-            if secret
-        )
-        if direction not in {"next", "prev"} or not is_ours:
+        direction, _, sealed = token.partition(":")
+        opened = self.unseal(sealed, *self._bound(direction, search)) if direction in {"next", "prev"} else None
+        if opened is None:
             raise BadRequestError("The paging token is not valid for this search. Start again from the first page.")
-        values: Sequence[str | None] = json.loads(payload)
+        values: Sequence[str | None] = json.loads(opened[0])
         return Anchor(tuple(values), backward=direction == "prev")
 
-    def _mac(self, secret: bytes, direction: str, payload: bytes, search: Mapping[str, Any]) -> bytes:
-        bound = json.dumps(
-            {key: value for key, value in search.items() if key not in _FREE}, sort_keys=True, separators=(",", ":")
-        )
-        message = b"\0".join((self.audience.encode(), direction.encode(), bound.encode(), payload))
-        return hmac.new(secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
+    def seal(self, payload: bytes, *bound: str) -> str:
+        """The base64url of a payload behind an HMAC of it and of what it is bound to."""
+        return base64.urlsafe_b64encode(_mac(self.secret, payload, bound) + payload).rstrip(b"=").decode()
+
+    def unseal(self, sealed: str, *bound: str) -> tuple[bytes, bytes] | None:
+        """The payload, and by which key it was sealed; None: it was not sealed here, or not bound to this."""
+        try:
+            raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        for secret in (self.secret, self.previous):
+            if secret and hmac.compare_digest(mac, _mac(secret, payload, bound)):
+                return payload, secret
+        return None
+
+    def _bound(self, direction: str, search: Mapping[str, Any]) -> tuple[str, str, str]:
+        told = {key: value for key, value in search.items() if key not in _FREE}
+        return self.audience, direction, json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def _mac(secret: bytes, payload: bytes, bound: Sequence[str]) -> bytes:
+    message = b"\0".join((*(each.encode() for each in bound), payload))
+    return hmac.new(secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
