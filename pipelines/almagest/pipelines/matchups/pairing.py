@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from almagest.pipelines.matchups.areas import area_km2
-from almagest.pipelines.matchups.scenes import Scenes, Times
+from almagest.pipelines.matchups.scenes import Scenes, Times, polygons_of
 
 _SECOND = np.timedelta64(1, "s")
 #: Shorter stretches cost more in trees than they save in candidates.
@@ -99,8 +99,6 @@ def _within(first: Scenes, second: Scenes, limits: Limits, reach: np.timedelta64
 
 def only_areas(shapes: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
     """The shapes without the lines and points where footprints only touch."""
-    mixed = np.flatnonzero(~np.isin(shapely.get_type_id(shapes), _AREAS))
-    for place in mixed:
-        parts = [part for part in shapely.get_parts(shapes[place]) if part.geom_type in {"Polygon", "MultiPolygon"}]
-        shapes[place] = shapely.union_all(parts) if parts else shapely.Polygon()
+    for place in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), _AREAS)):
+        shapes[place] = polygons_of(shapes[place])
     return shapes

@@ -95,5 +95,11 @@ def footprint(geometry: Any) -> Any:
     shape = geometry if geometry.is_valid else shapely.make_valid(geometry)
     if shape.geom_type in {"Polygon", "MultiPolygon"}:
         return None if shape.is_empty else shape
-    areas = [part for part in shapely.get_parts(shape) if part.geom_type in {"Polygon", "MultiPolygon"}]
-    return shapely.union_all(areas) if areas else None
+    found = polygons_of(shape)
+    return None if found.is_empty else found
+
+
+def polygons_of(shape: Any) -> Any:
+    """A shape without its lines and points; an empty polygon where nothing else is there."""
+    parts = [part for part in shapely.get_parts(shape) if part.geom_type in {"Polygon", "MultiPolygon"}]
+    return shapely.union_all(parts) if parts else shapely.Polygon()
