@@ -252,10 +252,9 @@ BEGIN
     -- Names are looked up as they are at this moment, rows of pg_class as they were when the statement began.
     IF EXISTS (
         SELECT FROM pgstac.collections AS c
+        JOIN pg_class AS t ON t.relnamespace = 'pgstac'::regnamespace AND t.relname = '_items_' || c.key
         WHERE (collection_ids IS NULL OR c.id = ANY (collection_ids))
-          AND to_regclass('pgstac._items_' || c.key) IS DISTINCT FROM (
-              SELECT t.oid FROM pg_class AS t
-              WHERE t.relnamespace = 'pgstac'::regnamespace AND t.relname = '_items_' || c.key)
+          AND to_regclass('pgstac._items_' || c.key) IS DISTINCT FROM t.oid
     ) THEN
         RAISE serialization_failure USING
             MESSAGE = 'Items have been put into other tables while they were read.', HINT = 'Ask once more.';
