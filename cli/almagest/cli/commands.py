@@ -15,6 +15,7 @@ from almagest.cli import (
     db,
     export,
     files,
+    find,
     history,
     ingest,
     init,
@@ -74,6 +75,7 @@ app.command(epilog=results.EPILOG)(results.add_asset)
 app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=find.EPILOG, cls=searching.ManyValues)(find.find)
 app.command(epilog=mirror.EPILOG)(mirror.mirror)
 app.command(epilog=stale.EPILOG)(stale.stale)
 app.command(epilog=worker.EPILOG)(worker.worker)

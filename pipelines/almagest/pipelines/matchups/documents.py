@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 from shapely.geometry import mapping
 
+from almagest.catalogue.extents import Extent
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.scenes import Sensor
 
@@ -139,6 +140,43 @@ def event_item(event_id: str, matchups: Sequence[Matchup]) -> Document:
             "matchup:n_matchups": len(matchups),
         },
     }
+
+
+def collections(sensors: Sequence[Sensor], extents: Mapping[str, Extent]) -> list[Document]:
+    """The collections of the matchups and events of a combination of sensors.
+
+    Args:
+        sensors: in the order of names.
+        extents: of their items, by id of the collection; of one without any there is no document.
+    """
+    name = naming.combination(sensors)
+    said = " and ".join(f"{sensor.platform} ({sensor.collection})" for sensor in sensors)
+    texts = {
+        name: ("Matchups", "Pairs of scenes that saw the same ground at nearly the same time, one by each of"),
+        naming.events_collection(name): (
+            "Matchup events",
+            "Times during which the same ground was seen over and over by",
+        ),
+    }
+    return [
+        {
+            "type": "Collection",
+            "stac_version": "1.1.0",
+            "stac_extensions": [],
+            "id": identifier,
+            "title": f"{title}: {said}",
+            "description": f"{text} {said}.",
+            "license": "other",
+            "extent": extents[identifier].as_json(),
+            "summaries": {
+                "matchup:collections": [sensor.collection for sensor in sensors],
+                "matchup:platforms": [sensor.platform for sensor in sensors],
+            },
+            "links": [],
+        }
+        for identifier, (title, text) in texts.items()
+        if identifier in extents
+    ]
 
 
 def _item(identifier: str, collection: str, ground: Any, links: list[Document]) -> Document:
