@@ -13,7 +13,7 @@ import pytest
 from almagest.catalogue import exchange, loading
 from almagest.core.settings import Settings
 from conftest import stac_client
-from support import data, rasters
+from support import data, eomatch, rasters
 from support.ingests import almagest
 from support.serving import served
 
@@ -25,7 +25,9 @@ COMBINATION = "l9-landsat-9-vs-s2-S2A"
 def scene(identifier: str, collection: str, platform: str, west: float, minute: int) -> Document:
     box = (west, 0.0, west + 2, 2.0)
     when = f"2024-05-01T10:{minute:02}:00Z"
-    return rasters.item(identifier, collection, box, {}, when, platform=platform, cloud=minute)
+    # eomatch reads no scene that does not say when it ended.
+    times = {"start_datetime": when, "end_datetime": when}
+    return rasters.item(identifier, collection, box, {}, when, platform=platform, cloud=minute, **times)
 
 
 #: Two of the first event, one of a later one; of the others one is too far away, one too late, one of no platform.
@@ -114,6 +116,19 @@ def test_what_was_written_goes_in_and_leads_to_its_scenes(settings: Settings, fi
         assert len(at_its_end.json()["features"]) == 2
     again = almagest(settings, "ingest", tmp_path / "o")
     assert "unchanged" in again
+
+
+@pytest.mark.soak
+def test_eomatch_opens_what_was_written(settings: Settings, files: Path, tmp_path: Path) -> None:
+    other = eomatch.install(tmp_path / "eomatch")
+    almagest(settings, "find", "--items", files, "--max-time-difference", "600", "--output", tmp_path / "o")
+    script = (
+        "import sys; from eomatch.mu_stac import MatchupCatalogue;"
+        "found = MatchupCatalogue.open(sys.argv[1]).get_events(properties={'time_diff_s': {'lt': 0}});"
+        "print([[e.platforms, sorted([p.id for p in m.products] for m in e.matchup_set)] for e in found])"
+    )
+    found = other.run("-c", script, str(tmp_path / "o")).strip().splitlines()[-1]
+    assert found == "[[['landsat-9', 'S2A'], [['l9-a', 's2-a'], ['l9-a', 's2-b']]]]"
 
 
 def test_a_configuration_of_eomatch_says_the_same(settings: Settings, files: Path, tmp_path: Path) -> None:
