@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from almagest.catalogue import audience, database, jobs, uploads
 from almagest.catalogue.storing import Store
 from almagest.catalogue.versions import version_of
-from almagest.core.errors import StorageFullError
+from almagest.core.errors import NotFoundError, StorageFullError
 from almagest.core.jobs import Child, Context, DismissedError, Fanout, Output, Process, ProcessFailedError
 from almagest.core.settings import Settings
 from almagest.pipelines import echo
@@ -407,6 +407,32 @@ def test_what_is_made_of_what_is_internal_stays_so(
     assert (document(collections, "products", "made") is not None) is public
     if not public:
         assert "would become public in 'products'" in (works.job(job).error or {})["detail"]
+
+
+def test_each_result_says_of_what_alone_it_is_made(works: Works, collections: psycopg.Connection[Any]) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        read = context.sources([("scenes", "a"), ("scenes", "none"), ("drafts", "a"), ("products", "a")])
+        assert [(item["collection"], item["id"]) for item in read] == [
+            ("scenes", "a"),
+            ("drafts", "a"),
+            ("products", "a"),
+        ]
+        context.publish([scene("one", "products")], sources=[("scenes", "a")])
+        # What is made of the internal one goes where nobody outside sees it.
+        context.publish([scene("two", "drafts")], sources=[("drafts", "a"), ("products", "a")])
+        with pytest.raises(NotFoundError, match="'none' of 'scenes', which was not read"):
+            context.publish([scene("three", "products")], sources=[("scenes", "none")])
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert works.job(job).status == "successful", works.job(job).error
+    made = {name: document(collections, *name) or {} for name in (("products", "one"), ("drafts", "two"))}
+    told = {name: [link["href"].split("/collections/")[1] for link in made[name]["links"]] for name in made}
+    assert told == {
+        ("products", "one"): ["scenes/items/a"],
+        ("drafts", "two"): ["drafts/items/a", "products/items/a"],
+    }
 
 
 def test_a_result_becomes_a_dated_asset(works: Works, collections: psycopg.Connection[Any]) -> None:

@@ -122,6 +122,13 @@ class Context(Protocol):
             NotFoundError: there is none.
         """
 
+    def sources(self, names: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Several items at once, as :meth:`source` reads one; of those that are not there, none.
+
+        Args:
+            names: collection and id of each.
+        """
+
     def fetch(self, href: str) -> Path:
         """Where a file of the store can be read, also one that whoever wants the job done keeps there himself.
 
@@ -129,17 +136,24 @@ class Context(Protocol):
             NotFoundError: there is no such file in the store, or it is somebody else's.
         """
 
-    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
+    def publish(
+        self,
+        items: Iterable[Mapping[str, Any]],
+        *,
+        public: bool = False,
+        sources: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
         """Publishes items when, and only when, the job ends well.
 
         Args:
             items: STAC items. An asset whose href is relative is a file in ``workdir``: it is put into the store, and
                 its type, size and checksum are filled in. What made the item, and of what, is filled in as well.
             public: whether the items may go into a collection that outsiders see, though a source is internal.
+            sources: collection and id of what alone these items are made of; None: of all that was read.
 
         Raises:
             InvalidDocumentError: one is not valid STAC.
-            NotFoundError: a file is not there.
+            NotFoundError: a file is not there, or a source was not read.
         """
 
     def register(

@@ -31,7 +31,7 @@ _LOOK_S = 0.2
 _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 #: What a child may call of its context.
-_CALLS = frozenset({"progress", "log", "source", "fetch", "publish", "register"})
+_CALLS = frozenset({"progress", "log", "source", "sources", "fetch", "publish", "register"})
 #: Refusals that a process may want to tell from others.
 _REFUSALS: dict[str, type[AlmagestError]] = {kind.slug: kind for kind in (NotFoundError, ConflictError)}
 
@@ -198,8 +198,11 @@ class _Context:
     def source(self, collection: str, identifier: str) -> dict[str, Any]:
         return dict(self._call("source", collection, identifier))
 
-    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
-        self._call("publish", [dict(item) for item in items], public=public)
+    def sources(self, names: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        return list(self._call("sources", list(names)))
+
+    def publish(self, items: Iterable[Mapping[str, Any]], **more: Any) -> None:
+        self._call("publish", [dict(item) for item in items], **more)
 
     def fetch(self, href: str) -> Path:
         return Path(self._call("fetch", href))

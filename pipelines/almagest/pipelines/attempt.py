@@ -84,9 +84,20 @@ class Attempt:
         with self._pool.connection() as connection:
             return self.publication.source(connection, collection, identifier)
 
-    def publish(self, items: Iterable[Mapping[str, Any]], *, public: bool = False) -> None:
+    def sources(self, names: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See :class:`almagest.core.jobs.Context`."""
-        self.publication.items((dict(item) for item in items), self.workdir, public=public)
+        with self._pool.connection() as connection:
+            return self.publication.sources(connection, names)
+
+    def publish(
+        self,
+        items: Iterable[Mapping[str, Any]],
+        *,
+        public: bool = False,
+        sources: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.items((dict(item) for item in items), self.workdir, public=public, sources=sources)
 
     def register(
         self,

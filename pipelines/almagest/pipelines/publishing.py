@@ -25,10 +25,12 @@ from almagest.core.settings import Settings
 
 Document = dict[str, Any]
 
-_SOURCE = (
-    "SELECT almagest.item_document(%(collection)s, %(id)s), s.valid_from"
-    " FROM almagest.item_states(%(collection)s, %(id)s, NULL, 1) AS s WHERE NOT s.deleted"
-)
+_SOURCES = """
+    SELECT n.collection, n.id, almagest.item_document(n.collection, n.id), s.valid_from
+    FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n(collection, id, place),
+         LATERAL almagest.item_states(n.collection, n.id, NULL, 1) AS s
+    WHERE NOT s.deleted ORDER BY n.place
+"""
 _INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
 _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -52,9 +54,12 @@ class Publication:
         self._lock = threading.Lock()
         self._items: list[Document] = []
         self._assets: list[tuple[str, str, str, Document, date]] = []
-        self._sources: list[Source] = []
-        #: Where something was published that may not become public against the rules.
-        self._guarded: set[str] = set()
+        #: All that was read, and by name how it was read last.
+        self._sources: dict[Source, None] = {}
+        self._read: dict[tuple[str, str], Source] = {}
+        #: Where something was published that may not become public against the rules, and out of which collections it
+        #: was made; None: of all that was read.
+        self._guarded: set[tuple[str, frozenset[str] | None]] = set()
 
     def source(self, connection: psycopg.Connection[Any], collection: str, identifier: str) -> Document:
         """An item, noted with its version as one of what the results are made of.
@@ -62,12 +67,20 @@ class Publication:
         Raises:
             NotFoundError: there is none.
         """
-        row = connection.execute(_SOURCE, {"collection": collection, "id": identifier}).fetchone()
-        if row is None or row[0] is None:
+        found = self.sources(connection, [(collection, identifier)])
+        if not found:
             raise NotFoundError(f"There is no item {identifier!r} in the collection {collection!r}.")
+        return found[0]
+
+    def sources(self, connection: psycopg.Connection[Any], names: Sequence[tuple[str, str]]) -> list[Document]:
+        """Items that are there, noted as :meth:`source` notes one."""
+        columns = [list(column) for column in zip(*names, strict=True)] or [[], []]
+        rows = [row for row in connection.execute(_SOURCES, columns).fetchall() if row[2] is not None]
         with self._lock:
-            self._sources.append(Source(collection, identifier, version_of(row[1])))
-        return dict(row[0])
+            for of, item, _, began in rows:
+                self._read[of, item] = source = Source(of, item, version_of(began))
+                self._sources[source] = None
+        return [dict(document) for _, _, document, _ in rows]
 
     def store(self, path: Path) -> Document:
         """Puts a file into the store; answers its asset."""
@@ -95,17 +108,30 @@ class Publication:
             return uploads.fetch(self._settings, key, self._job.principal, workdir)
         return files.fetch(self._settings, href, workdir)
 
-    def items(self, documents: Iterable[Document], workdir: Path, *, public: bool) -> None:
-        """Items, of which hrefs of assets that are relative name files in the working folder."""
+    def items(
+        self,
+        documents: Iterable[Document],
+        workdir: Path,
+        *,
+        public: bool,
+        sources: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        """Items, of which hrefs of assets that are relative name files in the working folder.
+
+        Raises:
+            NotFoundError: a file is not there, or a source was not read.
+        """
         rules = Rules(self._settings.site.origin)
+        made_of = [*self._sources] if sources is None else self._named(sources)
+        collections = None if sources is None else frozenset(source.collection for source in made_of)
         for document in documents:
             require_changeable(str(document.get("collection")))
-            whole = self._with_provenance(self._with_files(document, workdir))
+            whole = self._with_provenance(self._with_files(document, workdir), made_of)
             accepted = accept_item(whole, rules).document
             with self._lock:
                 self._items.append(dict(accepted))
                 if not public:
-                    self._guarded.add(accepted["collection"])
+                    self._guarded.add((accepted["collection"], collections))
 
     def asset(self, collection: str, item: str, prefix: str, asset: Document, day: date, *, public: bool) -> None:
         """An asset that an item gets under a dated key."""
@@ -113,7 +139,7 @@ class Publication:
         with self._lock:
             self._assets.append((collection, item, prefix, asset, day))
             if not public:
-                self._guarded.add(collection)
+                self._guarded.add((collection, None))
 
     @property
     def is_empty(self) -> bool:
@@ -146,15 +172,17 @@ class Publication:
         return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
-        sources = {source.collection for source in self._sources}
-        rows = connection.execute(_INTERNAL, (sorted(self._guarded | sources),)).fetchall()
+        everything = frozenset(source.collection for source in self._sources)
+        made = {(name, everything if sources is None else sources) for name, sources in self._guarded}
+        named = {name for name, _ in made}.union(everything)
+        rows = connection.execute(_INTERNAL, (sorted(named),)).fetchall()
         internal = {identifier for (identifier,) in rows}
-        shown = sorted(self._guarded - internal)
-        if shown and sources & internal:
-            raise ConflictError(
-                f"What is made of {sorted(sources & internal)[0]!r}, which is internal, would become public in"
-                f" {shown[0]!r}: `almagest audience set --internal {shown[0]}` first, or ask for it to be public."
-            )
+        for name, sources in sorted(made, key=lambda each: (each[0], sorted(each[1]))):
+            if name not in internal and sources & internal:
+                raise ConflictError(
+                    f"What is made of {sorted(sources & internal)[0]!r}, which is internal, would become public in"
+                    f" {name!r}: `almagest audience set --internal {name}` first, or ask for it to be public."
+                )
 
     @property
     def _software(self) -> dict[str, str]:
@@ -169,9 +197,16 @@ class Publication:
         }
         return {**document, "assets": assets}
 
-    def _with_provenance(self, document: Document) -> Document:
+    def _named(self, names: Sequence[tuple[str, str]]) -> list[Source]:
+        try:
+            return [self._read[collection, identifier] for collection, identifier in names]
+        except KeyError as error:
+            collection, identifier = error.args[0]
+            raise NotFoundError(f"Nothing is made of {identifier!r} of {collection!r}, which was not read.") from None
+
+    def _with_provenance(self, document: Document, made_of: Sequence[Source]) -> Document:
         links = [link for link in document.get("links", []) if link.get("rel") != "derived_from"]
-        links += [self._pin(source) for source in dict.fromkeys(self._sources)]
+        links += [self._pin(source) for source in dict.fromkeys(made_of)]
         properties: Mapping[str, Any] = {
             **document.get("properties", {}),
             "processing:software": self._software,
