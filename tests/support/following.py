@@ -14,8 +14,11 @@ Catalogue = dict[tuple[str, str | None], Document]
 
 
 def page(client: httpx.Client, prefix: str, **parameters: Any) -> Document:
-    """One answer of the feed."""
-    answer = client.get(f"{prefix}/changes", params=parameters)
+    """One answer of the feed; where it cannot be had at this moment, a little later."""
+    until = time.monotonic() + 30
+    while (answer := client.get(f"{prefix}/changes", params=parameters)).status_code == 503:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.1)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 

@@ -23,9 +23,11 @@ T = TypeVar("T")
 #: what it was asked for.
 READ_ONLY = {"default_transaction_read_only": "on", "pgstac.readonly": "true"}
 
-#: How a replica ends a statement that stands in the way of the replay; one within a block that catches errors takes the
-#: whole session along.
+#: How a replica ends a statement that stands in the way of the replay (one within a block that catches errors takes the
+#: whole session along), and how one is refused that read items while they were put into other tables.
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.ConnectionDoesNotExistError)
+#: How often one is asked at most.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class WritePool(_Connections):
 
 
 class Reader:
-    """Asks one statement at a time; one that had to make way for the replay of a replica is asked once again."""
+    """Asks one statement at a time; one that had to make way, for the replay of a replica say, is asked once more."""
 
     def __init__(self, connection: asyncpg.Connection, another: Callable[[], Any]) -> None:
         self._connection = connection
@@ -204,6 +206,10 @@ class Reader:
         except _CONFLICTS:
             with suppress(asyncpg.InterfaceError):  # it is gone already
                 self._connection.terminate()
+        for _ in range(_TRIES - 2):
+            with suppress(*_CONFLICTS):
+                async with self._another() as connection:
+                    return await question(connection)
         async with self._another() as connection:
             return await question(connection)
 
