@@ -74,6 +74,16 @@ def cluster() -> clusters.Cluster:
     return running
 
 
+@pytest.fixture(scope="session")
+def lonely_cluster() -> Iterator[clusters.Cluster]:
+    """A cluster without other tests, for what waits for every transaction of a cluster: sealing, folding, forgetting.
+
+    Whoever takes it belongs to the group `alone`, so that there is one of it.
+    """
+    with clusters.alone(TEMPLATE) as found:
+        yield found
+
+
 @pytest.fixture
 def settings(cluster: clusters.Cluster) -> Iterator[Settings]:
     """Settings of an Almagest on an empty, migrated database of its own."""

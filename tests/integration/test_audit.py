@@ -36,8 +36,7 @@ from almagest.services.web.problem import LastResort
 from almagest.services.web.public_url import PublicUrl
 from almagest.services.web.recording import Entry, Recorder
 from almagest.services.web.request_id import RequestId
-from conftest import TEMPLATE, stac_client, tiles_client
-from support import cluster as clusters
+from conftest import stac_client, tiles_client
 from support.cluster import Cluster
 
 COLLECTION: dict[str, Any] = {
@@ -59,14 +58,13 @@ ANN = {
     "Authorization": "Bearer alm_secret",
 }
 
-pytestmark = pytest.mark.xdist_group("audit")
+pytestmark = pytest.mark.xdist_group("alone")
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(lonely_cluster: Cluster) -> Cluster:
     """Sealing waits for every transaction of the cluster: those of other tests would hold it up."""
-    with clusters.alone(TEMPLATE) as found:
-        yield found
+    return lonely_cluster
 
 
 @pytest.fixture

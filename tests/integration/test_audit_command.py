@@ -13,20 +13,17 @@ import pytest
 
 from almagest.catalogue import database
 from almagest.core.settings import Settings
-from conftest import TEMPLATE
-from support import cluster as clusters
 from support import commands
 from support.cluster import Cluster
 from support.commands import Run
 
-pytestmark = pytest.mark.xdist_group("audit")
+pytestmark = pytest.mark.xdist_group("alone")
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(lonely_cluster: Cluster) -> Cluster:
     """Sealing waits for every transaction of the cluster: those of other tests would hold it up."""
-    with clusters.alone(TEMPLATE) as found:
-        yield found
+    return lonely_cluster
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,20 @@ from almagest.core.jobs import Context, Output, Process
 from almagest.core.settings import Settings
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.runner import Runner
-from conftest import TEMPLATE, stac_client
-from support import cluster as clusters
+from conftest import stac_client
 from support import commands, ingests
 from support.cluster import Cluster
 from support.commands import Run
 
-pytestmark = pytest.mark.xdist_group("audit")
+pytestmark = pytest.mark.xdist_group("alone")
 
 ITEM = "/api/collections/scenes/items/i000000"
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(lonely_cluster: Cluster) -> Cluster:
     """As in the other tests of the audit."""
-    with clusters.alone(TEMPLATE) as found:
-        yield found
+    return lonely_cluster
 
 
 @pytest.fixture

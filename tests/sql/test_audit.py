@@ -19,20 +19,17 @@ from psycopg import sql
 from almagest.catalogue import audit, chain, database
 from almagest.core.errors import ConfigurationError
 from almagest.core.settings import Settings
-from conftest import TEMPLATE
-from support import cluster as clusters
 from support.cluster import Cluster
 
 Connection = psycopg.Connection[Any]
 
-pytestmark = pytest.mark.xdist_group("audit")
+pytestmark = pytest.mark.xdist_group("alone")
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(lonely_cluster: Cluster) -> Cluster:
     """Sealing waits for every transaction of the cluster: those of other tests would hold it up."""
-    with clusters.alone(TEMPLATE) as found:
-        yield found
+    return lonely_cluster
 
 
 @pytest.fixture

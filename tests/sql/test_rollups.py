@@ -26,6 +26,15 @@ Document = dict[str, Any]
 COLLECTIONS = ("c-0", "c-1", "c-2")
 
 
+pytestmark = pytest.mark.xdist_group("alone")
+
+
+@pytest.fixture(scope="session")
+def cluster(lonely_cluster: Cluster) -> Cluster:
+    """Folding waits for every transaction of the cluster: those of other tests would hold it up."""
+    return lonely_cluster
+
+
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[psycopg.Connection]:
     with database.connect(settings, "postgres") as connection:
