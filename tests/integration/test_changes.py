@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +16,13 @@ import psycopg
 import pytest
 
 from almagest.catalogue import audience, database, pruning
+from almagest.catalogue.changes import Changes, Wanted
 from almagest.catalogue.following import Place
 from almagest.core.errors import OverloadedError
 from almagest.core.settings import Settings
+from almagest.services.leaks.sides import open_side
 from almagest.services.stac import changes
+from almagest.services.stac.changes import Follower
 from almagest.services.stac.waiting import Watch
 from conftest import stac_client
 from support import following, ingests
@@ -208,6 +214,69 @@ def test_who_waits_is_told_when_something_comes(filled: httpx.Client, admin: psy
         for each in waiting:
             assert told(each.result(20)) == [("deleted", "scenes", "i000000")]
     assert time.monotonic() - begun < 25
+
+
+@pytest.mark.parametrize("is_hasty", [False, True], ids=["as it is", "one that tells of every look"])
+def test_streams_outside_are_as_silent_while_something_hidden_changes(
+    settings: Settings, filled: httpx.Client, monkeypatch: pytest.MonkeyPatch, is_hasty: bool
+) -> None:
+    async def hasty(follower: Follower, cursor: str, wanted: Wanted, silent_s: float) -> Changes:
+        await follower.watch.changed(await follower.watch.latest(), silent_s)
+        return await follower.feed.page(changes._asking(follower.pool), cursor, wanted)
+
+    monkeypatch.setattr(changes, "_HEARTBEAT_S", 3.0)
+    if is_hasty:
+        monkeypatch.setattr(Follower, "_following", hasty)
+    with database.connect(settings, settings.database.admin_user) as connection:
+        audience.set_collections(connection, "secret", "internal")
+    filled.post("/api/collections", json={**ingests.collection(), "id": "secret"}).raise_for_status()
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            if stop.wait(0.2):
+                return
+            filled.post(
+                "/api/collections/secret/items", json={**ingests.item(number), "collection": "secret"}
+            ).raise_for_status()
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        beats = asyncio.run(_beats(settings, 4))[1:]  # the first one may still be on its way through what is there
+        stop.set()
+        writing.result(30)
+    assert len({text for _, text in beats}) == 1, "the cursor stays where it is"
+    pauses = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(beats)]
+    assert (min(pauses) < 2.5) == is_hasty, pauses
+
+
+async def _beats(settings: Settings, number: int) -> list[tuple[float, bytes]]:
+    """When a stream outside says that it is still there, and by which words."""
+    told: list[tuple[float, bytes]] = []
+    enough = asyncio.Event()
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        for message in messages:
+            return message
+        await enough.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message.get("body", b"").startswith(b": "):
+            told.append((time.monotonic(), message["body"]))
+            if len(told) == number:
+                enough.set()
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": "/external/changes", "raw_path": b"/external/changes", "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"localhost"), (b"accept", b"text/event-stream")],
+        "client": ("192.0.2.1", 1), "server": ("localhost", 80),
+    }  # fmt: skip
+    async with open_side(settings) as side:
+        await side.apps["stac"](scope, receive, send)
+    return told
 
 
 def test_only_so_many_wait(settings: Settings) -> None:

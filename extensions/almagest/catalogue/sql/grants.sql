@@ -61,6 +61,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.search_query(jsonb, jsonb, boolean, int, tstzrange),
     almagest.require_whole(jsonb),
     almagest.search_page(jsonb, jsonb, boolean, int),
+    almagest.port_outlines_query(text),
+    almagest.outlines(jsonb, tstzrange, text),
     almagest.item_row(text, text),
     almagest.item_document(text, text),
     almagest.asset_location(text, text, text),
@@ -91,6 +93,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.present_era(),
     almagest.change_horizon(),
     almagest.changes_between(int, xid8, bigint, int, xid8, int),
+    almagest.changes_after(int, xid8, bigint, text[], int),
     almagest.begun_state(text, text, timestamptz),
     almagest.overtakers(text, text, timestamptz, int, xid8),
     almagest.changes_page(int, xid8, bigint, text[], int, int),
@@ -399,6 +402,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.tell_changes(text, text, text, jsonb, interval),
     almagest.stop_telling(text, text, text),
     -- Nothing that is made of what is internal becomes public by itself.
+    almagest.keep_internal(text, text[]),
     almagest.is_internal(text),
     almagest.internal_collections(text[]),
     almagest.judged_collections(text[])

@@ -18,6 +18,7 @@ from almagest.services.leaks.searches import Searches
 from almagest.services.leaks.vocabulary import Words
 from almagest.services.stac import routes as stac
 from almagest.services.stac.as_of import NAME
+from almagest.services.stac.changes import EVENTS
 from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
@@ -178,7 +179,8 @@ class Grammar:
             parameters["limit"] = self.dice.one(("1", "2", "5", "1000", "0"))
         if self.dice.chance(50):
             parameters["documents"] = "true"
-        accept = (("accept", "text/html"),) if self.dice.chance(5) else ()
+        chosen = self.dice.weighed({"": 80, "text/html": 5, EVENTS: 15})
+        accept = (("accept", chosen),) if chosen else ()
         use: Use = self.dice.one(("walk", "walk", "walk", "tamper", "internal"))
         token = Token(use, 1 + self.dice.below(30)) if self.dice.chance(70) else None
         return Request("stac", self._method(), ("changes",), tuple(parameters.items()), accept, token=token)

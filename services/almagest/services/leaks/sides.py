@@ -19,10 +19,13 @@ from almagest.core.settings import Settings
 from almagest.services.leaks.requests import PREFIXES, Request
 from almagest.services.stac.app import PREFIXES as STAC_PREFIXES
 from almagest.services.stac.app import create_app as stac
+from almagest.services.stac.changes import EVENTS
 from almagest.services.tiles.app import create_app as tiles
 
 #: The same for every request of both sides, so that it makes no difference.
 REQUEST_ID = b"0" * 32
+#: In a stream of events: what there was to tell is told, and from here on only time passes.
+_TOLD = b": \nid: "
 #: Answers that a busy machine gives; the promise is not about time.
 _BUSY = frozenset({503, 504})
 
@@ -124,20 +127,26 @@ async def _call(app: FastAPI, scope: dict[str, Any], body: bytes) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     parts: list[bytes] = []
     received = False
+    left = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
         nonlocal received
         if received:
-            await asyncio.Event().wait()  # nobody hangs up before the answer has come
+            await left.wait()  # nobody hangs up before the answer has come
+            return {"type": "http.disconnect"}
         received = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         nonlocal status, headers
+        if left.is_set():
+            return
         if message["type"] == "http.response.start":
             status, headers = message["status"], tuple((bytes(n), bytes(v)) for n, v in message["headers"])
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
+            if parts[-1].startswith(_TOLD) and any(value.startswith(EVENTS.encode()) for _, value in headers):
+                left.set()
 
     try:
         await app(scope, receive, send)

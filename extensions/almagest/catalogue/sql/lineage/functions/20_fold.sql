@@ -46,22 +46,17 @@ BEGIN
             ERRCODE = 'AM503',
             MESSAGE = 'What was made of what is not gathered yet: whoever runs this catalogue runs `almagest db migrate`.';
     END IF;
-    SELECT count(*) INTO unfolded FROM (
-        SELECT FROM almagest.lineage_position AS p
-        JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
-            AND c.item IS NOT NULL AND c.announced IS NULL
-        LIMIT most + 1
-    ) AS c;
+    SELECT count(*) INTO unfolded
+    FROM almagest.lineage_position AS p, almagest.changes_after(p.era, p.xact, p.sequence, NULL, most + 1) AS c;
     IF unfolded > most THEN
         RAISE EXCEPTION USING
             ERRCODE = 'AM503', MESSAGE = 'Much has changed of which it is not noted yet what was made of what. Try again soon.';
     END IF;
     RETURN QUERY
     SELECT DISTINCT e.*
-    FROM almagest.lineage_position AS p
-    JOIN almagest.change AS c ON (c.era, c.xact, c.sequence) > (p.era, p.xact, p.sequence)
-        AND c.item IS NOT NULL AND c.announced IS NULL
-    CROSS JOIN LATERAL almagest.edges_of_change(c.collection, c.item, c.at) AS e;
+    FROM almagest.lineage_position AS p,
+         almagest.changes_after(p.era, p.xact, p.sequence, NULL, NULL) AS c,
+         almagest.edges_of_change(c.collection, c.item, c.at) AS e;
 END;
 $$;
 COMMENT ON FUNCTION almagest.lineage_tail() IS

@@ -146,9 +146,8 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH changed AS MATERIALIZED (
-        SELECT DISTINCT c.collection, c.item, c.at FROM almagest.change AS c
-        WHERE (c.era, c.xact) >= (from_era, from_xact) AND (before_era IS NULL OR (c.era, c.xact) < (before_era, before_xact))
-          AND c.item IS NOT NULL AND c.announced IS NULL AND (of_collections IS NULL OR c.collection = ANY (of_collections))
+        SELECT DISTINCT c.collection, c.item, c.at FROM almagest.changes_after(from_era, from_xact, -1, of_collections, NULL) AS c
+        WHERE before_era IS NULL OR (c.era, c.xact) < (before_era, before_xact)
     )
     SELECT c.collection, 1, i.datetime, i.geometry, i.content->'properties'
     FROM changed AS c

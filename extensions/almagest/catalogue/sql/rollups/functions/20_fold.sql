@@ -192,11 +192,8 @@ CREATE OR REPLACE FUNCTION almagest.rollup_lag(OUT changes bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = almagest, public, pg_temp
 AS $$
 BEGIN
-    SELECT count(*) INTO changes FROM (
-        SELECT FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)
-        WHERE c.item IS NOT NULL AND c.announced IS NULL
-        LIMIT 1000000
-    ) AS c;
+    SELECT count(*) INTO changes
+    FROM almagest.rollup_state AS s, almagest.changes_after(s.era, s.xact, -1, NULL, 1000000) AS c;
 END;
 $$;
 COMMENT ON FUNCTION almagest.rollup_lag() IS
@@ -215,7 +212,7 @@ DECLARE
         (SELECT min(p.prepared) - interval '1 day' FROM pg_prepared_xacts AS p WHERE p.database = current_database()));
 BEGIN
     RETURN least(writing, (
-        SELECT min(c.at) FROM almagest.change AS c JOIN almagest.rollup_state AS s ON (c.era, c.xact) >= (s.era, s.xact)));
+        SELECT min(c.at) FROM almagest.rollup_state AS s, almagest.changes_after(s.era, s.xact, -1, NULL, NULL) AS c));
 END;
 $$;
 COMMENT ON FUNCTION almagest.needed_since() IS

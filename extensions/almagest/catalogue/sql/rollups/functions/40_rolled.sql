@@ -1,4 +1,4 @@
--- Aggregations from what was counted beforehand. `tail` is what is not folded yet.
+-- Aggregations from what was counted beforehand. `tail` is what is not folded yet, `days` how many items each day has.
 
 CREATE OR REPLACE FUNCTION almagest.is_rolled(asked jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -52,9 +52,8 @@ BEGIN
                                  place, almagest.rolled_counts('total'))
         WHEN 'collection' THEN almagest.bucketed(format(
             'SELECT c.*, NULL::jsonb AS value FROM (%s) AS c', almagest.rolled_counts('total', true)), place, false)
-        WHEN 'datetime' THEN almagest.bucketed(almagest.with_interval(format(
-            'SELECT c.key::timestamp AS moment, c.frequency FROM (%s) AS c', almagest.rolled_counts('day')), asked->>'interval'),
-            place, true)
+        WHEN 'datetime' THEN almagest.bucketed(almagest.with_interval(
+            'SELECT c.key::timestamp AS moment, c.frequency FROM days AS c', asked->>'interval'), place, true)
         WHEN 'terms' THEN almagest.bucketed(format(
             'SELECT c.*, NULL::jsonb AS value FROM (%s) AS c', almagest.rolled_counts(name)), place, false)
         WHEN 'geohex' THEN format(
@@ -71,8 +70,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.rolled(jsonb, int) IS
-    'As scanned, from the rollups of the collections $1 and `tail`, what is not folded yet. A frequency of -1 says that it '
-    'cannot be told from these.';
+    'As scanned, from the rollups of the collections $1, `tail`, what is not folded yet, and `days`, how many items each day '
+    'has. A frequency of -1 says that it cannot be told from these.';
 
 
 CREATE OR REPLACE FUNCTION almagest.rolled_bins(property text) RETURNS text
@@ -103,8 +102,8 @@ BEGIN
             SELECT %1$s, NULL, NULL, to_jsonb((
                 SELECT %2$s(i.datetime) FROM almagest.port_item_rows() AS i
                 WHERE i.collection = ANY ($1) AND i.datetime >= d.day AND i.datetime < d.day + interval '1 day'))
-            FROM (SELECT %2$s(c.key::timestamp) AT TIME ZONE 'UTC' AS day FROM (%3$s) AS c) AS d
-        $query$, place, extreme, almagest.rolled_counts('day'));
+            FROM (SELECT %2$s(c.key)::timestamp AT TIME ZONE 'UTC' AS day FROM days AS c) AS d
+        $query$, place, extreme);
     END IF;
     RETURN format($query$
         SELECT %1$s, NULL, CASE WHEN bool_or(e.value IS NULL) THEN -1 END, to_jsonb(%2$s(e.value))

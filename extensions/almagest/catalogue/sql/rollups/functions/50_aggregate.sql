@@ -20,11 +20,7 @@ BEGIN
     END IF;
     IF ids IS NOT NULL AND state.scheme = almagest.rollup_scheme() THEN
         -- A search for what has changed takes longer than one for everything where there is much of it.
-        SELECT count(*) INTO unfolded FROM (
-            SELECT FROM almagest.change AS c
-            WHERE (c.era, c.xact) >= (state.era, state.xact) AND c.announced IS NULL AND c.collection = ANY (ids)
-            LIMIT most_changes + 1
-        ) AS c;
+        SELECT count(*) INTO unfolded FROM almagest.changes_after(state.era, state.xact, -1, ids, most_changes + 1) AS c;
     END IF;
     FOR one IN SELECT a FROM jsonb_array_elements(asked) AS a LOOP
         PERFORM almagest.check_aggregation(one);
@@ -37,7 +33,8 @@ BEGIN
     END LOOP;
     IF to_roll <> '{}' THEN
         FOR place, key, frequency, value IN EXECUTE
-            'WITH tail AS MATERIALIZED (SELECT t.* FROM almagest.rollup_tail($1, $2, $3) AS t WHERE $4) ' || typed
+            'WITH tail AS MATERIALIZED (SELECT t.* FROM almagest.rollup_tail($1, $2, $3) AS t WHERE $4), '
+            'days AS MATERIALIZED (' || almagest.rolled_counts('day') || ') ' || typed
             || array_to_string(to_roll, ' UNION ALL ') USING ids, state.era, state.xact, unfolded > 0
         LOOP
             IF key IS NULL AND frequency = -1 THEN

@@ -32,6 +32,25 @@ COMMENT ON FUNCTION almagest.changes_between(int, xid8, bigint, int, xid8, int) 
     'The first few changes (NULL: all) after one place in the log and before another, in its order.';
 
 
+CREATE OR REPLACE FUNCTION almagest.changes_after(
+    after_era int, after_xact xid8, after_sequence bigint, of_collections text[], few int
+) RETURNS SETOF almagest.change
+LANGUAGE plpgsql STABLE
+SET search_path = almagest, public, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.* FROM almagest.change AS c
+    WHERE (c.era, c.xact, c.sequence) > (after_era, after_xact, after_sequence)
+      AND c.item IS NOT NULL AND c.announced IS NULL AND (of_collections IS NULL OR c.collection = ANY (of_collections))
+    -- In its order, so that the end of its index is read. It is taken for a third of the log, which would sooner be read whole.
+    ORDER BY c.era, c.xact, c.sequence LIMIT few;
+END;
+$$;
+COMMENT ON FUNCTION almagest.changes_after(int, xid8, bigint, text[], int) IS
+    'The first few changes (NULL: all) of items after a place in the log, final or not, of some collections (NULL: of all).';
+
+
 CREATE OR REPLACE FUNCTION almagest.begun_state(
     of_collection text, of_id text, moment timestamptz, OUT deleted boolean, OUT was_deleted boolean
 )
