@@ -67,7 +67,7 @@ def test_a_matchup_is_a_valid_item_that_says_when_where_and_of_what() -> None:
 
 def test_an_event_is_where_and_when_its_matchups_are() -> None:
     matchups = [matchup(), matchup(shapely.box(35, 47, 36, 48), "S2A_002", 600)]
-    item = event_item("e", matchups)
+    item = event_item("e", [product.sensor for product in matchups[0].products], matchups)
     accept_item(item, Rules("http://localhost"))
     assert shape(item["geometry"]).equals(shapely.union_all([m.overlap for m in matchups]))
     assert item["properties"]["start_datetime"] == "2022-05-21T08:24:30Z"

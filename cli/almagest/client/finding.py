@@ -42,11 +42,14 @@ class Found:
     def note(self, event: Event) -> list[Document]:
         """Counts an event; answers its item, and those of its matchups."""
         combination = event[0].combination
+        self.sensors[combination] = sensors = tuple(product.sensor for product in event[0].products)
         name = naming.event(combination, event[0].start)
-        made = [documents.event_item(name, event), *(documents.matchup_item(matchup, name) for matchup in event)]
+        made = [
+            documents.event_item(name, sensors, event),
+            *(documents.matchup_item(matchup, name) for matchup in event),
+        ]
         self.events[combination] += 1
         self.matchups[combination] += len(event)
-        self.sensors[combination] = tuple(product.sensor for product in event[0].products)
         self.products |= {(product.sensor.collection, product.id) for matchup in event for product in matchup.products}
         for item in made:
             extent, known = Extent.of(item), self.extents.get(item["collection"])

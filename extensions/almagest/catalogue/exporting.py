@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import orjson
 import psycopg
@@ -19,11 +20,37 @@ from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.settings import Settings
 
 _ROWS = 1000
+_MONTHS = """
+    SELECT a.key, a.frequency FROM aggregate(%s::jsonb, '[{"kind": "datetime", "interval": "month"}]') AS a
+    ORDER BY a.key
+"""
 #: The order of members that people are used to; those of the same document are in the same order in every database.
 _MEMBERS = (
     "type", "stac_version", "stac_extensions", "id", "collection", "title", "description", "geometry", "bbox",
     "properties",
 )  # fmt: skip
+
+
+class Outline(NamedTuple):
+    """When and where an item is.
+
+    Attributes:
+        collection: id of its collection.
+        id: its id.
+        begins: its `datetime`, or its `start_datetime` where it has one.
+        ends: its `end_datetime` where it has one, or its `datetime`.
+        value: one of its properties, as text.
+        version: since when it has been as it is.
+        footprint: as WKB, in degrees; None: nobody knows.
+    """
+
+    collection: str
+    id: str
+    begins: datetime
+    ends: datetime
+    value: str | None
+    version: datetime
+    footprint: bytes | None
 
 
 @dataclass(frozen=True)
@@ -80,16 +107,45 @@ class Snapshot:
                 return
             anchor = orjson.dumps(rows[-1][2]).decode()
 
+    def months(self, search: Mapping[str, Any]) -> list[tuple[datetime, int]]:
+        """In which months how many items of a search begin, in the order of time."""
+        rows = self.connection.execute(_MONTHS, (orjson.dumps(dict(search)).decode(),)).fetchall()
+        return [(datetime.fromisoformat(month), number) for month, number in rows]
+
+    def outlines(
+        self, search: Mapping[str, Any], begin: datetime | None, end: datetime | None, name: str
+    ) -> list[Outline]:
+        """When and where the items of a search are that begin within a span, in no order.
+
+        Args:
+            search: members of a STAC item search, CQL2 as JSON.
+            begin: of the span; None: open.
+            end: of the span, which it does not belong to; None: open.
+            name: of the property that is told.
+
+        Raises:
+            BadRequestError: it asks for a box that is none.
+        """
+        _require_box(search.get("bbox"))
+        asked = (orjson.dumps(dict(search)).decode(), begin, end, name)
+        with self.connection.cursor(binary=True) as cursor:
+            cursor.execute("SELECT * FROM outlines(%s::jsonb, tstzrange(%s, %s), %s)", asked)
+            return [Outline(*row) for row in cursor]
+
 
 @contextmanager
-def snapshot(settings: Settings) -> Iterator[Snapshot]:
+def snapshot(settings: Settings, role: str = "almagest_reader") -> Iterator[Snapshot]:
     """The catalogue as it is now.
+
+    Args:
+        settings: of the stack.
+        role: who reads.
 
     Raises:
         DatabaseUnavailableError: it does not answer.
         ConfigurationError: it refuses a question; says why.
     """
-    with database.translated(), database.connect(settings, "almagest_reader", autocommit=False) as connection:
+    with database.translated(), database.connect(settings, role, autocommit=False) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield Snapshot(connection)
 

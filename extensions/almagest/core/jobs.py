@@ -129,11 +129,29 @@ class Context(Protocol):
             names: collection and id of each.
         """
 
+    def pin(self, sources: Sequence[tuple[str, str, str]]) -> None:
+        """Notes items that the process has read by itself, as if by :meth:`sources`.
+
+        Args:
+            sources: collection, id and version of each.
+        """
+
     def fetch(self, href: str) -> Path:
         """Where a file of the store can be read, also one that whoever wants the job done keeps there himself.
 
         Raises:
             NotFoundError: there is no such file in the store, or it is somebody else's.
+        """
+
+    def collection(self, document: Mapping[str, Any], made_of: Sequence[str], *, public: bool = False) -> None:
+        """Makes a collection for what is published, unless it is there; then it becomes as wide as this one.
+
+        It is there as soon as the job is about to end well, and stays where that fails after all.
+
+        Args:
+            document: the collection, with an extent.
+            made_of: collections of the sources: where outsiders do not see one of them, they do not see this one.
+            public: whether they may nevertheless.
         """
 
     def publish(
@@ -154,6 +172,13 @@ class Context(Protocol):
         Raises:
             InvalidDocumentError: one is not valid STAC.
             NotFoundError: a file is not there, or a source was not read.
+        """
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        """Removes items when, and only when, the job ends well; their versions stay.
+
+        Args:
+            names: collection and id of each; of those that are not there, nothing happens.
         """
 
     def register(

@@ -31,7 +31,9 @@ _LOOK_S = 0.2
 _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 #: What a child may call of its context.
-_CALLS = frozenset({"progress", "log", "source", "sources", "fetch", "publish", "register"})
+_CALLS = frozenset(
+    {"progress", "log", "source", "sources", "pin", "fetch", "collection", "publish", "remove", "register"}
+)
 #: Refusals that a process may want to tell from others.
 _REFUSALS: dict[str, type[AlmagestError]] = {kind.slug: kind for kind in (NotFoundError, ConflictError)}
 
@@ -200,6 +202,15 @@ class _Context:
 
     def sources(self, names: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return list(self._call("sources", list(names)))
+
+    def pin(self, sources: Sequence[tuple[str, str, str]]) -> None:
+        self._call("pin", list(sources))
+
+    def collection(self, document: Mapping[str, Any], made_of: Sequence[str], **more: Any) -> None:
+        self._call("collection", dict(document), list(made_of), **more)
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        self._call("remove", list(names))
 
     def publish(self, items: Iterable[Mapping[str, Any]], **more: Any) -> None:
         self._call("publish", [dict(item) for item in items], **more)

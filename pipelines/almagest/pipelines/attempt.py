@@ -89,6 +89,18 @@ class Attempt:
         with self._pool.connection() as connection:
             return self.publication.sources(connection, names)
 
+    def pin(self, sources: Sequence[tuple[str, str, str]]) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.pin([(collection, item, version) for collection, item, version in sources])
+
+    def collection(self, document: Mapping[str, Any], made_of: Sequence[str], *, public: bool = False) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.collection(dict(document), made_of, public=public)
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.remove([(collection, item) for collection, item in names])
+
     def publish(
         self,
         items: Iterable[Mapping[str, Any]],

@@ -22,6 +22,7 @@ from almagest.catalogue.storing import Batch, Store
 from almagest.catalogue.versions import version_of
 from almagest.core.errors import ConflictError, NotFoundError
 from almagest.core.settings import Settings
+from almagest.pipelines import rooms
 
 Document = dict[str, Any]
 
@@ -31,8 +32,19 @@ _SOURCES = """
          LATERAL almagest.item_states(n.collection, n.id, NULL, 1) AS s
     WHERE NOT s.deleted ORDER BY n.place
 """
+_PRESENT = """
+    SELECT n.place, almagest.item_document(n.collection, n.id)
+    FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n(collection, id, place)
+"""
+_REMOVE = """
+    SELECT almagest.delete_item(n.collection, n.id) FROM unnest(%s::text[], %s::text[]) AS n(collection, id)
+    WHERE almagest.item_document(n.collection, n.id) IS NOT NULL
+"""
 _INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
+_JOB = "almagest:job"
+#: Documents that are compared at once.
+_COMPARED = 500
 _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
@@ -54,6 +66,8 @@ class Publication:
         self._lock = threading.Lock()
         self._items: list[Document] = []
         self._assets: list[tuple[str, str, str, Document, date]] = []
+        self._removed: dict[tuple[str, str], None] = {}
+        self._rooms: list[tuple[Document, frozenset[str]]] = []
         #: All that was read, and by name how it was read last.
         self._sources: dict[Source, None] = {}
         self._read: dict[tuple[str, str], Source] = {}
@@ -74,13 +88,33 @@ class Publication:
 
     def sources(self, connection: psycopg.Connection[Any], names: Sequence[tuple[str, str]]) -> list[Document]:
         """Items that are there, noted as :meth:`source` notes one."""
-        columns = [list(column) for column in zip(*names, strict=True)] or [[], []]
-        rows = [row for row in connection.execute(_SOURCES, columns).fetchall() if row[2] is not None]
+        rows = [row for row in connection.execute(_SOURCES, _columns(names)).fetchall() if row[2] is not None]
         with self._lock:
             for of, item, _, began in rows:
                 self._read[of, item] = source = Source(of, item, version_of(began))
                 self._sources[source] = None
         return [dict(document) for _, _, document, _ in rows]
+
+    def pin(self, sources: Sequence[tuple[str, str, str]]) -> None:
+        """Notes items that the process has read by itself: collection, id and version of each."""
+        with self._lock:
+            for named in sources:
+                self._read[named[0], named[1]] = source = Source(*named)
+                self._sources[source] = None
+
+    def collection(self, document: Document, made_of: Sequence[str], *, public: bool) -> None:
+        """A collection that results go into, and those out of which they are made."""
+        with self._lock:
+            self._rooms.append((document, frozenset() if public else frozenset(made_of)))
+            if not public:
+                self._guarded.add((str(document.get("id")), frozenset(made_of)))
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        """Items that are no longer true; one that is gone anyway is no matter."""
+        for collection in {collection for collection, _ in names}:
+            require_changeable(collection)
+        with self._lock:
+            self._removed |= dict.fromkeys(names)
 
     def store(self, path: Path) -> Document:
         """Puts a file into the store; answers its asset."""
@@ -144,10 +178,14 @@ class Publication:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to publish."""
-        return not self._items and not self._assets
+        return not self._items and not self._assets and not self._removed and not self._rooms
 
-    def prepare(self, store: Store) -> Batch:
+    def prepare(self, connection: psycopg.Connection[Any], store: Store) -> Batch:
         """Makes room for the items; before the transaction that ends the job."""
+        rules = Rules(self._settings.site.origin)
+        for document, made_of in self._rooms:
+            rooms.provide(connection, document, made_of, rules)
+        self._keep_jobs(connection)
         return store.prepare(self._items)
 
     def commit(self, connection: psycopg.Connection[Any], store: Store, batch: Batch) -> list[Document]:
@@ -164,6 +202,8 @@ class Publication:
         connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
         if batch.rows:
             store.put(batch)
+        if self._removed:
+            connection.execute(_REMOVE, _columns(sorted(self._removed)))
         written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}
         for collection, item, prefix, asset, day in self._assets:
             row = connection.execute(_REGISTER, (collection, item, prefix, Jsonb(asset), day)).fetchone()
@@ -171,10 +211,24 @@ class Publication:
             written.setdefault((collection, item), []).append(row[0])
         return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
 
+    def _keep_jobs(self, connection: psycopg.Connection[Any]) -> None:
+        """What is there already, but for the job that made it, keeps that: who does the same again changes nothing."""
+        for start in range(0, len(self._items), _COMPARED):
+            items = self._items[start : start + _COMPARED]
+            names = _columns([(item["collection"], item["id"]) for item in items])
+            for place, present in connection.execute(_PRESENT, names).fetchall():
+                properties = items[place - 1]["properties"]
+                made_by = present and present["properties"].get(_JOB)
+                if (
+                    made_by
+                    and {**present, "properties": {**present["properties"], _JOB: properties[_JOB]}} == items[place - 1]
+                ):
+                    properties[_JOB] = made_by
+
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
         everything = frozenset(source.collection for source in self._sources)
         made = {(name, everything if sources is None else sources) for name, sources in self._guarded}
-        named = {name for name, _ in made}.union(everything)
+        named = {name for name, _ in made}.union(*(sources for _, sources in made))
         rows = connection.execute(_INTERNAL, (sorted(named),)).fetchall()
         internal = {identifier for (identifier,) in rows}
         for name, sources in sorted(made, key=lambda each: (each[0], sorted(each[1]))):
@@ -211,7 +265,7 @@ class Publication:
             **document.get("properties", {}),
             "processing:software": self._software,
             "processing:version": self._job.process_version,
-            "almagest:job": str(self._job.id),
+            _JOB: str(self._job.id),
         }
         extensions: Sequence[str] = document.get("stac_extensions", [])
         return {
@@ -229,6 +283,11 @@ class Publication:
             "href": f"{self._settings.site.origin}/api{place}",
             "almagest:version": source.version,
         }
+
+
+def _columns(names: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """Collections and ids, as the statements above take them."""
+    return [list(column) for column in zip(*names, strict=True)] or [[], []]
 
 
 def _is_relative(href: object) -> bool:

@@ -11,7 +11,12 @@ from almagest.core.errors import ConfigurationError, NotFoundError
 from almagest.core.jobs import Process
 
 #: Modules of ours with a ``PROCESS``.
-_OWN = ("almagest.pipelines.echo", "almagest.pipelines.ingest", "almagest.pipelines.register_analysis")
+_OWN = (
+    "almagest.pipelines.echo",
+    "almagest.pipelines.ingest",
+    "almagest.pipelines.matchups.find_matchups",
+    "almagest.pipelines.register_analysis",
+)
 #: Packages name theirs under this entry point, as ``package.module:PROCESS``.
 GROUP = "almagest.processes"
 

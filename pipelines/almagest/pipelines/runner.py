@@ -153,7 +153,7 @@ class Runner:
 
     def _publish(self, connection: jobs.Connection, attempt: Attempt, result: Mapping[str, Any]) -> bool:
         store = Store(connection)
-        batch = attempt.publication.prepare(store)
+        batch = attempt.publication.prepare(connection, store)
         with connection.transaction():
             # From here on nobody else can have the job, and what is published is published with its end.
             if not jobs.hold(connection, attempt.row.id, attempt.owner):

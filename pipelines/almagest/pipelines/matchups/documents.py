@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -29,12 +29,14 @@ class Product:
         id: of its item.
         start: when it began, with a time zone.
         stop: when it ended.
+        version: of its item; None: nobody knows.
     """
 
     sensor: Sensor
     id: str
     start: datetime
     stop: datetime
+    version: str | None = None
 
     @property
     def href(self) -> str:
@@ -86,6 +88,30 @@ class Matchup:
         )
 
 
+class Seen(Protocol):
+    """A matchup, as far as an event is concerned with it."""
+
+    @property
+    def id(self) -> str:
+        """Of its item."""
+        ...
+
+    @property
+    def start(self) -> datetime:
+        """When the earlier scene began."""
+        ...
+
+    @property
+    def stop(self) -> datetime:
+        """When the later scene ended."""
+        ...
+
+    @property
+    def overlap(self) -> Any:
+        """What both saw."""
+        ...
+
+
 def matchup_item(matchup: Matchup, event_id: str) -> Document:
     """A matchup as a STAC item. Links lead to items below the root of an API.
 
@@ -118,15 +144,15 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
     }
 
 
-def event_item(event_id: str, matchups: Sequence[Matchup]) -> Document:
+def event_item(event_id: str, sensors: Sequence[Sensor], matchups: Sequence[Seen]) -> Document:
     """An event as a STAC item: where and when all of its matchups are, with links to them.
 
     Args:
         event_id: which it keeps, whatever it gains.
-        matchups: at least one, all of one combination.
+        sensors: of the combination, in the order of names.
+        matchups: at least one, all of this combination.
     """
-    combination = matchups[0].combination
-    sensors = [product.sensor for product in matchups[0].products]
+    combination = naming.combination(sensors)
     start, stop = min(m.start for m in matchups), max(m.stop for m in matchups)
     ground = shapely.union_all([matchup.overlap for matchup in matchups])
     in_time = sorted(matchups, key=lambda matchup: (matchup.start, matchup.id))
@@ -140,6 +166,22 @@ def event_item(event_id: str, matchups: Sequence[Matchup]) -> Document:
             "matchup:n_matchups": len(matchups),
         },
     }
+
+
+def of_event(item: Mapping[str, Any], event_id: str) -> Document:
+    """A matchup's item, as part of another event."""
+    combination = str(item["collection"])
+    links = [link for link in item["links"] if link.get("matchup:role") != "event"]
+    links.append(_related("event", naming.events_collection(combination), event_id))
+    return {**item, "properties": {**item["properties"], "matchup:event_id": event_id}, "links": links}
+
+
+def merged_into(item: Mapping[str, Any], event_id: str) -> Document:
+    """An event's item that has become part of another event: it holds nothing, and leads there."""
+    links = [link for link in item["links"] if link.get("matchup:role") not in {"matchup", "event"}]
+    links.append(_related("event", str(item["collection"]), event_id))
+    properties = {**item["properties"], "deprecated": True, "matchup:event_id": event_id, "matchup:n_matchups": 0}
+    return {**item, "properties": properties, "links": links}
 
 
 def collections(sensors: Sequence[Sensor], extents: Mapping[str, Extent]) -> list[Document]:

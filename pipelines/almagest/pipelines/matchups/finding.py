@@ -7,16 +7,18 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from almagest.pipelines.matchups.documents import Matchup, Product
+from almagest.pipelines.matchups.documents import Matchup, Product, Seen
 from almagest.pipelines.matchups.events import GAP_S
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
 
 Event = list[Matchup]
+
+SeenT = TypeVar("SeenT", bound=Seen)
 
 
 def find(scenes: Mapping[Sensor, Scenes], limits: Limits, gap_s: float = GAP_S) -> Iterator[Event]:
@@ -54,9 +56,9 @@ def matchups(first: Scenes, second: Scenes, limits: Limits) -> Iterator[Matchup]
     yield from sorted(waiting, key=_in_time)
 
 
-def grouped(found: Iterable[Matchup], gap_s: float = GAP_S) -> Iterator[Event]:
+def grouped(found: Iterable[SeenT], gap_s: float = GAP_S) -> Iterator[list[SeenT]]:
     """Matchups of one combination, in the order in which they began, in the events that they make."""
-    event: Event = []
+    event: list[SeenT] = []
     for matchup in found:
         if event and (matchup.start - event[-1].start).total_seconds() > gap_s:
             yield event
@@ -76,7 +78,9 @@ def _made(batch: Pairs, swept: Scenes, other: Scenes, *, swapped: bool) -> Itera
 
 
 def _product(scenes: Scenes, at: int) -> Product:
-    return Product(scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]))
+    return Product(
+        scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]), scenes.versions[at]
+    )
 
 
 def _moment(time: np.datetime64) -> datetime:

@@ -43,6 +43,7 @@ class Scenes:
         start: when each began.
         stop: when it ended; as `start` where it took no time.
         footprints: valid polygons and multipolygons, longitudes from -180 to 180; edges are straight in degrees.
+        versions: of the items; None where they have none.
     """
 
     sensor: Sensor
@@ -50,10 +51,17 @@ class Scenes:
     start: Times
     stop: Times
     footprints: npt.NDArray[np.object_]
+    versions: npt.NDArray[np.object_]
 
     @classmethod
     def of(
-        cls, sensor: Sensor, ids: Sequence[str], start: Sequence[Any], stop: Sequence[Any], footprints: Sequence[Any]
+        cls,
+        sensor: Sensor,
+        ids: Sequence[str],
+        start: Sequence[Any],
+        stop: Sequence[Any],
+        footprints: Sequence[Any],
+        versions: Sequence[str | None] | None = None,
     ) -> Self:
         """Scenes in any order.
 
@@ -64,12 +72,13 @@ class Scenes:
         ended = np.asarray(stop, "datetime64[us]")
         shapes = np.empty(len(footprints), object)
         shapes[:] = footprints
-        if not len(ids) == len(begun) == len(ended) == len(shapes):
+        named = np.array([None] * len(ids) if versions is None else versions, object)
+        if not len(ids) == len(begun) == len(ended) == len(shapes) == len(named):
             raise ValueError("Columns of scenes are of equal length.")
         if (ended < begun).any():
             raise ValueError(f"Scene {ids[int(np.argmax(ended < begun))]} ends before it starts.")
         order = np.argsort(begun, kind="stable")
-        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order])
+        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order], named[order])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,7 +96,9 @@ class Scenes:
     def part(self, begin: int, end: int) -> Self:
         """Scenes `begin` to `end` of these."""
         cut = slice(begin, end)
-        return type(self)(self.sensor, self.ids[cut], self.start[cut], self.stop[cut], self.footprints[cut])
+        return type(self)(
+            self.sensor, self.ids[cut], self.start[cut], self.stop[cut], self.footprints[cut], self.versions[cut]
+        )
 
 
 def footprint(geometry: Any) -> Any:

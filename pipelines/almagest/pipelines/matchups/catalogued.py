@@ -1,0 +1,188 @@
+"""What a catalogue holds: scenes, without their documents, and matchups and events that were found before."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import shapely
+
+from almagest.catalogue.exporting import Outline, Snapshot
+from almagest.catalogue.versions import version_of
+from almagest.pipelines.matchups import naming
+from almagest.pipelines.matchups.chains import Entry
+from almagest.pipelines.matchups.documents import Document, Matchup, Product
+from almagest.pipelines.matchups.gathering import Wanted
+from almagest.pipelines.matchups.pairing import only_areas
+from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint
+from almagest.pipelines.matchups.stretches import Stretch
+
+#: Collection and id.
+Name = tuple[str, str]
+
+_PLACE = re.compile(r"/collections/([^/]+)/items/([^/]+)$")
+_AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+_AT_ONCE = 500
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass
+class Catalogued:
+    """A catalogue at one moment.
+
+    Attributes:
+        snapshot: that moment.
+        search: which items are looked at: members of a STAC item search, CQL2 as JSON.
+        wanted: which of their sensors.
+        skipped: how many items are no scenes, by the reason.
+    """
+
+    snapshot: Snapshot
+    search: Mapping[str, Any]
+    wanted: Wanted
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def present(self) -> frozenset[str]:
+        """The collections that there are."""
+        return frozenset(self.snapshot.ids())
+
+    def scenes(self, window: Stretch, reach: timedelta) -> dict[Sensor, Scenes]:
+        """All scenes that begin within a window, and those behind it that may be the later ones of a pair with them.
+
+        Args:
+            window: stretch of time.
+            reach: so much later than the end of a scene its partner may begin.
+        """
+        self.skipped.clear()
+        rows = self.snapshot.outlines(self.search, window.begin, window.end, "platform")
+        if window.end is not None and rows:
+            latest = max(row.ends for row in rows) + reach + _TICK
+            rows += self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform")
+        return self._gathered(rows)
+
+    def combinations(self) -> Iterator[tuple[Sensor, Sensor]]:
+        """Pairs of the sensors that are wanted of which matchups are catalogued, whether or not there are scenes."""
+        for identifier in self.present:
+            if "-vs-" in identifier and not identifier.startswith(naming.EVENTS_PREFIX):
+                said = self.snapshot.collection(identifier).get("summaries") or {}
+                names = zip(said.get("matchup:collections", ()), said.get("matchup:platforms", ()), strict=False)
+                sensors = [Sensor(str(collection), str(platform)) for collection, platform in names]
+                is_ours = len(sensors) == 2 and naming.combination(sensors) == identifier
+                if is_ours and all(sensor in self.wanted for sensor in sensors):
+                    yield sensors[0], sensors[1]
+
+    def matchups(self, combination: str, window: Stretch) -> list[Entry]:
+        """Matchups of a combination that are catalogued and begin within a window."""
+        if combination not in self.present:
+            return []
+        rows = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
+        return [Entry(row.id, row.begins, row.ends, shapely.from_wkb(row.footprint), row.value) for row in rows]
+
+    def events(self, combination: str, window: Stretch) -> dict[str, datetime]:
+        """Events of a combination that have not become part of others and overlap a window: when each begins."""
+        collection = naming.events_collection(combination)
+        if collection not in self.present:
+            return {}
+        search: dict[str, Any] = {"collections": [collection]}
+        if window != Stretch():
+            search["datetime"] = str(window)
+        rows = self.snapshot.outlines(search, None, None, "deprecated")
+        return {row.id: row.begins for row in rows if row.value != "true"}
+
+    def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
+        """Items of a collection, as far as they are there."""
+        names = sorted(ids)
+        for start in range(0, len(names), _AT_ONCE):
+            yield from self.snapshot.items(collection, {"ids": names[start : start + _AT_ONCE]})
+
+    def untrue(self, combination: str, ids: Collection[str]) -> set[str]:
+        """Those of some catalogued matchups whose scenes have gone, or are no longer what they were.
+
+        A matchup is called by the times of its scenes and the box of their overlap: where these would give it another
+        name, or none, it is not true any more. By which limits it was found does not matter.
+        """
+        products = {
+            document["id"]: [name for name, _ in derived_from(document)]
+            for document in self.documents(combination, ids)
+        }
+        scenes = self._named({name for names in products.values() for name in names})
+        return {
+            identifier
+            for identifier, names in products.items()
+            if len(names) != 2
+            or not all(name in scenes for name in names)
+            or _name_of(*(scenes[name] for name in names)) != identifier
+        }
+
+    def _named(self, names: Collection[Name]) -> dict[Name, tuple[Product, Any]]:
+        """Scenes by their names, each with its footprint, as far as they are there."""
+        of: dict[str, list[str]] = defaultdict(list)
+        for collection, identifier in sorted(names):
+            of[collection].append(identifier)
+        found = {}
+        for collection, ids in of.items():
+            for start in range(0, len(ids), _AT_ONCE):
+                search = {"collections": [collection], "ids": ids[start : start + _AT_ONCE]}
+                for row in self.snapshot.outlines(search, None, None, "platform"):
+                    ground = _ground(row)
+                    if row.value is not None and ground is not None:
+                        product = Product(Sensor(collection, row.value), row.id, row.begins, row.ends)
+                        found[collection, row.id] = product, ground
+        return found
+
+    def _gathered(self, rows: Sequence[Outline]) -> dict[Sensor, Scenes]:
+        of: dict[Sensor, list[Outline]] = defaultdict(list)
+        for row in rows:
+            if row.value is None:
+                self.skipped["names no platform"] += 1
+            elif (sensor := Sensor(row.collection, row.value)) in self.wanted:
+                of[sensor].append(row)
+        return {sensor: self._scenes(sensor, found) for sensor, found in of.items()}
+
+    def _scenes(self, sensor: Sensor, rows: Sequence[Outline]) -> Scenes:
+        grounds = shapely.force_2d(shapely.from_wkb(np.array([row.footprint for row in rows], object)))
+        plain = np.isin(shapely.get_type_id(grounds), _AREAL) & shapely.is_valid(grounds) & ~shapely.is_empty(grounds)
+        for place in np.flatnonzero(~plain):
+            grounds[place] = None if grounds[place] is None else footprint(grounds[place])
+        seen = np.flatnonzero(~shapely.is_missing(grounds))
+        if len(seen) < len(rows):
+            self.skipped["has no footprint with an area"] += len(rows) - len(seen)
+        there = [rows[int(place)] for place in seen]
+        return Scenes.of(
+            sensor,
+            [row.id for row in there],
+            [row.begins.replace(tzinfo=None) for row in there],
+            [row.ends.replace(tzinfo=None) for row in there],
+            grounds[seen],
+            [version_of(row.version) for row in there],
+        )
+
+
+def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
+    """What an item of this catalogue is made of, and of which version."""
+    found = []
+    for link in document.get("links", []):
+        if link.get("rel") == "derived_from" and (place := _PLACE.search(urlsplit(str(link.get("href"))).path)):
+            found.append(((unquote(place[1]), unquote(place[2])), link.get("almagest:version")))
+    return found
+
+
+def _ground(row: Outline) -> Any:
+    return None if row.footprint is None else footprint(shapely.force_2d(shapely.from_wkb(row.footprint)))
+
+
+def _name_of(one: tuple[Product, Any], other: tuple[Product, Any]) -> str | None:
+    """What a matchup of two scenes is called; None where they have nothing in common."""
+    first, second = sorted((one, other), key=lambda scene: scene[0].sensor)
+    (overlap,) = only_areas(np.array([shapely.intersection(first[1], second[1])], object))
+    if overlap.is_empty:
+        return None
+    return Matchup((first[0], second[0]), overlap, 0.0, 0.0).id

@@ -1,0 +1,48 @@
+"""Stretches of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from almagest.catalogue.moments import parsed
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of time, either end of which may be open (None).
+
+    Attributes:
+        begin: which belongs to it.
+        end: which does not.
+    """
+
+    begin: datetime | None = None
+    end: datetime | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """As STAC writes it, with a `/` in between; a moment alone is both ends.
+
+        Raises:
+            ValueError: it is none; the message says why.
+        """
+        first, _, last = text.partition("/") if "/" in text else (text, "", text)
+        begin, end = (None if part in {"", ".."} else parsed(part) for part in (first, last))
+        if begin and end and end < begin:
+            raise ValueError("it ends before it begins")
+        return cls(begin, end)
+
+    def __str__(self) -> str:
+        return "/".join(time.isoformat().replace("+00:00", "Z") if time else ".." for time in (self.begin, self.end))
+
+    def __contains__(self, moment: datetime) -> bool:
+        return (self.begin is None or self.begin <= moment) and (self.end is None or moment < self.end)
+
+    def __or__(self, other: Stretch) -> Stretch:
+        """Around both."""
+        return Stretch(
+            None if self.begin is None or other.begin is None else min(self.begin, other.begin),
+            None if self.end is None or other.end is None else max(self.end, other.end),
+        )

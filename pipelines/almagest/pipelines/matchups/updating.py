@@ -1,0 +1,193 @@
+"""Brings the matchups of a stretch of time up to date: what is found now, with what was found before."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from almagest.catalogue.extents import Extent
+from almagest.core.jobs import Context
+from almagest.pipelines.matchups import documents, naming
+from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
+from almagest.pipelines.matchups.chains import Entry, Event, merge, named
+from almagest.pipelines.matchups.documents import Document, Matchup
+from almagest.pipelines.matchups.finding import grouped, matchups
+from almagest.pipelines.matchups.pairing import Limits
+from almagest.pipelines.matchups.scenes import Scenes, Sensor
+from almagest.pipelines.matchups.stretches import Stretch
+
+#: What is looked at beyond a stretch at first, to see where its last event ends.
+_BEYOND = timedelta(hours=1)
+
+
+@dataclass
+class Done:
+    """What came of it.
+
+    Attributes:
+        events: how many there are now.
+        matchups: how many there are in them.
+        removed: how many matchups are no longer true.
+        scenes: how many were looked at, by sensor.
+    """
+
+    events: int = 0
+    matchups: int = 0
+    removed: int = 0
+    scenes: dict[Sensor, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All matchups of two sensors that begin within a window.
+
+    Attributes:
+        sensors: both, in the order of names.
+        chains: of what is true, in the order of time.
+        untrue: what is catalogued and is not true any more: when each began.
+        events: that are catalogued: when each begins.
+    """
+
+    sensors: tuple[Sensor, Sensor]
+    chains: Sequence[Sequence[Entry]]
+    untrue: dict[str, datetime]
+    events: dict[str, datetime]
+
+    @cached_property
+    def combination(self) -> str:
+        """Of the sensors."""
+        return naming.combination(self.sensors)
+
+    def of(self, stretch: Stretch) -> Iterator[Event]:
+        """The events that begin within a stretch of the window."""
+        return (event for event in named(self.combination, self.chains) if event.entries[0].start in stretch)
+
+    def empty(self, stretch: Stretch) -> list[str]:
+        """Events that are catalogued as beginning within a stretch of the window, and have no matchups left."""
+        held = {entry.event for chain in self.chains for entry in chain}
+        return sorted(event for event, begin in self.events.items() if begin in stretch and event not in held)
+
+    def window(self, stretch: Stretch, window: Stretch, gap: timedelta) -> Stretch:
+        """The window that shows all that the events of a stretch follow from; the same one, where that does."""
+        begin, end = window.begin, window.end
+        for chain in self.chains:
+            if chain[0].start not in stretch:
+                continue
+            if end is not None and stretch.end is not None and chain[-1].start + gap >= end:
+                end += end - stretch.end
+            for entry in chain:
+                known = self.events.get(entry.event or "")
+                if begin is not None and known is not None and known < begin:
+                    begin = known  # who holds matchups of that event before is called so
+        return Stretch(begin, end)
+
+
+@dataclass
+class Update:
+    """Finds matchups among what is catalogued.
+
+    Attributes:
+        catalogued: scenes, and what was found before.
+        limits: which two scenes are a matchup.
+        gap_s: without a matchup for longer than this, another event begins [s].
+        context: publishes and removes.
+        public: whether outsiders may see matchups, though they may not see all of the scenes.
+    """
+
+    catalogued: Catalogued
+    limits: Limits
+    gap_s: float
+    context: Context
+    public: bool = False
+    done: Done = field(default_factory=Done)
+
+    def run(self, stretch: Stretch) -> Done:
+        """Publishes the events that begin within a stretch of time, and their matchups."""
+        timelines = self._timelines(stretch)
+        for number, timeline in enumerate(timelines):
+            self.context.progress(50 + 50 * number / len(timelines), timeline.combination)
+            self._publish(timeline, stretch)
+        return self.done
+
+    def _timelines(self, stretch: Stretch) -> list[Timeline]:
+        gap, reach = timedelta(seconds=self.gap_s), timedelta(seconds=self.limits.max_time_difference_s)
+        window = Stretch(stretch.begin and stretch.begin - gap, stretch.end and stretch.end + max(_BEYOND, 2 * gap))
+        while True:
+            scenes = self.catalogued.scenes(window, reach)
+            self.done.scenes = {sensor: len(scenes[sensor]) for sensor in sorted(scenes)}
+            pairs = sorted({*itertools.combinations(sorted(scenes), 2), *self.catalogued.combinations()})
+            self.context.progress(20, f"{sum(self.done.scenes.values()):,} scenes of {len(scenes)} sensors")
+            timelines = [self._timeline(pair, scenes, window) for pair in pairs]
+            wider = window
+            for timeline in timelines:
+                wider |= timeline.window(stretch, window, gap)
+            if wider == window:
+                return timelines
+            window = wider
+
+    def _timeline(self, sensors: tuple[Sensor, Sensor], scenes: dict[Sensor, Scenes], window: Stretch) -> Timeline:
+        combination = naming.combination(sensors)
+        found: list[Matchup] = []
+        if all(sensor in scenes for sensor in sensors):
+            # What lies behind the window was read for the sake of what lies within.
+            one, other = (scenes[sensor] for sensor in sensors)
+            found = [matchup for matchup in matchups(one, other, self.limits) if matchup.start in window]
+        known = {entry.id: entry for entry in self.catalogued.matchups(combination, window)}
+        doubtful = known.keys() - {matchup.id for matchup in found}
+        untrue = {
+            identifier: known.pop(identifier).start for identifier in self.catalogued.untrue(combination, doubtful)
+        }
+        chains = list(grouped(merge(found, list(known.values())), self.gap_s))
+        return Timeline(sensors, chains, untrue, self.catalogued.events(combination, window))
+
+    def _publish(self, timeline: Timeline, stretch: Stretch) -> None:
+        combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
+        extents: dict[str, Extent] = {}
+        for event in timeline.of(stretch):
+            self.done.events += 1
+            self.done.matchups += len(event.entries)
+            item = documents.event_item(event.id, timeline.sensors, event.entries)
+            self.context.publish([item], sources=[], public=self.public)
+            extents |= _wider(extents, item)
+            for entry in event.entries:
+                if entry.found is not None:
+                    extents |= _wider(extents, self._publish_found(entry.found, event.id))
+            self._rename(
+                combination, [e.id for e in event.entries if e.found is None and e.event != event.id], event.id
+            )
+            self._deprecate(events_of, event)
+        gone = sorted(identifier for identifier, begin in timeline.untrue.items() if begin in stretch)
+        self.done.removed += len(gone)
+        self.context.remove([(combination, identifier) for identifier in gone])
+        self.context.remove([(events_of, identifier) for identifier in timeline.empty(stretch)])
+        made_of = sorted({sensor.collection for sensor in timeline.sensors})
+        for collection in documents.collections(timeline.sensors, extents):
+            self.context.collection(collection, made_of, public=self.public)
+
+    def _publish_found(self, matchup: Matchup, event: str) -> Document:
+        item = documents.matchup_item(matchup, event)
+        names = [(product.sensor.collection, product.id) for product in matchup.products]
+        self.context.pin([(p.sensor.collection, p.id, p.version) for p in matchup.products if p.version])
+        self.context.publish([item], sources=names, public=self.public)
+        return item
+
+    def _rename(self, combination: str, ids: Sequence[str], event: str) -> None:
+        """Matchups that were found before, and have come into another event."""
+        for item in self.catalogued.documents(combination, ids):
+            made_of = derived_from(item)
+            self.context.pin([(*name, version) for name, version in made_of if version])
+            moved = documents.of_event(item, event)
+            self.context.publish([moved], sources=[name for name, version in made_of if version], public=self.public)
+
+    def _deprecate(self, collection: str, event: Event) -> None:
+        """Events that have become part of another one stay, and lead to it."""
+        for item in self.catalogued.documents(collection, event.merged):
+            self.context.publish([documents.merged_into(item, event.id)], sources=[], public=self.public)
+
+
+def _wider(extents: dict[str, Extent], item: Document) -> dict[str, Extent]:
+    extent, known = Extent.of(item), extents.get(item["collection"])
+    return {item["collection"]: extent if known is None else known | extent}

@@ -1,0 +1,65 @@
+"""Collections that results go into: made where they are missing, and as wide as what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+import psycopg
+
+from almagest.catalogue.acceptance import Rules, accept_collection
+from almagest.catalogue.extents import Extent
+from almagest.catalogue.reserved import require_changeable
+from almagest.core.errors import ConfigurationError
+
+Document = dict[str, Any]
+
+
+def provide(
+    connection: psycopg.Connection[Any], document: Mapping[str, Any], made_of: Iterable[str], rules: Rules
+) -> None:
+    """Makes a collection where there is none, or widens the one that is there by the extent of the new one.
+
+    What else somebody has said of it stays as it is.
+
+    Args:
+        connection: of the workers' role, without a transaction.
+        document: the collection.
+        made_of: ids of the collections that its items are made of; where one is internal, a new one is as well.
+        rules: that documents have to follow.
+
+    Raises:
+        InvalidDocumentError: it is not valid STAC.
+        ConfigurationError: its extent is missing.
+    """
+    accepted = accept_collection(document, rules).document
+    identifier = accepted["id"]
+    require_changeable(identifier)
+    extent = Extent.of_collection(accepted)
+    if extent is None:
+        raise ConfigurationError(f"{identifier}: a collection of results says from when to when, and where.")
+    with connection.transaction():
+        connection.execute("SELECT almagest.lock_collection(%s)", (identifier,))
+        present = _document(connection, identifier)
+        if present is None:
+            connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sorted(set(made_of))))
+            _call(connection, "SELECT almagest.create_collection(%s::jsonb)", accepted)
+            return
+        known = Extent.of_collection(present)
+        if known is not None and known | extent != known:
+            # Whatever else it says of more boxes or spans stays: the first is around all of them.
+            boxes, intervals = present["extent"]["spatial"]["bbox"], present["extent"]["temporal"]["interval"]
+            wider = (known | extent).as_json()
+            wider["spatial"]["bbox"] += boxes[1:]
+            wider["temporal"]["interval"] += intervals[1:]
+            _call(connection, "SELECT almagest.replace_collection(%s::jsonb)", {**present, "extent": wider})
+
+
+def _document(connection: psycopg.Connection[Any], identifier: str) -> Document | None:
+    row = connection.execute("SELECT almagest.collection_document(%s)::text", (identifier,)).fetchone()
+    return orjson.loads(row[0]) if row and row[0] else None
+
+
+def _call(connection: psycopg.Connection[Any], statement: str, document: Document) -> None:
+    connection.execute(statement.encode(), (orjson.dumps(document).decode(),))

@@ -1,0 +1,341 @@
+"""The process `find-matchups`: what it finds, what becomes of it when scenes come and go, and how it is shared out."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from almagest.catalogue import audience, database, exporting, jobs, loading
+from almagest.catalogue.storing import Store
+from almagest.core.jobs import Fanout, ProcessFailedError
+from almagest.core.settings import Settings
+from almagest.pipelines.keeper import Keeper
+from almagest.pipelines.matchups import find_matchups
+from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
+from almagest.pipelines.matchups.gathering import Wanted
+from almagest.pipelines.matchups.pairing import Limits
+from almagest.pipelines.matchups.stretches import Stretch
+from almagest.pipelines.matchups.updating import Update
+from almagest.pipelines.runner import Runner
+from conftest import stac_client
+from support import rasters
+
+Document = dict[str, Any]
+
+PAIRS = "l9-landsat-9-vs-s2-S2A"
+EVENTS = f"matchup-events-{PAIRS}"
+PLATFORMS = {"s2": "S2A", "l9": "landsat-9"}
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def scene(identifier: str, minute: float, west: float = 10, **properties: Any) -> Document:
+    """A scene of the collection that its id begins with, so many minutes after noon."""
+    of = identifier.partition("-")[0]
+    when = (NOON + timedelta(minutes=minute)).isoformat().replace("+00:00", "Z")
+    return rasters.item(identifier, of, (west, 0, west + 2, 2), {}, when, **{"platform": PLATFORMS[of], **properties})
+
+
+@dataclass
+class Desk:
+    """Does jobs on a catalogue."""
+
+    settings: Settings
+    door: Settings
+    pool: ConnectionPool[psycopg.Connection]
+    runner: Runner
+
+    def find(self, **inputs: Any) -> jobs.Job:
+        with self.pool.connection() as connection:
+            asked = {"collections": ["s2", "l9"], "max_time_difference": 600, **inputs}
+            job, _ = jobs.accept(connection, WITHIN, WITHIN.parse(asked).model_dump(mode="json"), "user:ann")
+        self.runner.run(job)
+        with self.pool.connection() as connection:
+            return jobs.find(connection, job)
+
+    def found(self, **inputs: Any) -> dict[str, int]:
+        done = self.find(**inputs)
+        assert done.status == "successful", done.error
+        return dict(done.outputs or {})
+
+    def put(self, *items: Document) -> None:
+        with self.pool.connection() as connection:
+            store = Store(connection)
+            batch = store.prepare(items)
+            with connection.transaction():
+                store.put(batch)
+
+    def delete(self, *names: str) -> None:
+        with self.pool.connection() as connection:
+            for name in names:
+                connection.execute("SELECT almagest.delete_item(%s, %s)", (name.partition("-")[0], name))
+
+    def items(self, collection: str) -> dict[str, Document]:
+        with exporting.snapshot(self.settings) as moment:
+            if collection not in moment.ids():
+                return {}
+            return {item["id"]: item for item in moment.items(collection, {})}
+
+    def events(self) -> dict[str, list[str]]:
+        """Names of the scenes of each event that there is, by its id without the combination."""
+        matchups = self.items(PAIRS)
+        told = {}
+        for name, event in self.items(EVENTS).items():
+            held = [link["href"].rpartition("/")[2] for link in event["links"] if link.get("matchup:role") == "matchup"]
+            assert set(held) == {n for n, m in matchups.items() if m["properties"]["matchup:event_id"] == name}
+            scenes = sorted({of[1] for each in held for of, _ in derived_from(matchups[each])})
+            told[name.removeprefix(f"{PAIRS}_")] = scenes
+        return told
+
+    def writes(self) -> int:
+        with self.pool.connection() as connection:
+            (number,) = connection.execute("SELECT count(*) FROM almagest.change").fetchone() or (0,)
+        return int(number)
+
+
+#: As it is, but within the process of the test.
+WITHIN = replace(find_matchups.PROCESS, time_limit_s=None, memory_limit_mb=None)
+
+
+@pytest.fixture
+def desk(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    own = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
+    monkeypatch.setattr(Settings, "load", classmethod(lambda _: own))
+    (tmp_path / "work").mkdir()
+    loading.load_documents(own, [rasters.collection(name) for name in PLATFORMS], [])
+    with database.connect(own, own.database.admin_user) as connection:
+        audience.set_collections(connection, "*", "public")
+    with ConnectionPool(
+        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
+    ) as pool:
+        keeper = Keeper(pool, timedelta(seconds=30))
+        yield Desk(own, settings, pool, Runner(pool, keeper, {WITHIN.id: WITHIN}, own, tmp_path / "work"))
+        keeper.stop()
+
+
+FIRST = [scene("s2-a", 0), scene("s2-b", 1, 11), scene("l9-a", 3, 11), scene("s2-far", 1, 100)]
+LATER = [scene("s2-c", 40), scene("l9-c", 44)]
+
+
+def test_what_is_found_becomes_items_that_name_the_versions_they_are_made_of(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER)
+    assert desk.found() == {"events": 2, "matchups": 3, "removed": 0}
+    assert desk.events() == {"20240501T120000": ["l9-a", "s2-a", "s2-b"], "20240501T124000": ["l9-c", "s2-c"]}
+    with desk.pool.connection() as connection:
+        rows = connection.execute("SELECT collection, id, valid_from FROM almagest.item_head").fetchall()
+    begun = {(collection, identifier): moment for collection, identifier, moment in rows}
+    for matchup in desk.items(PAIRS).values():
+        for name, version in derived_from(matchup):
+            assert version == begun[name].strftime("%Y%m%dT%H%M%S.%fZ")
+        assert matchup["properties"]["processing:software"] == {"almagest/find-matchups": WITHIN.version}
+    assert not any(derived_from(event) for event in desk.items(EVENTS).values())
+    with stac_client(desk.door), stac_client(desk.door, "external") as outside:
+        found = outside.get(f"/external/collections/{PAIRS}/items").json()["features"]
+        collection = outside.get(f"/external/collections/{PAIRS}").json()
+    assert len(found) == 3, "outsiders see the scenes, and so they see these"
+    assert collection["extent"]["spatial"]["bbox"] == [[10, 0, 13, 2]]
+
+
+def test_done_again_it_changes_nothing(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER)
+    desk.found()
+    before = desk.writes()
+    assert desk.found() == {"events": 2, "matchups": 3, "removed": 0}
+    assert desk.writes() == before
+
+
+def test_an_event_that_grows_keeps_its_id_and_swallows_others(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER)
+    desk.found()
+    # Something earlier than the first event; and what fills the gap between both.
+    desk.put(scene("l9-early", -2))
+    desk.found()
+    assert desk.events() == {
+        "20240501T120000": ["l9-a", "l9-early", "s2-a", "s2-b"],
+        "20240501T124000": ["l9-c", "s2-c"],
+    }
+    assert desk.items(EVENTS)[f"{PAIRS}_20240501T120000"]["properties"]["start_datetime"] == "2024-05-01T11:58:00Z"
+    desk.put(
+        *(scene(f"s2-{minute}", minute) for minute in range(4, 40, 4)), *(scene(f"l9-{m}", m) for m in (9, 22, 33))
+    )
+    desk.found()
+    events = desk.events()
+    assert events["20240501T124000"] == []
+    assert {"l9-early", "l9-c", "s2-c", "l9-22"} <= set(events["20240501T120000"])
+    swallowed = desk.items(EVENTS)[f"{PAIRS}_20240501T124000"]
+    assert swallowed["properties"]["deprecated"] is True
+    (link,) = (link for link in swallowed["links"] if link.get("matchup:role") == "event")
+    assert link["href"].endswith(f"/{EVENTS}/items/{PAIRS}_20240501T120000")
+    before = desk.writes()
+    desk.found()
+    assert desk.writes() == before
+
+
+def test_matchups_go_with_their_scenes_and_events_with_their_matchups(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER)
+    desk.found()
+    desk.delete("s2-a", "l9-c")
+    assert desk.found() == {"events": 1, "matchups": 1, "removed": 2}
+    assert desk.events() == {"20240501T120000": ["l9-a", "s2-b"]}
+    desk.delete("s2-b", "l9-a")
+    assert desk.found() == {"events": 0, "matchups": 0, "removed": 1}, "no scene of one sensor is left"
+    assert (desk.items(PAIRS), desk.items(EVENTS)) == ({}, {})
+
+
+def test_a_scene_that_is_another_now_makes_another_matchup(desk: Desk) -> None:
+    desk.put(*FIRST)
+    desk.found()
+    (before,) = (name for name, item in desk.items(PAIRS).items() if ("s2", "s2-b") in dict(derived_from(item)))
+    desk.put(scene("s2-b", 1, 12))
+    assert desk.found() == {"events": 1, "matchups": 2, "removed": 1}
+    assert before not in desk.items(PAIRS)
+    assert desk.events() == {"20240501T120000": ["l9-a", "s2-a", "s2-b"]}
+    # What says nothing of when and where makes the same one, of the new version.
+    desk.put(scene("s2-b", 1, 12, gsd=10))
+    assert desk.found() == {"events": 1, "matchups": 2, "removed": 0}
+
+
+def test_an_event_that_breaks_keeps_its_id_in_its_first_part(desk: Desk) -> None:
+    desk.put(
+        scene("s2-a", 0), scene("l9-a", 1), scene("s2-b", 5), scene("l9-b", 8), scene("s2-c", 10), scene("l9-c", 12)
+    )
+    desk.found(max_time_difference=200)
+    assert list(desk.events()) == ["20240501T120000"]
+    desk.delete("s2-b", "l9-b")
+    desk.found(max_time_difference=200)
+    assert desk.events() == {"20240501T120000": ["l9-a", "s2-a"], "20240501T121000": ["l9-c", "s2-c"]}
+
+
+def test_what_others_found_by_other_limits_stays(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER)
+    desk.found()
+    assert desk.found(max_time_difference=130) == {"events": 2, "matchups": 3, "removed": 0}
+    assert desk.found(bbox=[50, 0, 60, 1])["removed"] == 0
+    assert len(desk.items(PAIRS)) == 3
+
+
+def test_which_scenes_are_looked_at(desk: Desk) -> None:
+    desk.put(*FIRST, *LATER, scene("s2-none", 1, platform=None))
+    assert desk.found(platforms=["S2B"]) == {"events": 0, "matchups": 0, "removed": 0}
+    assert desk.found(datetime="2024-05-01T12:30:00Z/..")["matchups"] == 1
+    assert desk.found(filter="platform = 'S2A' OR id = 'l9-a'")["matchups"] == 3, (
+        "those that were found before included"
+    )
+    assert desk.find(collections=["s2", "nowhere"]).status == "failed"
+    failed = desk.find(filter={"op": "no-such-operator", "args": []})
+    assert failed.status == "failed"
+    with pytest.raises(Exception, match="ends before it begins"):
+        WITHIN.parse({"collections": ["s2"], "datetime": "2024-05-02T00:00:00Z/2024-05-01T00:00:00Z"})
+
+
+def test_matchups_of_internal_scenes_are_internal(desk: Desk) -> None:
+    with database.connect(desk.settings, desk.settings.database.admin_user) as connection:
+        audience.set_collections(connection, "l9", "internal")
+    desk.put(*FIRST)
+    assert desk.found()["matchups"] == 2
+    with stac_client(desk.door), stac_client(desk.door, "external") as outside:
+        for name in (PAIRS, EVENTS):
+            assert outside.get(f"/external/collections/{name}").status_code == 404
+    # Where somebody has made them public nevertheless, nothing is put into them.
+    with database.connect(desk.settings, desk.settings.database.admin_user) as connection:
+        audience.set_collections(connection, EVENTS, "public")
+    desk.put(scene("s2-new", 2))
+    failed = desk.find()
+    assert failed.status == "failed"
+    assert "would become public" in str(failed.error)
+    assert len(desk.items(PAIRS)) == 2
+    assert desk.found(public=True)["matchups"] == 3
+
+
+@dataclass
+class Recorder:
+    """A context that remembers."""
+
+    published: list[Document] = field(default_factory=list)
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    children: Sequence[Any] = ()
+
+    def progress(self, *_: Any) -> None: ...
+    def log(self, *_: Any) -> None: ...
+    def pin(self, *_: Any) -> None: ...
+    def collection(self, *_: Any, **__: Any) -> None: ...
+
+    def publish(self, items: Sequence[Document], **_: Any) -> None:
+        self.published += items
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        self.removed += names
+
+    def told(self) -> list[str]:
+        return sorted(json.dumps(item, sort_keys=True) for item in self.published)
+
+
+@contextmanager
+def update(desk: Desk, recorder: Recorder) -> Iterator[Update]:
+    with exporting.snapshot(desk.settings) as moment:
+        catalogued = Catalogued(moment, {"collections": ["s2", "l9"]}, Wanted(("s2", "l9")))
+        yield Update(catalogued, Limits(600), 300, recorder)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_parts_find_together_what_one_finds_alone(desk: Desk, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def some(number: int, name: str) -> list[Document]:
+        hours = 60 * chance.choice((6, 24))
+        return [
+            scene(f"{of}-{name}{n}", chance.uniform(0, hours), chance.choice((10, 11, 12, 20)))
+            for of in PLATFORMS
+            for n in range(number)
+        ]
+
+    desk.put(*some(60, "a"))
+    if seed % 2:  # from nothing, and upon what was found before
+        desk.found()
+        desk.delete(*(f"s2-a{n}" for n in range(0, 60, 7)))
+        desk.put(*some(15, "b"))
+    alone, together = Recorder(), Recorder()
+    with update(desk, alone) as whole:
+        whole.run(Stretch())
+    cuts = sorted(NOON + timedelta(minutes=chance.uniform(0, 24 * 60)) for _ in range(5))
+    for begin, end in zip([None, *cuts], [*cuts, None], strict=True):
+        with update(desk, together) as part:
+            part.run(Stretch(begin, end))
+    assert alone.published
+    assert together.told() == alone.told()
+    assert sorted(together.removed) == sorted(alone.removed)
+
+
+def test_a_run_of_much_time_is_shared_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_matchups, "_SCENES_OF_PART", 2)
+    desk.put(*FIRST, *(scene(f"{of}-{month}", month * 43_200) for month in range(1, 5) for of in PLATFORMS))
+    done = desk.find()
+    assert done.status == "running"
+    with database.connect(desk.settings, desk.settings.database.admin_user) as connection:
+        rows = connection.execute("SELECT id, inputs FROM almagest.job WHERE parent = %s", (done.id,)).fetchall()
+    assert sum(desk.runner.run(child) for child, _ in rows) == len(rows) > 2
+    parts = sorted(inputs["part"] for _, inputs in rows)
+    assert parts[0].startswith("../")
+    assert sum(part.endswith("/..") for part in parts) == 1
+    desk.runner.run(done.id)
+    with desk.pool.connection() as connection:
+        done = jobs.find(connection, done.id)
+    assert (done.status, done.outputs) == ("successful", {"events": 5, "matchups": 6, "removed": 0})
+
+
+def test_where_a_part_fails_the_whole_says_so(desk: Desk) -> None:
+    class Failed:
+        status, outputs = "failed", None
+
+    with pytest.raises(ProcessFailedError, match="1 of 1 parts failed"):
+        find_matchups._together([Failed()])  # type: ignore[list-item]
+    assert Fanout([]).children == []
