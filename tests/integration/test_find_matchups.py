@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -25,10 +26,10 @@ from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
 from almagest.pipelines.matchups.gathering import Wanted
 from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
-from almagest.pipelines.matchups.updating import Update
+from almagest.pipelines.matchups.updating import Share, Update
 from almagest.pipelines.runner import Runner
 from conftest import stac_client
-from support import rasters
+from support import following, rasters
 
 Document = dict[str, Any]
 
@@ -65,7 +66,13 @@ class Desk:
     def found(self, **inputs: Any) -> dict[str, int]:
         done = self.find(**inputs)
         assert done.status == "successful", done.error
-        return dict(done.outputs or {})
+        return {name: number for name, number in (done.outputs or {}).items() if name != "longest_scene"}
+
+    def changed(self) -> dict[str, int]:
+        """Looks only where something has changed, once nobody else in the cluster keeps that from being final."""
+        with database.connect(self.settings, self.settings.database.admin_user) as connection:
+            following.settle(connection)
+        return self.found(only_changes=True)
 
     def put(self, *items: Document) -> None:
         with self.pool.connection() as connection:
@@ -305,11 +312,11 @@ def test_parts_find_together_what_one_finds_alone(desk: Desk, seed: int) -> None
         desk.put(*some(15, "b"))
     alone, together = Recorder(), Recorder()
     with update(desk, alone) as whole:
-        whole.run(Stretch())
+        whole.run(Share(Stretch()))
     cuts = sorted(NOON + timedelta(minutes=chance.uniform(0, 24 * 60)) for _ in range(5))
     for begin, end in zip([None, *cuts], [*cuts, None], strict=True):
         with update(desk, together) as part:
-            part.run(Stretch(begin, end))
+            part.run(Share(Stretch(begin, end)))
     assert alone.published
     assert together.told() == alone.told()
     assert sorted(together.removed) == sorted(alone.removed)
@@ -329,7 +336,49 @@ def test_a_run_of_much_time_is_shared_out(desk: Desk, monkeypatch: pytest.Monkey
     desk.runner.run(done.id)
     with desk.pool.connection() as connection:
         done = jobs.find(connection, done.id)
-    assert (done.status, done.outputs) == ("successful", {"events": 5, "matchups": 6, "removed": 0})
+    assert (done.status, done.outputs) == (
+        "successful",
+        {"events": 5, "matchups": 6, "removed": 0, "longest_scene": 0},
+    )
+
+
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(8, 100))])
+def test_who_looks_only_where_something_has_changed_ends_where_one_does_who_looks_everywhere(
+    desk: Desk, seed: int
+) -> None:
+    chance = random.Random(seed)
+    number = itertools.count()
+    present: dict[str, Document] = {}
+
+    def change(few: int) -> None:
+        for _ in range(few):
+            what = chance.choice(("come", "come", "go", "move", "tell"))
+            name = chance.choice(sorted(present)) if present and what != "come" else ""
+            if what == "go" and name:
+                del present[name]
+                desk.delete(name)
+                continue
+            of = name.partition("-")[0] or chance.choice(("s2", "l9"))
+            minute, west = chance.uniform(0, 600), chance.choice((10, 11, 12, 20))
+            made = scene(name or f"{of}-{next(number)}", minute, west)
+            if what == "tell" and name:
+                made = {**present[name], "properties": {**present[name]["properties"], "gsd": next(number)}}
+            elif chance.random() < 0.3:
+                start = NOON + timedelta(minutes=minute)
+                ends = (start + timedelta(minutes=chance.uniform(0, 20))).isoformat()
+                made["properties"] |= {"start_datetime": start.isoformat(), "end_datetime": ends}
+            present[made["id"]] = made
+            desk.put(made)
+
+    change(40)
+    desk.changed()
+    for _ in range(4):
+        change(chance.choice((0, 1, 3, 8)))
+        desk.changed()
+    before = desk.writes()
+    assert desk.changed() == {"events": 0, "matchups": 0, "removed": 0}
+    assert desk.found()["removed"] == 0, "nothing that is untrue was left"
+    assert desk.writes() == before, "nothing was missed"
 
 
 def test_where_a_part_fails_the_whole_says_so(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from stac_pydantic.shared import validate_bbox
 
 from almagest.catalogue import database
 from almagest.catalogue.boxes import require_finite
+from almagest.catalogue.following import Place
 from almagest.catalogue.hydration import Document, documents
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError, NotFoundError
@@ -111,6 +112,24 @@ class Snapshot:
         """In which months how many items of a search begin, in the order of time."""
         rows = self.connection.execute(_MONTHS, (orjson.dumps(dict(search)).decode(),)).fetchall()
         return [(datetime.fromisoformat(month), number) for month, number in rows]
+
+    def horizon(self) -> Place:
+        """Of all changes before this place in the log, this snapshot shows what came of them."""
+        row = self.connection.execute("SELECT era, xact::text FROM change_horizon()").fetchone()
+        assert row is not None
+        return Place(row[0], int(row[1]))
+
+    def keeps(self, place: Place) -> bool:
+        """Whether all that changed after a place in the log can still be told."""
+        given = (place.era, str(place.xact), place.sequence)
+        row = self.connection.execute("SELECT place_kept(%s, %s::xid8, %s)", given).fetchone()
+        return bool(row and row[0])
+
+    def changed(self, collections: Sequence[str], since: Place, until: Place) -> list[tuple[datetime, datetime]]:
+        """When items of some collections are, and were, that have changed from one place in the log up to another."""
+        given = (list(collections), since.era, str(since.xact), until.era, str(until.xact))
+        statement = "SELECT begins, ends FROM changed_spans(%s, %s, %s::xid8, %s, %s::xid8)"
+        return [(begins, ends) for begins, ends in self.connection.execute(statement, given)]
 
     def outlines(
         self, search: Mapping[str, Any], begin: datetime | None, end: datetime | None, name: str

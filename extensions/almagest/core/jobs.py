@@ -181,6 +181,17 @@ class Context(Protocol):
             names: collection and id of each; of those that are not there, nothing happens.
         """
 
+    def recall(self, key: str) -> Any:
+        """What the process has noted under a key by :meth:`remember`, as JSON; None: nothing, or it is lost."""
+
+    def remember(self, key: str, value: Any) -> None:
+        """Notes something for the next time when, and only when, the job ends well.
+
+        Args:
+            key: that the next one knows as well, such as a hash of the inputs.
+            value: as JSON.
+        """
+
     def register(
         self,
         collection: str,

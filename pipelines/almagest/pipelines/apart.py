@@ -31,9 +31,10 @@ _LOOK_S = 0.2
 _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 #: What a child may call of its context.
-_CALLS = frozenset(
-    {"progress", "log", "source", "sources", "pin", "fetch", "collection", "publish", "remove", "register"}
-)
+_CALLS = frozenset({
+    "progress", "log", "source", "sources", "pin", "fetch", "collection", "publish", "remove", "register",
+    "recall", "remember",
+})  # fmt: skip
 #: Refusals that a process may want to tell from others.
 _REFUSALS: dict[str, type[AlmagestError]] = {kind.slug: kind for kind in (NotFoundError, ConflictError)}
 
@@ -211,6 +212,12 @@ class _Context:
 
     def remove(self, names: Sequence[tuple[str, str]]) -> None:
         self._call("remove", list(names))
+
+    def recall(self, key: str) -> Any:
+        return self._call("recall", key)
+
+    def remember(self, key: str, value: Any) -> None:
+        self._call("remember", key, value)
 
     def publish(self, items: Iterable[Mapping[str, Any]], **more: Any) -> None:
         self._call("publish", [dict(item) for item in items], **more)

@@ -101,6 +101,15 @@ class Attempt:
         """See :class:`almagest.core.jobs.Context`."""
         self.publication.remove([(collection, item) for collection, item in names])
 
+    def recall(self, key: str) -> Any:
+        """See :class:`almagest.core.jobs.Context`."""
+        with self._pool.connection() as connection:
+            return self.publication.recall(connection, key)
+
+    def remember(self, key: str, value: Any) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.remember(key, value)
+
     def publish(
         self,
         items: Iterable[Mapping[str, Any]],

@@ -67,6 +67,7 @@ class Publication:
         self._items: list[Document] = []
         self._assets: list[tuple[str, str, str, Document, date]] = []
         self._removed: dict[tuple[str, str], None] = {}
+        self._noted: dict[str, Any] = {}
         self._rooms: list[tuple[Document, frozenset[str]]] = []
         #: All that was read, and by name how it was read last.
         self._sources: dict[Source, None] = {}
@@ -115,6 +116,16 @@ class Publication:
             require_changeable(collection)
         with self._lock:
             self._removed |= dict.fromkeys(names)
+
+    def recall(self, connection: psycopg.Connection[Any], key: str) -> Any:
+        """What the process has noted before."""
+        row = connection.execute("SELECT almagest.recall(%s, %s)", (self._job.process, key)).fetchone()
+        return row[0] if row else None
+
+    def remember(self, key: str, value: Any) -> None:
+        """Something to be noted for the next time."""
+        with self._lock:
+            self._noted[key] = value
 
     def store(self, path: Path) -> Document:
         """Puts a file into the store; answers its asset."""
@@ -178,7 +189,7 @@ class Publication:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to publish."""
-        return not self._items and not self._assets and not self._removed and not self._rooms
+        return not any((self._items, self._assets, self._removed, self._rooms, self._noted))
 
     def prepare(self, connection: psycopg.Connection[Any], store: Store) -> Batch:
         """Makes room for the items; before the transaction that ends the job."""
@@ -204,6 +215,8 @@ class Publication:
             store.put(batch)
         if self._removed:
             connection.execute(_REMOVE, _columns(sorted(self._removed)))
+        for key, value in self._noted.items():
+            connection.execute("SELECT almagest.remember(%s, %s, %s)", (self._job.process, key, Jsonb(value)))
         written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}
         for collection, item, prefix, asset, day in self._assets:
             row = connection.execute(_REGISTER, (collection, item, prefix, Jsonb(asset), day)).fetchone()

@@ -62,6 +62,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.require_whole(jsonb),
     almagest.search_page(jsonb, jsonb, boolean, int),
     almagest.port_outlines_query(text),
+    almagest.changed_spans(text[], int, xid8, int, xid8),
     almagest.outlines(jsonb, tstzrange, text),
     almagest.item_row(text, text),
     almagest.item_document(text, text),
@@ -403,6 +404,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.stop_telling(text, text, text),
     -- Nothing that is made of what is internal becomes public by itself.
     almagest.keep_internal(text, text[]),
+    almagest.recall(text, text),
+    almagest.remember(text, text, jsonb),
     almagest.is_internal(text),
     almagest.internal_collections(text[]),
     almagest.judged_collections(text[])

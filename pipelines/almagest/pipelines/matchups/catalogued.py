@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -86,8 +86,8 @@ class Catalogued:
         rows = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
         return [Entry(row.id, row.begins, row.ends, shapely.from_wkb(row.footprint), row.value) for row in rows]
 
-    def events(self, combination: str, window: Stretch) -> dict[str, datetime]:
-        """Events of a combination that have not become part of others and overlap a window: when each begins."""
+    def events(self, combination: str, window: Stretch) -> dict[str, Stretch]:
+        """Events of a combination that have not become part of others and overlap a window, and when each is."""
         collection = naming.events_collection(combination)
         if collection not in self.present:
             return {}
@@ -95,7 +95,7 @@ class Catalogued:
         if window != Stretch():
             search["datetime"] = str(window)
         rows = self.snapshot.outlines(search, None, None, "deprecated")
-        return {row.id: row.begins for row in rows if row.value != "true"}
+        return {row.id: Stretch(row.begins, row.ends + _TICK) for row in rows if row.value != "true"}
 
     def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
         """Items of a collection, as far as they are there."""

@@ -6,22 +6,30 @@ in which it begins, whoever finds it.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, Self
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from almagest.core.errors import ConfigurationError
 from almagest.core.jobs import Child, Context, Fanout, Output, Process, ProcessFailedError
-from almagest.pipelines.matchups.stretches import Stretch
+from almagest.pipelines.matchups.stretches import Stretch, gathered
+
+if TYPE_CHECKING:
+    from almagest.catalogue.exporting import Snapshot
+    from almagest.catalogue.following import Place
+    from almagest.pipelines.matchups.updating import Share
 
 #: Fewer scenes than this are not worth a part of their own.
 _SCENES_OF_PART = 100_000
 _NUMBERS = ("events", "matchups", "removed")
+_TICK = timedelta(microseconds=1)
 
 
 class Inputs(BaseModel):
@@ -66,6 +74,11 @@ class Inputs(BaseModel):
         description="Only scenes for which this CQL2 holds, as text or JSON.",
         examples=["eo:cloud_cover < 20"],
     )
+    only_changes: bool = Field(
+        False,
+        description="Look only where scenes have come, gone or changed since the last run with the same inputs; the"
+        " first looks everywhere.",
+    )
     part: str | None = Field(
         None,
         max_length=100,
@@ -96,30 +109,69 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
     from almagest.pipelines.matchups.catalogued import Catalogued
     from almagest.pipelines.matchups.gathering import Wanted
     from almagest.pipelines.matchups.pairing import Limits
-    from almagest.pipelines.matchups.updating import Update
+    from almagest.pipelines.matchups.updating import Share, Update
 
     if context.children:
-        return _together(context.children)
+        result = _together(context.children)
+        context.remember(_key(inputs), {**context.checkpoint, "longest_s": result["longest_scene"]})
+        return result
     search = _search(inputs)
     with _refusing(), snapshot(Settings.load(), "almagest_worker") as moment:
         moment.ids(inputs.collections)  # fails early where one is not there
-        if inputs.part is None:
+        reached = moment.horizon()
+        shares = _changed(inputs, context, moment, reached)
+        if shares is None and inputs.part is None:
             parts = _parts(moment.months(search))
             if len(parts) > 1:
                 context.log(f"shared out among {len(parts)} parts")
-                asked = inputs.model_dump(mode="json", exclude_defaults=True)
-                return Fanout([Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts])
-        context.progress(5, "reading scenes")
+                asked = inputs.model_dump(mode="json", exclude_defaults=True, exclude={"only_changes"})
+                return Fanout([Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts], asdict(reached))
+        if shares is None:
+            shares = [Share(Stretch.parse(inputs.part or "../.."))]
         catalogued = Catalogued(moment, search, Wanted(tuple(inputs.collections), tuple(inputs.platforms)))
         limits = Limits(inputs.max_time_difference, inputs.min_overlap_area, inputs.min_overlap_fraction)
         update = Update(catalogued, limits, inputs.event_gap, context, inputs.public)
-        done = update.run(Stretch.parse(inputs.part or "../.."))
+        for number, share in enumerate(shares):
+            context.progress(100 * number / len(shares), f"{share.stretch}")
+            update.run(share)
+    done = update.done
     for sensor, number in done.scenes.items():
         context.log(f"{number:,} scenes of {sensor}")
     for reason, number in catalogued.skipped.items():
         context.log(f"{number:,} items passed by: {reason}")
     context.log(f"{done.events:,} events with {done.matchups:,} matchups; {done.removed:,} matchups removed")
-    return {name: getattr(done, name) for name in _NUMBERS}
+    if inputs.part is None:
+        context.remember(_key(inputs), {**asdict(reached), "longest_s": done.longest.total_seconds()})
+    numbers = {name: getattr(done, name) for name in _NUMBERS}
+    return {**numbers, "longest_scene": done.longest.total_seconds()}
+
+
+def _key(inputs: Inputs) -> str:
+    """Of what a run remembers: by what its matchups are found."""
+    asked = inputs.model_dump_json(exclude={"only_changes", "part"})
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _changed(inputs: Inputs, context: Context, moment: Snapshot, reached: Place) -> list[Share] | None:
+    """Where there are matchups that may have come, gone or changed since the last run; None: nobody knows."""
+    from almagest.catalogue.following import Place
+    from almagest.pipelines.matchups.updating import Share
+
+    last = context.recall(_key(inputs)) if inputs.only_changes else None
+    if last is None:
+        return None
+    longest = timedelta(seconds=last.pop("longest_s"))
+    since = Place(**last)
+    if not moment.keeps(since):
+        context.log("what has changed since the last run is forgotten: everything is looked at")
+        return None
+    spans = moment.changed(inputs.collections, since, reached)
+    context.log(f"{len(spans):,} times at which scenes have come, gone or changed since the last run")
+    longest = max([longest, *(ends - begins for begins, ends in spans)])
+    # A matchup begins with the earlier of its scenes.
+    before = timedelta(seconds=inputs.max_time_difference) + longest
+    begins = [(begin - before, begin + _TICK) for begin, _ in spans]
+    return [Share(stretch, is_touched=True) for stretch in gathered(begins, timedelta(seconds=inputs.event_gap))]
 
 
 @contextmanager
@@ -166,7 +218,8 @@ def _together(children: Sequence[Child]) -> Mapping[str, Any]:
     sums: Counter[str] = Counter()
     for child in children:
         sums.update({name: (child.outputs or {})[name] for name in _NUMBERS})
-    return {name: sums[name] for name in _NUMBERS}
+    longest = max((child.outputs or {})["longest_scene"] for child in children)
+    return {**{name: sums[name] for name in _NUMBERS}, "longest_scene": longest}
 
 
 PROCESS = Process(
@@ -180,9 +233,10 @@ PROCESS = Process(
     " removed. Done again, it changes nothing.",
     inputs=Inputs,
     outputs={
-        "events": Output("How many events there are now", {"type": "integer"}),
+        "events": Output("How many events there are now, where it has looked", {"type": "integer"}),
         "matchups": Output("How many matchups there are in them", {"type": "integer"}),
         "removed": Output("How many matchups were removed", {"type": "integer"}),
+        "longest_scene": Output("What the longest scene took [s]", {"type": "number"}),
     },
     run=_run,
     scope="catalogue:write",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from almagest.catalogue.moments import parsed
@@ -40,9 +41,29 @@ class Stretch:
     def __contains__(self, moment: datetime) -> bool:
         return (self.begin is None or self.begin <= moment) and (self.end is None or moment < self.end)
 
+    def overlaps(self, other: Stretch) -> bool:
+        """Whether there is a moment that belongs to both."""
+        return (self.begin is None or other.end is None or self.begin < other.end) and (
+            other.begin is None or self.end is None or other.begin < self.end
+        )
+
     def __or__(self, other: Stretch) -> Stretch:
         """Around both."""
         return Stretch(
             None if self.begin is None or other.begin is None else min(self.begin, other.begin),
             None if self.end is None or other.end is None else max(self.end, other.end),
         )
+
+
+def gathered(stretches: Iterable[tuple[datetime, datetime]], apart: timedelta) -> Iterator[Stretch]:
+    """Stretches with both ends, in the order of time; those that are no further apart than this are one."""
+    begin = end = None
+    for first, last in sorted(stretches):
+        if begin is None or end is None or first > end + apart:
+            if begin is not None:
+                yield Stretch(begin, end)
+            begin, end = first, last
+        else:
+            end = max(end, last)
+    if begin is not None:
+        yield Stretch(begin, end)

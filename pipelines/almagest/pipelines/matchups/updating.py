@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+
+import numpy as np
 
 from almagest.catalogue.extents import Extent
 from almagest.core.jobs import Context
@@ -21,6 +24,8 @@ from almagest.pipelines.matchups.stretches import Stretch
 
 #: What is looked at beyond a stretch at first, to see where its last event ends.
 _BEYOND = timedelta(hours=1)
+_TICK = timedelta(microseconds=1)
+_SECOND = np.timedelta64(1, "s")
 
 
 @dataclass
@@ -32,12 +37,32 @@ class Done:
         matchups: how many there are in them.
         removed: how many matchups are no longer true.
         scenes: how many were looked at, by sensor.
+        longest: what the longest of them took.
     """
 
     events: int = 0
     matchups: int = 0
     removed: int = 0
-    scenes: dict[Sensor, int] = field(default_factory=dict)
+    scenes: Counter[Sensor] = field(default_factory=Counter)
+    longest: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which events a run sees to.
+
+    Attributes:
+        stretch: of time.
+        is_touched: all that reach into it; otherwise those that begin in it, so that none belongs to two stretches.
+    """
+
+    stretch: Stretch
+    is_touched: bool = False
+
+    def __contains__(self, span: Stretch) -> bool:
+        if self.is_touched:
+            return span.overlaps(self.stretch)
+        return span.begin is not None and span.begin in self.stretch
 
 
 @dataclass(frozen=True)
@@ -48,41 +73,49 @@ class Timeline:
         sensors: both, in the order of names.
         chains: of what is true, in the order of time.
         untrue: what is catalogued and is not true any more: when each began.
-        events: that are catalogued: when each begins.
+        events: that are catalogued, and when each is.
     """
 
     sensors: tuple[Sensor, Sensor]
     chains: Sequence[Sequence[Entry]]
     untrue: dict[str, datetime]
-    events: dict[str, datetime]
+    events: dict[str, Stretch]
 
     @cached_property
     def combination(self) -> str:
         """Of the sensors."""
         return naming.combination(self.sensors)
 
-    def of(self, stretch: Stretch) -> Iterator[Event]:
-        """The events that begin within a stretch of the window."""
-        return (event for event in named(self.combination, self.chains) if event.entries[0].start in stretch)
+    def of(self, share: Share) -> Iterator[Event]:
+        """The events of a share."""
+        return (event for event in named(self.combination, self.chains) if self._is_of(share, event.entries))
 
-    def empty(self, stretch: Stretch) -> list[str]:
-        """Events that are catalogued as beginning within a stretch of the window, and have no matchups left."""
+    def empty(self, share: Share) -> list[str]:
+        """Events of a share that are catalogued and have no matchups left."""
         held = {entry.event for chain in self.chains for entry in chain}
-        return sorted(event for event, begin in self.events.items() if begin in stretch and event not in held)
+        return sorted(event for event, span in self.events.items() if span in share and event not in held)
 
-    def window(self, stretch: Stretch, window: Stretch, gap: timedelta) -> Stretch:
-        """The window that shows all that the events of a stretch follow from; the same one, where that does."""
-        begin, end = window.begin, window.end
-        for chain in self.chains:
-            if chain[0].start not in stretch:
-                continue
-            if end is not None and stretch.end is not None and chain[-1].start + gap >= end:
-                end += end - stretch.end
-            for entry in chain:
-                known = self.events.get(entry.event or "")
-                if begin is not None and known is not None and known < begin:
-                    begin = known  # who holds matchups of that event before is called so
-        return Stretch(begin, end)
+    def _is_of(self, share: Share, chain: Sequence[Entry]) -> bool:
+        """Whether a chain is of a share; it is, too, where what has gone from its event, or left it, was."""
+        if _span(chain) in share:
+            return True
+        events = {entry.event for entry in chain if entry.event in self.events}
+        return share.is_touched and any(self.events[event] in share for event in events if event)
+
+    def window(self, share: Share, window: Stretch, gap: timedelta) -> Stretch:
+        """The window that shows all that the events of a share follow from; the same one, where that does."""
+        begin, end, stretch = window.begin, window.end, share.stretch
+        for span in (_span(chain) for chain in self.chains if self._is_of(share, chain)):
+            if span.begin is not None and span.end is not None:
+                if end is not None and stretch.end is not None and span.end + gap > end:
+                    end += end - stretch.end
+                if begin is not None and stretch.begin is not None and share.is_touched and span.begin - gap < begin:
+                    begin -= stretch.begin - begin
+        around = Stretch(begin, end)
+        for span in self.events.values():  # whose name a chain has may depend on any of its matchups
+            if span.overlaps(stretch):
+                around |= span
+        return around
 
 
 @dataclass
@@ -104,27 +137,27 @@ class Update:
     public: bool = False
     done: Done = field(default_factory=Done)
 
-    def run(self, stretch: Stretch) -> Done:
-        """Publishes the events that begin within a stretch of time, and their matchups."""
-        timelines = self._timelines(stretch)
-        for number, timeline in enumerate(timelines):
-            self.context.progress(50 + 50 * number / len(timelines), timeline.combination)
-            self._publish(timeline, stretch)
+    def run(self, share: Share) -> Done:
+        """Publishes events and their matchups; adds to what was done before."""
+        for timeline in self._timelines(share):
+            self._publish(timeline, share)
         return self.done
 
-    def _timelines(self, stretch: Stretch) -> list[Timeline]:
+    def _timelines(self, share: Share) -> list[Timeline]:
+        stretch = share.stretch
         gap, reach = timedelta(seconds=self.gap_s), timedelta(seconds=self.limits.max_time_difference_s)
         window = Stretch(stretch.begin and stretch.begin - gap, stretch.end and stretch.end + max(_BEYOND, 2 * gap))
         while True:
             scenes = self.catalogued.scenes(window, reach)
-            self.done.scenes = {sensor: len(scenes[sensor]) for sensor in sorted(scenes)}
             pairs = sorted({*itertools.combinations(sorted(scenes), 2), *self.catalogued.combinations()})
-            self.context.progress(20, f"{sum(self.done.scenes.values()):,} scenes of {len(scenes)} sensors")
             timelines = [self._timeline(pair, scenes, window) for pair in pairs]
             wider = window
             for timeline in timelines:
-                wider |= timeline.window(stretch, window, gap)
+                wider |= timeline.window(share, window, gap)
             if wider == window:
+                for sensor in sorted(scenes):
+                    self.done.scenes[sensor] += len(scenes[sensor])
+                    self.done.longest = max(self.done.longest, timedelta(seconds=scenes[sensor].longest / _SECOND))
                 return timelines
             window = wider
 
@@ -143,10 +176,10 @@ class Update:
         chains = list(grouped(merge(found, list(known.values())), self.gap_s))
         return Timeline(sensors, chains, untrue, self.catalogued.events(combination, window))
 
-    def _publish(self, timeline: Timeline, stretch: Stretch) -> None:
+    def _publish(self, timeline: Timeline, share: Share) -> None:
         combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
         extents: dict[str, Extent] = {}
-        for event in timeline.of(stretch):
+        for event in timeline.of(share):
             self.done.events += 1
             self.done.matchups += len(event.entries)
             item = documents.event_item(event.id, timeline.sensors, event.entries)
@@ -159,10 +192,10 @@ class Update:
                 combination, [e.id for e in event.entries if e.found is None and e.event != event.id], event.id
             )
             self._deprecate(events_of, event)
-        gone = sorted(identifier for identifier, begin in timeline.untrue.items() if begin in stretch)
+        gone = sorted(identifier for identifier, begin in timeline.untrue.items() if begin in share.stretch)
         self.done.removed += len(gone)
         self.context.remove([(combination, identifier) for identifier in gone])
-        self.context.remove([(events_of, identifier) for identifier in timeline.empty(stretch)])
+        self.context.remove([(events_of, identifier) for identifier in timeline.empty(share)])
         made_of = sorted({sensor.collection for sensor in timeline.sensors})
         for collection in documents.collections(timeline.sensors, extents):
             self.context.collection(collection, made_of, public=self.public)
@@ -186,6 +219,11 @@ class Update:
         """Events that have become part of another one stay, and lead to it."""
         for item in self.catalogued.documents(collection, event.merged):
             self.context.publish([documents.merged_into(item, event.id)], sources=[], public=self.public)
+
+
+def _span(chain: Sequence[Entry]) -> Stretch:
+    """When the matchups of a chain begin."""
+    return Stretch(chain[0].start, chain[-1].start + _TICK)
 
 
 def _wider(extents: dict[str, Extent], item: Document) -> dict[str, Extent]:

@@ -1,0 +1,27 @@
+-- When something was or is that has changed: where whoever keeps something made of it up to date has to look.
+
+CREATE OR REPLACE FUNCTION almagest.changed_spans(
+    of_collections text[], from_era int, from_xact xid8, before_era int, before_xact xid8
+)
+RETURNS TABLE (begins timestamptz, ends timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH changed AS MATERIALIZED (
+        SELECT DISTINCT c.collection, c.item, c.at FROM almagest.changes_after(from_era, from_xact, -1, of_collections, NULL) AS c
+        WHERE (c.era, c.xact) < (before_era, before_xact)
+    )
+    SELECT i.datetime, i.end_datetime
+    FROM (SELECT DISTINCT c.collection, c.item FROM changed AS c) AS c
+    CROSS JOIN LATERAL almagest.port_row(c.collection, c.item) AS i
+    UNION
+    SELECT h.datetime, h.end_datetime
+    FROM changed AS c
+    JOIN almagest.item_history AS h ON h.collection = c.collection AND h.id = c.item AND h.valid_to = c.at AND NOT h.deleted;
+END;
+$$;
+COMMENT ON FUNCTION almagest.changed_spans(text[], int, xid8, int, xid8) IS
+    'Times of the items of some collections that have changed from one place in the log up to another: as they are now, and as '
+    'they were before each change, as far as that is not forgotten.';
