@@ -145,6 +145,8 @@ def test_what_is_found_becomes_items_that_name_the_versions_they_are_made_of(des
             assert version == begun[name].strftime("%Y%m%dT%H%M%S.%fZ")
         assert matchup["properties"]["processing:software"] == {"almagest/find-matchups": WITHIN.version}
     assert not any(derived_from(event) for event in desk.items(EVENTS).values())
+    (link,) = (link for link in matchup["links"] if link["rel"] == "related")
+    assert link["href"] == f"{desk.settings.site.origin}/api/collections/{EVENTS}/items/{PAIRS}_20240501T124000"
     with stac_client(desk.door), stac_client(desk.door, "external") as outside:
         found = outside.get(f"/external/collections/{PAIRS}/items").json()["features"]
         collection = outside.get(f"/external/collections/{PAIRS}").json()
@@ -379,6 +381,17 @@ def test_who_looks_only_where_something_has_changed_ends_where_one_does_who_look
     assert desk.changed() == {"events": 0, "matchups": 0, "removed": 0}
     assert desk.found()["removed"] == 0, "nothing that is untrue was left"
     assert desk.writes() == before, "nothing was missed"
+
+
+def test_a_scene_that_takes_long_is_remembered(desk: Desk) -> None:
+    # It begins an hour before what comes at its end, and long after others were looked at.
+    long = scene("s2-long", 0)
+    long["properties"] |= {"start_datetime": long["properties"]["datetime"], "end_datetime": "2024-05-01T13:00:00Z"}
+    desk.put(long)
+    desk.changed()
+    assert desk.changed()["matchups"] == 0, "nothing has changed"
+    desk.put(scene("l9-late", 61))
+    assert desk.changed()["matchups"] == 1
 
 
 def test_where_a_part_fails_the_whole_says_so(desk: Desk) -> None:

@@ -165,7 +165,8 @@ class Context(Protocol):
 
         Args:
             items: STAC items. An asset whose href is relative is a file in ``workdir``: it is put into the store, and
-                its type, size and checksum are filled in. What made the item, and of what, is filled in as well.
+                its type, size and checksum are filled in. What made the item, and of what, is filled in as well. A
+                link to ``/collections/…`` leads to what is called so in the catalogue.
             public: whether the items may go into a collection that outsiders see, though a source is internal.
             sources: collection and id of what alone these items are made of; None: of all that was read.
 

@@ -171,7 +171,7 @@ class Publication:
         collections = None if sources is None else frozenset(source.collection for source in made_of)
         for document in documents:
             require_changeable(str(document.get("collection")))
-            whole = self._with_provenance(self._with_files(document, workdir), made_of)
+            whole = self._with_provenance(self._with_links(self._with_files(document, workdir)), made_of)
             accepted = accept_item(whole, rules).document
             with self._lock:
                 self._items.append(dict(accepted))
@@ -263,6 +263,15 @@ class Publication:
             for key, asset in document.get("assets", {}).items()
         }
         return {**document, "assets": assets}
+
+    def _with_links(self, document: Document) -> Document:
+        links = [
+            {**link, "href": f"{self._settings.site.origin}/api{link['href']}"}
+            if str(link.get("href")).startswith("/collections/")
+            else link
+            for link in document.get("links", [])
+        ]
+        return {**document, "links": links}
 
     def _named(self, names: Sequence[tuple[str, str]]) -> list[Source]:
         try:

@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -119,13 +119,18 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
     with _refusing(), snapshot(Settings.load(), "almagest_worker") as moment:
         moment.ids(inputs.collections)  # fails early where one is not there
         reached = moment.horizon()
-        shares = _changed(inputs, context, moment, reached)
+        last = context.recall(_key(inputs)) if inputs.only_changes else None
+        shares = None if last is None else _changed(inputs, context, moment, Last(**last), reached)
         if shares is None and inputs.part is None:
             parts = _parts(moment.months(search))
             if len(parts) > 1:
                 context.log(f"shared out among {len(parts)} parts")
                 asked = inputs.model_dump(mode="json", exclude_defaults=True, exclude={"only_changes"})
-                return Fanout([Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts], asdict(reached))
+                children = [Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts]
+                return Fanout(children, {"era": reached.era, "xact": reached.xact})
+                    [Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts],
+                    {"era": reached.era, "xact": reached.xact},
+                )
         if shares is None:
             shares = [Share(Stretch.parse(inputs.part or "../.."))]
         catalogued = Catalogued(moment, search, Wanted(tuple(inputs.collections), tuple(inputs.platforms)))
@@ -140,10 +145,31 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
     for reason, number in catalogued.skipped.items():
         context.log(f"{number:,} items passed by: {reason}")
     context.log(f"{done.events:,} events with {done.matchups:,} matchups; {done.removed:,} matchups removed")
+    longest_s = max(done.longest.total_seconds(), last["longest_s"] if last else 0)
     if inputs.part is None:
-        context.remember(_key(inputs), {**asdict(reached), "longest_s": done.longest.total_seconds()})
-    numbers = {name: getattr(done, name) for name in _NUMBERS}
-    return {**numbers, "longest_scene": done.longest.total_seconds()}
+        context.remember(_key(inputs), asdict(Last(reached.era, reached.xact, longest_s)))
+    return {**{name: getattr(done, name) for name in _NUMBERS}, "longest_scene": longest_s}
+
+
+@dataclass(frozen=True)
+class Last:
+    """What a run remembers of the one before.
+
+    Attributes:
+        era, xact: of the place in the log of changes up to which it has looked.
+        longest_s: what the longest scene took that it knows of [s].
+    """
+
+    era: int
+    xact: int
+    longest_s: float
+
+    @property
+    def place(self) -> Place:
+        """In the log of changes."""
+        from almagest.catalogue.following import Place
+
+        return Place(self.era, self.xact)
 
 
 def _key(inputs: Inputs) -> str:
@@ -152,23 +178,17 @@ def _key(inputs: Inputs) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-def _changed(inputs: Inputs, context: Context, moment: Snapshot, reached: Place) -> list[Share] | None:
+def _changed(inputs: Inputs, context: Context, moment: Snapshot, last: Last, reached: Place) -> list[Share] | None:
     """Where there are matchups that may have come, gone or changed since the last run; None: nobody knows."""
-    from almagest.catalogue.following import Place
     from almagest.pipelines.matchups.updating import Share
 
-    last = context.recall(_key(inputs)) if inputs.only_changes else None
-    if last is None:
-        return None
-    longest = timedelta(seconds=last.pop("longest_s"))
-    since = Place(**last)
-    if not moment.keeps(since):
+    if not moment.keeps(last.place):
         context.log("what has changed since the last run is forgotten: everything is looked at")
         return None
-    spans = moment.changed(inputs.collections, since, reached)
+    spans = moment.changed(inputs.collections, last.place, reached)
     context.log(f"{len(spans):,} times at which scenes have come, gone or changed since the last run")
-    longest = max([longest, *(ends - begins for begins, ends in spans)])
-    # A matchup begins with the earlier of its scenes.
+    # A matchup begins with the earlier of its scenes, which may be the other one.
+    longest = max([timedelta(seconds=last.longest_s), *(ends - begins for begins, ends in spans)])
     before = timedelta(seconds=inputs.max_time_difference) + longest
     begins = [(begin - before, begin + _TICK) for begin, _ in spans]
     return [Share(stretch, is_touched=True) for stretch in gathered(begins, timedelta(seconds=inputs.event_gap))]
