@@ -110,6 +110,8 @@ def adopt(settings: Settings) -> tuple[float, float]:
         time.sleep(0.5)
     with database.connect(settings, "postgres") as connection:
         assert migrate.verify(connection) == []
+        # Nobody outside can have followed what nobody was served.
+        assert connection.execute("SELECT count(*) FROM almagest.change WHERE announced IS NOT NULL").fetchone() == (0,)
     return reader.longest_s, max(writer.longest_s, another.longest_s)
 
 
