@@ -40,7 +40,7 @@ _WEIGHTS: dict[Topic, int] = {
     "versions": 14,
     "as-of": 14,
     "changes": 8,
-    "lineage": 8,
+    "lineage": 12,
     "aggregations": 12,
     "plain": 3,
     "malformed": 6,
@@ -186,17 +186,17 @@ class Grammar:
         return Request("stac", self._method(), ("changes",), tuple(parameters.items()), accept, token=token)
 
     def _lineage(self) -> Request:
-        collection, item = self.dice.one(self.words.items)
+        collection, item = self.dice.one(self.words.sources if self.dice.chance(60) else self.words.items)
         path = ("collections", collection, "items", item)
         known = [version for subject, version in self.words.versions if subject == path]
         parameters = {
-            "direction": self.dice.one(("up", "down", "down", "sideways")),
+            "direction": self.dice.weighed({"down": 60, "up": 35, "sideways": 5}),
             "depth": str(self.dice.one((1, 2, 3, 100))),
             "limit": str(self.dice.one((1, 2, 3, 4, 2000))),
             "version": self.dice.one(known or _ODD_IDS),
             "f": self.dice.one(("json", "prov", "xml")),
         }
-        chances = {"direction": 80, "version": 20, "f": 15}
+        chances = {"direction": 80, "limit": 80, "version": 20, "f": 15}
         chosen = tuple((name, value) for name, value in parameters.items() if self.dice.chance(chances.get(name, 50)))
         headers = (("accept", "application/prov+json"),) if self.dice.chance(10) else ()
         return self._tagged(Request("stac", self._method(), (*path, "lineage"), chosen, headers))

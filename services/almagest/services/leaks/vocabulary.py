@@ -37,6 +37,7 @@ class Words:
     Attributes:
         collections: ids.
         items: collection and id.
+        sources: of those, which others are derived from.
         versions: path of an item or a collection, and a version of it.
         assets: collection, item and key.
         properties: names of those of items, and of queryables.
@@ -53,6 +54,7 @@ class Words:
 
     collections: Sequence[str]
     items: Sequence[tuple[str, str]]
+    sources: Sequence[tuple[str, str]]
     versions: Sequence[tuple[tuple[str, ...], str]]
     assets: Sequence[tuple[str, str, str]]
     properties: Sequence[str]
@@ -82,6 +84,7 @@ class _Collection:
     def __init__(self) -> None:
         self.collections: set[str] = {"no-such-collection", "collections"}
         self.items: set[tuple[str, str]] = {("no-such-collection", "no-such-item")}
+        self.sources = set(self.items)
         self.versions: set[tuple[tuple[str, ...], str]] = {
             (("collections", "no-such-collection"), "20240101T000000.000000Z")
         }
@@ -100,6 +103,8 @@ class _Collection:
         for name in self._one(connection, "SELECT queryables(NULL)").get("properties", {}):
             self.by_name.setdefault(name, set())
             self.properties.add(name)
+        edges = "SELECT DISTINCT source_collection, source_item FROM lineage_edge ORDER BY 1, 2 LIMIT %s"
+        self.sources |= {(collection, item) for collection, item in connection.execute(edges, (_HEADS,))}
         former = connection.execute("SELECT id FROM collection_head").fetchall()
         for (identifier,) in former:
             self.collections.add(identifier)
@@ -141,6 +146,7 @@ class _Collection:
         return Words(
             collections=sorted(self.collections),
             items=sorted(self.items),
+            sources=sorted(self.sources),
             versions=sorted(self.versions),
             assets=sorted(self.assets),
             properties=sorted(self.properties),
