@@ -128,9 +128,6 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
                 asked = inputs.model_dump(mode="json", exclude_defaults=True, exclude={"only_changes"})
                 children = [Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts]
                 return Fanout(children, {"era": reached.era, "xact": reached.xact})
-                    [Child(PROCESS.id, {**asked, "part": str(part)}) for part in parts],
-                    {"era": reached.era, "xact": reached.xact},
-                )
         if shares is None:
             shares = [Share(Stretch.parse(inputs.part or "../.."))]
         catalogued = Catalogued(moment, search, Wanted(tuple(inputs.collections), tuple(inputs.platforms)))
