@@ -1,0 +1,66 @@
+"""Matchups from end to end: scenes that are there, the process that finds them, and what a stakeholder sees of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support import browser
+from support.browser import Watched
+from support.stack import Stack
+
+pytestmark = pytest.mark.xdist_group("site")
+
+PAIRS = "sample-msi-l1c-sample-msi-b-vs-sample-oli-l1-sample-oli-8"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.opened() as context:
+        yield context
+
+
+@pytest.fixture
+def watched(chromium: Any, site: Stack) -> Iterator[Watched]:
+    page = chromium.new_page()
+    page.set_default_timeout(30_000)
+    yield Watched(page, site.origin)
+    page.close()
+
+
+def find(site: Stack, *more: str) -> dict[str, Any]:
+    scenes = 'collections=["sample-msi-l1c", "sample-oli-l1"]'
+    done = site.run("jobs", "submit", "find-matchups", "--input", scenes, *more, "--wait")
+    return dict(json.loads(done.stdout))
+
+
+def test_scenes_become_events_and_matchups_that_everybody_sees(site: Stack, watched: Watched) -> None:
+    """In a child of a worker, as it is meant to run."""
+    found = find(site)
+    told = json.loads(site.run("find", "--api-url", f"{site.origin}/external", "--json").stdout)
+    assert found["matchups"] == told["matchups"] > 5
+    assert found["events"] == told["events"] > 3
+    assert find(site, "--input", "only_changes=true")["matchups"] == 0, "nothing has changed"
+    with site.client() as client:
+        matchup = client.get(f"/external/collections/{PAIRS}/items?limit=1").json()["features"][0]
+        related = [link["href"] for link in matchup["links"] if link["rel"] in {"related", "derived_from"}]
+        assert len(related) == 3
+        for href in related:
+            assert href.startswith(f"{site.origin}/external/")
+            assert client.get(href.removeprefix(site.origin)).status_code == 200
+        title = client.get(f"/external/collections/{PAIRS}").json()["title"]
+    page = watched.page
+    page.goto(f"{site.origin}/collections/{PAIRS}")
+    page.get_by_role("heading", name=title).first.wait_for()
+    page.wait_for_load_state("networkidle")
+    watched.picture("matchups")
+    page.goto(f"{site.origin}/collections/{PAIRS}/items/{matchup['id']}")
+    page.locator("canvas").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)
+    watched.picture("matchup")
+    assert page.get_by_text(matchup["properties"]["matchup:event_id"]).count() > 0
+    assert watched.complaints == []
