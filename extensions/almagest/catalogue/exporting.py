@@ -38,19 +38,19 @@ class Outline(NamedTuple):
     Attributes:
         collection: id of its collection.
         id: its id.
-        begins: its `datetime`, or its `start_datetime` where it has one.
-        ends: its `end_datetime` where it has one, or its `datetime`.
+        begins: its `datetime`, or its `start_datetime` where it has one [us since 1970].
+        ends: its `end_datetime` where it has one, or its `datetime` [us since 1970].
         value: one of its properties, as text.
-        version: since when it has been as it is.
+        version: since when it has been as it is [us since 1970].
         footprint: as WKB, in degrees; None: nobody knows.
     """
 
     collection: str
     id: str
-    begins: datetime
-    ends: datetime
+    begins: int
+    ends: int
     value: str | None
-    version: datetime
+    version: int
     footprint: bytes | None
 
 
@@ -149,7 +149,7 @@ class Snapshot:
         asked = (orjson.dumps(dict(search)).decode(), begin, end, name)
         with self.connection.cursor(binary=True) as cursor:
             cursor.execute("SELECT * FROM outlines(%s::jsonb, tstzrange(%s, %s), %s)", asked)
-            return [Outline(*row) for row in cursor]
+            return list(map(Outline._make, cursor.fetchall()))
 
 
 @contextmanager

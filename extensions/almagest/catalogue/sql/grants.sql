@@ -61,6 +61,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.search_query(jsonb, jsonb, boolean, int, tstzrange),
     almagest.require_whole(jsonb),
     almagest.search_page(jsonb, jsonb, boolean, int),
+    almagest.port_microseconds(timestamptz),
     almagest.port_outlines_query(text),
     almagest.changed_spans(text[], int, xid8, int, xid8),
     almagest.outlines(jsonb, tstzrange, text),

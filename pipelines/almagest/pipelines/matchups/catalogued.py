@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,7 +15,6 @@ import numpy as np
 import shapely
 
 from almagest.catalogue.exporting import Outline, Snapshot
-from almagest.catalogue.versions import version_of
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
 from almagest.pipelines.matchups.documents import Document, Matchup, Product
@@ -31,6 +30,7 @@ _PLACE = re.compile(r"/collections/([^/]+)/items/([^/]+)$")
 _AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 _AT_ONCE = 500
 _TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Catalogued:
         self.skipped.clear()
         rows = self.snapshot.outlines(self.search, window.begin, window.end, "platform")
         if window.end is not None and rows:
-            latest = max(row.ends for row in rows) + reach + _TICK
+            latest = moment_of(max(row.ends for row in rows)) + reach + _TICK
             rows += self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform")
         return self._gathered(rows)
 
@@ -84,7 +84,10 @@ class Catalogued:
         if combination not in self.present:
             return []
         rows = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
-        return [Entry(row.id, row.begins, row.ends, shapely.from_wkb(row.footprint), row.value) for row in rows]
+        return [
+            Entry(row.id, moment_of(row.begins), moment_of(row.ends), shapely.from_wkb(row.footprint), row.value)
+            for row in rows
+        ]
 
     def events(self, combination: str, window: Stretch) -> dict[str, Stretch]:
         """Events of a combination that have not become part of others and overlap a window, and when each is."""
@@ -95,7 +98,9 @@ class Catalogued:
         if window != Stretch():
             search["datetime"] = str(window)
         rows = self.snapshot.outlines(search, None, None, "deprecated")
-        return {row.id: Stretch(row.begins, row.ends + _TICK) for row in rows if row.value != "true"}
+        return {
+            row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK) for row in rows if row.value != "true"
+        }
 
     def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
         """Items of a collection, as far as they are there."""
@@ -134,36 +139,40 @@ class Catalogued:
                 for row in self.snapshot.outlines(search, None, None, "platform"):
                     ground = _ground(row)
                     if row.value is not None and ground is not None:
-                        product = Product(Sensor(collection, row.value), row.id, row.begins, row.ends)
-                        found[collection, row.id] = product, ground
+                        times = moment_of(row.begins), moment_of(row.ends)
+                        found[collection, row.id] = Product(Sensor(collection, row.value), row.id, *times), ground
         return found
 
     def _gathered(self, rows: Sequence[Outline]) -> dict[Sensor, Scenes]:
-        of: dict[Sensor, list[Outline]] = defaultdict(list)
+        of: dict[tuple[str, str | None], list[Outline]] = defaultdict(list)
         for row in rows:
-            if row.value is None:
-                self.skipped["names no platform"] += 1
-            elif (sensor := Sensor(row.collection, row.value)) in self.wanted:
-                of[sensor].append(row)
-        return {sensor: self._scenes(sensor, found) for sensor, found in of.items()}
+            of[row.collection, row.value].append(row)
+        found = {}
+        for (collection, platform), some in of.items():
+            if platform is None:
+                self.skipped["names no platform"] += len(some)
+            elif (sensor := Sensor(collection, platform)) in self.wanted:
+                found[sensor] = self._scenes(sensor, some)
+        return found
 
     def _scenes(self, sensor: Sensor, rows: Sequence[Outline]) -> Scenes:
-        grounds = shapely.force_2d(shapely.from_wkb(np.array([row.footprint for row in rows], object)))
+        _, ids, begins, ends, _, versions, footprints = zip(*rows, strict=True)
+        grounds = shapely.from_wkb(np.array(footprints, object))
         plain = np.isin(shapely.get_type_id(grounds), _AREAL) & shapely.is_valid(grounds) & ~shapely.is_empty(grounds)
         for place in np.flatnonzero(~plain):
             grounds[place] = None if grounds[place] is None else footprint(grounds[place])
-        seen = np.flatnonzero(~shapely.is_missing(grounds))
-        if len(seen) < len(rows):
-            self.skipped["has no footprint with an area"] += len(rows) - len(seen)
-        there = [rows[int(place)] for place in seen]
-        return Scenes.of(
-            sensor,
-            [row.id for row in there],
-            [row.begins.replace(tzinfo=None) for row in there],
-            [row.ends.replace(tzinfo=None) for row in there],
-            grounds[seen],
-            [version_of(row.version) for row in there],
-        )
+        seen = ~shapely.is_missing(grounds)
+        if not seen.all():
+            self.skipped["has no footprint with an area"] += int((~seen).sum())
+        times = (np.array(column, "int64").view("datetime64[us]")[seen] for column in (begins, ends))
+        since = np.array(versions, "int64").view("datetime64[us]")[seen]
+        start, stop = times
+        return Scenes.of(sensor, np.array(ids, object)[seen], start, stop, grounds[seen], since)
+
+
+def moment_of(microseconds: int) -> datetime:
+    """A time, of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
@@ -176,7 +185,7 @@ def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
 
 
 def _ground(row: Outline) -> Any:
-    return None if row.footprint is None else footprint(shapely.force_2d(shapely.from_wkb(row.footprint)))
+    return None if row.footprint is None else footprint(shapely.from_wkb(row.footprint))
 
 
 def _name_of(one: tuple[Product, Any], other: tuple[Product, Any]) -> str | None:

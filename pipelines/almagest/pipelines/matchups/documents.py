@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -62,22 +63,22 @@ class Matchup:
     fraction: float
     properties: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def combination(self) -> str:
         """Of its sensors."""
         return naming.combination(product.sensor for product in self.products)
 
-    @property
+    @cached_property
     def start(self) -> datetime:
         """When the earlier scene began."""
         return min(product.start for product in self.products)
 
-    @property
+    @cached_property
     def stop(self) -> datetime:
         """When the later scene ended."""
         return max(product.stop for product in self.products)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Of its item."""
         return naming.matchup(

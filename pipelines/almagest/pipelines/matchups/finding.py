@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from almagest.catalogue.versions import version_of
 from almagest.pipelines.matchups.documents import Matchup, Product, Seen
 from almagest.pipelines.matchups.events import GAP_S
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
@@ -78,9 +79,9 @@ def _made(batch: Pairs, swept: Scenes, other: Scenes, *, swapped: bool) -> Itera
 
 
 def _product(scenes: Scenes, at: int) -> Product:
-    return Product(
-        scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]), scenes.versions[at]
-    )
+    since = scenes.versions[at]
+    version = None if np.isnat(since) else version_of(_moment(since))
+    return Product(scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]), version)
 
 
 def _moment(time: np.datetime64) -> datetime:

@@ -43,7 +43,7 @@ class Scenes:
         start: when each began.
         stop: when it ended; as `start` where it took no time.
         footprints: valid polygons and multipolygons, longitudes from -180 to 180; edges are straight in degrees.
-        versions: of the items; None where they have none.
+        versions: since when each item has been as it is; NaT where nobody knows.
     """
 
     sensor: Sensor
@@ -51,7 +51,7 @@ class Scenes:
     start: Times
     stop: Times
     footprints: npt.NDArray[np.object_]
-    versions: npt.NDArray[np.object_]
+    versions: Times
 
     @classmethod
     def of(
@@ -61,7 +61,7 @@ class Scenes:
         start: Sequence[Any],
         stop: Sequence[Any],
         footprints: Sequence[Any],
-        versions: Sequence[str | None] | None = None,
+        versions: Sequence[Any] | None = None,
     ) -> Self:
         """Scenes in any order.
 
@@ -72,13 +72,13 @@ class Scenes:
         ended = np.asarray(stop, "datetime64[us]")
         shapes = np.empty(len(footprints), object)
         shapes[:] = footprints
-        named = np.array([None] * len(ids) if versions is None else versions, object)
-        if not len(ids) == len(begun) == len(ended) == len(shapes) == len(named):
+        since = np.asarray(versions if versions is not None else ["NaT"] * len(ids), "datetime64[us]")
+        if not len(ids) == len(begun) == len(ended) == len(shapes) == len(since):
             raise ValueError("Columns of scenes are of equal length.")
         if (ended < begun).any():
             raise ValueError(f"Scene {ids[int(np.argmax(ended < begun))]} ends before it starts.")
         order = np.argsort(begun, kind="stable")
-        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order], named[order])
+        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order], since[order])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,9 +96,11 @@ class Scenes:
     def part(self, begin: int, end: int) -> Self:
         """Scenes `begin` to `end` of these."""
         cut = slice(begin, end)
-        return type(self)(
+        some = type(self)(
             self.sensor, self.ids[cut], self.start[cut], self.stop[cut], self.footprints[cut], self.versions[cut]
         )
+        some.__dict__["areas"] = self.areas[cut]  # all are measured at once, and a scene is in several parts
+        return some
 
 
 def footprint(geometry: Any) -> Any:
