@@ -17,6 +17,7 @@ from shapely.geometry import mapping
 from almagest.catalogue.extents import Extent
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.scenes import Sensor
+from almagest.pipelines.matchups.sun import elevation_deg
 
 Document = dict[str, Any]
 
@@ -140,6 +141,7 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
             "collocation_area_km2": matchup.area_km2,
             "collocation_centroid_lon": centroid.x,
             "collocation_centroid_lat": centroid.y,
+            "solar_elevation_deg": elevation_deg(matchup.start, centroid.x, centroid.y),
             **matchup.properties,
         },
     }
