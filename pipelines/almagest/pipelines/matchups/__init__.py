@@ -1,7 +1,7 @@
 """Matchups: scenes of two sensors that saw the same ground at nearly the same time.
 
-`scenes` holds footprints and times in columns, `areas` measures on the ellipsoid, `pairing` finds the pairs, `events` and
-`finding` group them, `chains` names what they make; `naming` and `documents` say how all this looks in STAC. None of these
-knows of a database or of the network. `gathering` takes scenes from STAC items, `catalogued` from the catalogue;
-`updating` brings the catalogue up to date, which the process `find_matchups` is asked for.
+`scenes` holds footprints and times in columns, `areas` measures on the ellipsoid, `pairing` finds the pairs, `events`
+and `finding` group them, `chains` names what they make; `naming`, `sun` and `documents` say how all this looks in STAC.
+None of these knows of a database or of the network. `gathering` takes scenes from STAC items, `catalogued` from the
+catalogue; `updating` brings the catalogue up to date, which the process `find_matchups` is asked for.
 """
