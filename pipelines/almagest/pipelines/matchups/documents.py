@@ -131,6 +131,7 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
     return {
         **_item(matchup.id, matchup.combination, matchup.overlap, links),
         "properties": {
+            "title": _title(matchup.start, [p.sensor for p in matchup.products]),
             **_times(matchup.start, matchup.stop),
             "matchup:collections": [product.sensor.collection for product in matchup.products],
             "matchup:platforms": [product.sensor.platform for product in matchup.products],
@@ -163,6 +164,7 @@ def event_item(event_id: str, sensors: Sequence[Sensor], matchups: Sequence[Seen
     return {
         **_item(event_id, naming.events_collection(combination), ground, links),
         "properties": {
+            "title": _title(start, sensors),
             **_times(start, stop),
             "matchup:collections": [sensor.collection for sensor in sensors],
             "matchup:platforms": [sensor.platform for sensor in sensors],
@@ -236,6 +238,11 @@ def _item(identifier: str, collection: str, ground: Any, links: list[Document]) 
         "links": links,
         "assets": {},
     }
+
+
+def _title(start: datetime, sensors: Sequence[Sensor]) -> str:
+    """For people, to whom an id says little."""
+    return f"{' and '.join(sensor.platform for sensor in sensors)}, {start.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _times(start: datetime, stop: datetime) -> dict[str, str]:
