@@ -74,6 +74,7 @@ bench: development peers ## Measure how fast it is beside its peers; results in 
 	@$(BIN)/python tests/bench/ingest.py
 	@$(BIN)/python tests/bench/versions.py
 	@$(BIN)/python tests/bench/aggregation.py --items 100000
+	@$(BIN)/python tests/bench/matchups.py --scenes 60000 --days 18
 	@$(BIN)/python tests/bench/mosaics.py
 	@$(BIN)/python tests/bench/jobs.py
 	@$(BIN)/python tests/bench/lost_updates.py
@@ -83,6 +84,7 @@ bench-large: development peers ## Measure reads and aggregations of a million it
 	@$(BIN)/python tests/bench/reads.py --rustac $(PEERS)/bin/rustac --items 1000000 --all --clients 4 1 16 --large
 	@$(BIN)/python tests/bench/reads.py --rustac $(PEERS)/bin/rustac --collections 20 --all --rounds 3 --large
 	@$(BIN)/python tests/bench/aggregation.py
+	@$(BIN)/python tests/bench/matchups.py
 	@$(BIN)/python tests/bench/history.py
 
 # Programs that are measured and used for nothing else have an environment of their own.
