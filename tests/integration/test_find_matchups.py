@@ -213,6 +213,38 @@ def test_a_scene_that_is_another_now_makes_another_matchup(desk: Desk) -> None:
     assert desk.found() == {"events": 1, "matchups": 2, "removed": 0}
 
 
+def test_an_event_whose_only_matchup_was_made_anew_stays(desk: Desk) -> None:
+    desk.put(scene("s2-a", 0), scene("l9-a", 3))
+    desk.found()
+    desk.delete("s2-a")
+    desk.put(scene("s2-anew", 0))
+    assert desk.found() == {"events": 1, "matchups": 1, "removed": 1}
+    assert desk.events() == {"20240501T120000": ["l9-a", "s2-anew"]}
+
+
+def test_what_would_keep_all_others_from_being_found_is_passed_by(desk: Desk) -> None:
+    desk.put(*FIRST, *(scene(f"s2-{n}", 1, platform=name) for n, name in enumerate(("a/b", "S2*", "x" * 900, "a\\b"))))
+    endless = scene("l9-endless", 0)
+    endless["properties"] |= {"start_datetime": "2024-05-01T12:00:00Z", "end_datetime": "9999-12-31T23:59:59Z"}
+    desk.put(endless)
+    assert desk.changed()["matchups"] == 2
+    desk.put(*LATER)
+    assert desk.changed()["matchups"] == 1
+    assert desk.found(part="2024-05-01T00:00:00Z/2024-05-01T12:30:00Z")["matchups"] == 2
+
+
+def test_what_others_keep_beside_them_is_theirs(desk: Desk) -> None:
+    desk.put(*FIRST)
+    desk.found()
+    (matchup, *_), (event,) = desk.items(PAIRS).values(), desk.items(EVENTS).values()
+    for document in (matchup, event):
+        properties = {name: said for name, said in document["properties"].items() if not name.startswith("processing:")}
+        desk.put({**document, "id": f"theirs-{document['id']}", "properties": properties, "links": []})
+    assert desk.found()["removed"] == 0
+    assert f"theirs-{matchup['id']}" in desk.items(PAIRS)
+    assert f"theirs-{event['id']}" in desk.items(EVENTS)
+
+
 def test_an_event_that_breaks_keeps_its_id_in_its_first_part(desk: Desk) -> None:
     desk.put(
         scene("s2-a", 0), scene("l9-a", 1), scene("s2-b", 5), scene("l9-b", 8), scene("s2-c", 10), scene("l9-c", 12)

@@ -1,7 +1,7 @@
 """A process in a child of the worker: it can be ended at any moment, even deep in C code, and has a limit of memory.
 
 Both ends talk in lines of JSON over a socket. What the child may ask for is what :class:`~almagest.core.jobs.Context`
-lists; it never touches the database itself.
+lists; what changes the catalogue goes that way alone.
 """
 
 from __future__ import annotations

@@ -28,6 +28,10 @@ Name = tuple[str, str]
 
 _PLACE = re.compile(r"/collections/([^/]+)/items/([^/]+)$")
 _AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+#: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
+_NAMEABLE = re.compile(r"[^*/\\\x00-\x1f\x7f]{1,200}")
+#: No scene that takes longer is looked at.
+LONGEST = timedelta(days=31)
 _AT_ONCE = 500
 _TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,14 +66,25 @@ class Catalogued:
             reach: so much later than the end of a scene its partner may begin.
         """
         self.skipped.clear()
-        rows = self.snapshot.outlines(self.search, window.begin, window.end, "platform")
+        rows = self._short(self.snapshot.outlines(self.search, window.begin, window.end, "platform"))
         if window.end is not None and rows:
             latest = moment_of(max(row.ends for row in rows)) + reach + _TICK
-            rows += self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform")
+            rows += self._short(self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform"))
         return self._gathered(rows)
 
-    def combinations(self) -> Iterator[tuple[Sensor, Sensor]]:
+    def _short(self, rows: list[Outline]) -> list[Outline]:
+        """Those that do not take longer than anything is looked for: an end that means "until now" is none."""
+        short = [row for row in rows if row.ends - row.begins <= LONGEST / _TICK]
+        if len(short) < len(rows):
+            self.skipped[f"takes longer than {LONGEST.days} days"] += len(rows) - len(short)
+        return short
+
+    @cached_property
+    def combinations(self) -> Sequence[tuple[Sensor, Sensor]]:
         """Pairs of the sensors that are wanted of which matchups are catalogued, whether or not there are scenes."""
+        return list(self._combinations())
+
+    def _combinations(self) -> Iterator[tuple[Sensor, Sensor]]:
         for identifier in self.present:
             if "-vs-" in identifier and not identifier.startswith(naming.EVENTS_PREFIX):
                 said = self.snapshot.collection(identifier).get("summaries") or {}
@@ -102,6 +117,18 @@ class Catalogued:
             row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK) for row in rows if row.value != "true"
         }
 
+    def living(self, combination: str, ids: Collection[str]) -> frozenset[str]:
+        """Those of some ids that events have which have not become part of others."""
+        collection = naming.events_collection(combination)
+        if collection not in self.present or not ids:
+            return frozenset()
+        rows = self.snapshot.outlines({"collections": [collection], "ids": sorted(ids)}, None, None, "deprecated")
+        return frozenset(row.id for row in rows if row.value != "true")
+
+    def own(self, collection: str, ids: Collection[str]) -> list[str]:
+        """Those of some items that this process has made: what others keep there is theirs."""
+        return [document["id"] for document in filter(is_own, self.documents(collection, ids))]
+
     def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
         """Items of a collection, as far as they are there."""
         names = sorted(ids)
@@ -112,11 +139,12 @@ class Catalogued:
         """Those of some catalogued matchups whose scenes have gone, or are no longer what they were.
 
         A matchup is called by the times of its scenes and the box of their overlap: where these would give it another
-        name, or none, it is not true any more. By which limits it was found does not matter.
+        name, or none, it is not true any more. By which limits it was found does not matter. What others have put there
+        is not judged.
         """
         products = {
             document["id"]: [name for name, _ in derived_from(document)]
-            for document in self.documents(combination, ids)
+            for document in filter(is_own, self.documents(combination, ids))
         }
         scenes = self._named({name for names in products.values() for name in names})
         return {
@@ -151,6 +179,8 @@ class Catalogued:
         for (collection, platform), some in of.items():
             if platform is None:
                 self.skipped["names no platform"] += len(some)
+            elif not _NAMEABLE.fullmatch(platform):
+                self.skipped["has a platform that no collection can be called by"] += len(some)
             elif (sensor := Sensor(collection, platform)) in self.wanted:
                 found[sensor] = self._scenes(sensor, some)
         return found
@@ -173,6 +203,11 @@ class Catalogued:
 def moment_of(microseconds: int) -> datetime:
     """A time, of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def is_own(document: Mapping[str, Any]) -> bool:
+    """Whether this process has made an item."""
+    return "almagest/find-matchups" in (document["properties"].get("processing:software") or {})
 
 
 def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain as joined
 from itertools import count
 from typing import Any
 
@@ -64,7 +63,7 @@ def merge(found: Sequence[Matchup], known: Sequence[Entry]) -> list[Entry]:
     )
 
 
-def named(combination: str, chains: Sequence[Sequence[Entry]]) -> Iterator[Event]:
+def named(combination: str, chains: Sequence[Sequence[Entry]], others: Collection[str] = ()) -> Iterator[Event]:
     """The events that chains of matchups are, in the order of time.
 
     A chain that has matchups of an event that is catalogued is this event, grown, shrunk or moved: it keeps the id. Of
@@ -74,16 +73,17 @@ def named(combination: str, chains: Sequence[Sequence[Entry]]) -> Iterator[Event
     Args:
         combination: of the sensors.
         chains: in the order of time, all that hold matchups of any of these events.
+        others: events that none of these has matchups of, whose ids no new one may take.
     """
     former = [sorted({entry.event for entry in chain if entry.event}) for chain in chains]
     kept: list[str | None] = []
     for events in former:
         kept.append(next((event for event in events if event not in kept), None))
     taken = {event for event in kept if event}
-    free = taken.union(joined.from_iterable(former))
+    given = taken.union(others, *former)
     for chain, events, own in zip(chains, former, kept, strict=True):
-        name = own or _fresh(naming.event(combination, chain[0].start), free)
-        free.add(name)
+        name = own or _fresh(naming.event(combination, chain[0].start), given)
+        given.add(name)
         yield Event(name, chain, [event for event in events if event not in taken])
         taken.update(events)  # which becomes part of one alone
 

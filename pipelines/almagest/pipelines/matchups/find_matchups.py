@@ -100,6 +100,8 @@ class Inputs(BaseModel):
     def _several(self) -> Self:
         if len(self.collections) != len(set(self.collections)) and len(self.collections) != len(self.platforms):
             raise ValueError("a collection may stand there twice only where platforms stand beside them")
+        if self.part is not None and self.only_changes:
+            raise ValueError("a part of a run looks everywhere in it: leave only_changes away")
         return self
 
 
@@ -177,14 +179,19 @@ def _key(inputs: Inputs) -> str:
 
 def _changed(inputs: Inputs, context: Context, moment: Snapshot, last: Last, reached: Place) -> list[Share] | None:
     """Where there are matchups that may have come, gone or changed since the last run; None: nobody knows."""
+    from almagest.pipelines.matchups.catalogued import LONGEST
     from almagest.pipelines.matchups.updating import Share
 
     if not moment.keeps(last.place):
         context.log("what has changed since the last run is forgotten: everything is looked at")
         return None
     spans = moment.changed(inputs.collections, last.place, reached)
+    if len(spans) > _SCENES_OF_PART:
+        context.log("so much has changed since the last run that everything is looked at")
+        return None
     context.log(f"{len(spans):,} times at which scenes have come, gone or changed since the last run")
     # A matchup begins with the earlier of its scenes, which may be the other one.
+    spans = [(begins, ends) for begins, ends in spans if ends - begins <= LONGEST]
     longest = max([timedelta(seconds=last.longest_s), *(ends - begins for begins, ends in spans)])
     before = timedelta(seconds=inputs.max_time_difference) + longest
     begins = [(begin - before, begin + _TICK) for begin, _ in spans]

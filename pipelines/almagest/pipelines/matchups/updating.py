@@ -14,7 +14,7 @@ import numpy as np
 from almagest.catalogue.extents import Extent
 from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
-from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
+from almagest.pipelines.matchups.catalogued import Catalogued, derived_from, is_own
 from almagest.pipelines.matchups.chains import Entry, Event, merge, named
 from almagest.pipelines.matchups.documents import Document, Matchup
 from almagest.pipelines.matchups.finding import grouped, matchups
@@ -74,25 +74,32 @@ class Timeline:
         chains: of what is true, in the order of time.
         untrue: what is catalogued and is not true any more: when each began.
         events: that are catalogued, and when each is.
+        others: that are catalogued and lie elsewhere, though new ones would be called so.
     """
 
     sensors: tuple[Sensor, Sensor]
     chains: Sequence[Sequence[Entry]]
     untrue: dict[str, datetime]
     events: dict[str, Stretch]
+    others: frozenset[str]
 
     @cached_property
     def combination(self) -> str:
         """Of the sensors."""
         return naming.combination(self.sensors)
 
+    @cached_property
+    def named(self) -> Sequence[Event]:
+        """The events that the chains are."""
+        return list(named(self.combination, self.chains, self.others))
+
     def of(self, share: Share) -> Iterator[Event]:
         """The events of a share."""
-        return (event for event in named(self.combination, self.chains) if self._is_of(share, event.entries))
+        return (event for event in self.named if self._is_of(share, event.entries))
 
     def empty(self, share: Share) -> list[str]:
         """Events of a share that are catalogued and have no matchups left."""
-        held = {entry.event for chain in self.chains for entry in chain}
+        held = {entry.event for chain in self.chains for entry in chain}.union(event.id for event in self.named)
         return sorted(event for event, span in self.events.items() if span in share and event not in held)
 
     def _is_of(self, share: Share, chain: Sequence[Entry]) -> bool:
@@ -105,15 +112,17 @@ class Timeline:
     def window(self, share: Share, window: Stretch, gap: timedelta) -> Stretch:
         """The window that shows all that the events of a share follow from; the same one, where that does."""
         begin, end, stretch = window.begin, window.end, share.stretch
-        for span in (_span(chain) for chain in self.chains if self._is_of(share, chain)):
+        mine = [chain for chain in self.chains if self._is_of(share, chain)]
+        for span in map(_span, mine):
             if span.begin is not None and span.end is not None:
                 if end is not None and stretch.end is not None and span.end + gap > end:
                     end += end - stretch.end
                 if begin is not None and stretch.begin is not None and share.is_touched and span.begin - gap < begin:
                     begin -= stretch.begin - begin
         around = Stretch(begin, end)
-        for span in self.events.values():  # whose name a chain has may depend on any of its matchups
-            if span.overlaps(stretch):
+        held = {entry.event for chain in mine for entry in chain}
+        for event, span in self.events.items():  # which id a chain has may depend on any matchup of that event
+            if event in held or span.overlaps(stretch):
                 around |= span
         return around
 
@@ -149,7 +158,7 @@ class Update:
         window = Stretch(stretch.begin and stretch.begin - gap, stretch.end and stretch.end + max(_BEYOND, 2 * gap))
         while True:
             scenes = self.catalogued.scenes(window, reach)
-            pairs = sorted({*itertools.combinations(sorted(scenes), 2), *self.catalogued.combinations()})
+            pairs = sorted({*itertools.combinations(sorted(scenes), 2), *self.catalogued.combinations})
             timelines = [self._timeline(pair, scenes, window) for pair in pairs]
             wider = window
             for timeline in timelines:
@@ -174,7 +183,9 @@ class Update:
             identifier: known.pop(identifier).start for identifier in self.catalogued.untrue(combination, doubtful)
         }
         chains = list(grouped(merge(found, list(known.values())), self.gap_s))
-        return Timeline(sensors, chains, untrue, self.catalogued.events(combination, window))
+        events = self.catalogued.events(combination, window)
+        new = {naming.event(combination, chain[0].start) for chain in chains} - events.keys()
+        return Timeline(sensors, chains, untrue, events, self.catalogued.living(combination, new))
 
     def _publish(self, timeline: Timeline, share: Share) -> None:
         combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
@@ -195,7 +206,8 @@ class Update:
         gone = sorted(identifier for identifier, begin in timeline.untrue.items() if begin in share.stretch)
         self.done.removed += len(gone)
         self.context.remove([(combination, identifier) for identifier in gone])
-        self.context.remove([(events_of, identifier) for identifier in timeline.empty(share)])
+        empty = self.catalogued.own(events_of, timeline.empty(share))
+        self.context.remove([(events_of, identifier) for identifier in empty])
         made_of = sorted({sensor.collection for sensor in timeline.sensors})
         for collection in documents.collections(timeline.sensors, extents):
             self.context.collection(collection, made_of, public=self.public)
@@ -209,7 +221,7 @@ class Update:
 
     def _rename(self, combination: str, ids: Sequence[str], event: str) -> None:
         """Matchups that were found before, and have come into another event."""
-        for item in self.catalogued.documents(combination, ids):
+        for item in filter(is_own, self.catalogued.documents(combination, ids)):
             made_of = derived_from(item)
             self.context.pin([(*name, version) for name, version in made_of if version])
             moved = documents.of_event(item, event)
