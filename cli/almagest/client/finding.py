@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from almagest.catalogue.exchange import Writer
-from almagest.catalogue.extents import Extent
+from almagest.catalogue.extents import Extent, cover
 from almagest.client.api import Document
 from almagest.client.scenery import Name, Scenery
 from almagest.pipelines.matchups import documents, naming
@@ -52,8 +52,7 @@ class Found:
         self.matchups[combination] += len(event)
         self.products |= {(product.sensor.collection, product.id) for matchup in event for product in matchup.products}
         for item in made:
-            extent, known = Extent.of(item), self.extents.get(item["collection"])
-            self.extents[item["collection"]] = extent if known is None else known | extent
+            cover(self.extents, item)
         return made
 
 

@@ -73,6 +73,12 @@ def around(items: Iterable[Mapping[str, Any]]) -> Extent:
     return found
 
 
+def cover(extents: dict[str, Extent], item: Mapping[str, Any]) -> None:
+    """Widens the extent of an item's collection, by its id, by that of the item."""
+    extent, known = Extent.of(item), extents.get(item["collection"])
+    extents[item["collection"]] = extent if known is None else known | extent
+
+
 def bare_collection(name: str, extent: Extent | None) -> Document:
     """The least that a collection must say; without an extent its items may be anywhere."""
     return {

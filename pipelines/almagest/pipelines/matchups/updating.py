@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from almagest.catalogue.extents import Extent
+from almagest.catalogue.extents import Extent, cover
 from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
 from almagest.pipelines.matchups.catalogued import Catalogued, derived_from, is_own
@@ -195,10 +195,10 @@ class Update:
             self.done.matchups += len(event.entries)
             item = documents.event_item(event.id, timeline.sensors, event.entries)
             self.context.publish([item], sources=[], public=self.public)
-            extents |= _wider(extents, item)
+            cover(extents, item)
             for entry in event.entries:
                 if entry.found is not None:
-                    extents |= _wider(extents, self._publish_found(entry.found, event.id))
+                    cover(extents, self._publish_found(entry.found, event.id))
             self._rename(
                 combination, [e.id for e in event.entries if e.found is None and e.event != event.id], event.id
             )
@@ -236,8 +236,3 @@ class Update:
 def _span(chain: Sequence[Entry]) -> Stretch:
     """When the matchups of a chain begin."""
     return Stretch(chain[0].start, chain[-1].start + _TICK)
-
-
-def _wider(extents: dict[str, Extent], item: Document) -> dict[str, Extent]:
-    extent, known = Extent.of(item), extents.get(item["collection"])
-    return {item["collection"]: extent if known is None else known | extent}
