@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from support import browser
 from support.data import DATA
 from support.stack import Stack, stack
 
@@ -23,3 +25,10 @@ def running() -> Iterator[Stack]:
     """A stack for all tests that leave it as it is, filled with the real data where that is there."""
     with stack(str(DATA) if DATA.is_dir() else "generate") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of a module."""
+    with browser.opened() as context:
+        yield context

@@ -15,18 +15,10 @@ from support.stack import Stack
 pytestmark = pytest.mark.xdist_group("stack")
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.opened() as context:
-        yield context
-
-
 @pytest.fixture
 def watched(chromium: Any, running: Stack) -> Iterator[Watched]:
-    page = chromium.new_page()
-    page.set_default_timeout(30_000)
-    yield Watched(page, running.origin)
-    page.close()
+    with browser.watching(chromium, running.origin) as opened:
+        yield opened
 
 
 def rendered_item(running: Stack) -> dict[str, Any]:

@@ -17,18 +17,10 @@ pytestmark = pytest.mark.xdist_group("site")
 PAIRS = "sample-msi-l1c-sample-msi-b-vs-sample-oli-l1-sample-oli-8"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.opened() as context:
-        yield context
-
-
 @pytest.fixture
 def watched(chromium: Any, site: Stack) -> Iterator[Watched]:
-    page = chromium.new_page()
-    page.set_default_timeout(30_000)
-    yield Watched(page, site.origin)
-    page.close()
+    with browser.watching(chromium, site.origin) as opened:
+        yield opened
 
 
 def find(site: Stack, *more: str) -> dict[str, Any]:

@@ -20,19 +20,10 @@ pytestmark = pytest.mark.xdist_group("site")
 PASSWORD = "a few words make a good one"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.opened() as context:
-        yield context
-
-
 @pytest.fixture
 def watched(chromium: Any, site: Stack) -> Iterator[Watched]:
-    chromium.clear_cookies()
-    page = chromium.new_page()
-    page.set_default_timeout(30_000)
-    yield Watched(page, site.origin)
-    page.close()
+    with browser.watching(chromium, site.origin) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

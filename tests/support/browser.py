@@ -68,3 +68,13 @@ def opened() -> Iterator[Any]:
             context.close()
     finally:
         shutil.rmtree(profile, ignore_errors=True)
+
+
+@contextmanager
+def watching(context: Any, origin: str) -> Iterator[Watched]:
+    """A new page of a browser in which nobody is logged in."""
+    context.clear_cookies()
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield Watched(page, origin)
+    page.close()
