@@ -58,6 +58,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.keyset_predicate(text[], boolean[], boolean[], jsonb, boolean),
     almagest.port_periods(jsonb, tstzrange, boolean),
     almagest.search_periods(jsonb, jsonb, boolean),
+    almagest.within_period(tstzrange),
     almagest.search_query(jsonb, jsonb, boolean, int, tstzrange),
     almagest.require_whole(jsonb),
     almagest.search_page(jsonb, jsonb, boolean, int),

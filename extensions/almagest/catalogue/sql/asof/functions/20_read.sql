@@ -35,12 +35,7 @@ BEGIN
         predicate := predicate || ' AND '
             || almagest.keyset_predicate(keys.expressions, keys.descending, keys.nullable, anchor, backward);
     END IF;
-    IF NOT lower_inf(period) THEN
-        predicate := predicate || format(' AND datetime >= %L', lower(period));
-    END IF;
-    IF NOT upper_inf(period) THEN
-        predicate := predicate || format(' AND datetime < %L', upper(period));
-    END IF;
+    predicate := predicate || almagest.within_period(period);
     RETURN almagest.port_page_query_at(
         predicate, almagest.order_by(keys.expressions, keys.descending, backward),
         'jsonb_build_array((' || array_to_string(keys.expressions, ')::text, (') || ')::text)', page_size, moment);

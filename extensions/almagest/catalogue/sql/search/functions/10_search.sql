@@ -80,6 +80,15 @@ COMMENT ON FUNCTION almagest.search_periods(jsonb, jsonb, boolean) IS
     'Periods, together all time, in which search_page looks one after the other until it has enough.';
 
 
+CREATE OR REPLACE FUNCTION almagest.within_period(period tstzrange) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE WHEN lower_inf(period) THEN '' ELSE format(' AND datetime >= %L', lower(period)) END
+        || CASE WHEN upper_inf(period) THEN '' ELSE format(' AND datetime < %L', upper(period)) END
+$$;
+COMMENT ON FUNCTION almagest.within_period(tstzrange) IS 'What to add to a predicate over the columns of items, so that they begin in a period.';
+
+
 CREATE OR REPLACE FUNCTION almagest.search_query(
     search jsonb, anchor jsonb, backward boolean, page_size int, period tstzrange
 ) RETURNS text
@@ -93,12 +102,7 @@ BEGIN
         predicate := predicate || ' AND '
             || almagest.keyset_predicate(keys.expressions, keys.descending, keys.nullable, anchor, backward);
     END IF;
-    IF NOT lower_inf(period) THEN
-        predicate := predicate || format(' AND datetime >= %L', lower(period));
-    END IF;
-    IF NOT upper_inf(period) THEN
-        predicate := predicate || format(' AND datetime < %L', upper(period));
-    END IF;
+    predicate := predicate || almagest.within_period(period);
     RETURN almagest.port_page_query(
         predicate, almagest.order_by(keys.expressions, keys.descending, backward),
         'jsonb_build_array((' || array_to_string(keys.expressions, ')::text, (') || ')::text)', page_size);

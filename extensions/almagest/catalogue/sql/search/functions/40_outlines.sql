@@ -9,12 +9,7 @@ AS $$
 DECLARE
     predicate text := format('(%s)', almagest.port_where(search));
 BEGIN
-    IF NOT lower_inf(span) THEN
-        predicate := predicate || format(' AND datetime >= %L', lower(span));
-    END IF;
-    IF NOT upper_inf(span) THEN
-        predicate := predicate || format(' AND datetime < %L', upper(span));
-    END IF;
+    predicate := predicate || almagest.within_period(span);
     RETURN QUERY EXECUTE almagest.port_outlines_query(predicate) USING property;
     PERFORM almagest.require_whole(search);
 END;
