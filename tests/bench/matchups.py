@@ -2,9 +2,11 @@
 
     python tests/bench/matchups.py [--scenes 1000000] [--days 300] [--new 1000] [--rounds 3]
 
-Adds to results/latest.json. `matchup_vs_sql` is the time of the join by that of the sweep, reading included, for the
-same pairs; `matchup_delta` the time of a whole run, documents included, by that of one that looks where scenes have
-changed. The scenes are those of two satellites in orbits that follow the sun.
+Adds to results/latest.json. `matchup_vs_sql` is the time of a join that tells the same pairs, their overlap and its
+area, by that of the sweep, reading included; `matchup_vs_counting` that of one which only counts them, and
+`matchup_of_two_workers` the first where two processes share the sweep; `matchup_delta` the time of a whole run,
+documents included, by that of one that looks where scenes have changed. The scenes are those of two satellites in
+orbits that follow the sun.
 """
 
 from __future__ import annotations
@@ -46,12 +48,20 @@ SENSORS = {"landsat": (98.9, 98.2, 0.0, 1.66), "sentinel": (100.6, 98.6, 11.0, 2
 PLATFORMS = {"landsat": "landsat-9", "sentinel": "sentinel-2a"}
 _BATCH = 5000
 #: As pgSTAC's indexes can be used for it: what is compared with a time stands alone.
-_JOIN = """
-    SELECT count(*) FROM pgstac.items AS a JOIN pgstac.items AS b
+_JOINED = """
+    FROM pgstac.items AS a JOIN pgstac.items AS b
       ON b.collection = 'sentinel'
      AND b.datetime BETWEEN a.datetime - interval '30 minutes' AND a.datetime + interval '30 minutes'
-     AND ST_Intersects(a.geometry, b.geometry) AND ST_Area(ST_Intersection(a.geometry, b.geometry)) > 0
-    WHERE a.collection = 'landsat'
+     AND ST_Intersects(a.geometry, b.geometry)
+    CROSS JOIN LATERAL (SELECT ST_Intersection(a.geometry, b.geometry)) AS o(overlap)
+    WHERE a.collection = 'landsat' AND ST_Area(overlap) > 0
+"""
+_COUNT = f"SELECT count(*) {_JOINED}"
+#: What the sweep tells of each pair; whoever asks takes it as it comes.
+_TOLD = f"""
+    SELECT a.id, b.id, ST_AsBinary(overlap), ST_Area(overlap::geography) / 1e6,
+           ST_Area(overlap::geography) / least(ST_Area(a.geometry::geography), ST_Area(b.geometry::geography))
+    {_JOINED}
 """
 
 
@@ -62,10 +72,11 @@ def main() -> None:
     parser.add_argument("--days", type=float, default=300)
     parser.add_argument("--new", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--do", choices=("sweep", "whole", "delta"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.do:
-        print(json.dumps({"sweep": swept, "whole": whole, "delta": delta}[given.do](given.days)))
+        print(json.dumps({"sweep": swept, "whole": whole, "delta": delta}[given.do](given)))
         return
     with measuring.cluster() as (cluster, _):
         settings = cluster.settings("matchups")
@@ -141,18 +152,24 @@ def put(store: Store, connection: Any, items: Iterator[dict[str, Any]]) -> None:
 
 def rounds(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each, and what they found."""
-    measured: dict[str, list[float]] = {"sweep_s": [], "join_s": [], "sweep_mib": [], "whole_s": [], "delta_s": []}
+    measured: dict[str, list[float]] = {
+        f"{name}_s": [] for name in ("sweep", "shared", "join", "count", "whole", "delta")
+    }
+    measured["sweep_mib"] = []
     numbers = set()
     for _ in range(given.rounds):
         told, memory = done(settings, "sweep", given.days)
         measured["sweep_s"].append(told["seconds"])
         measured["sweep_mib"].append(memory)
-        start = time.perf_counter()
-        with database.connect(settings, settings.database.admin_user) as connection:
-            connection.execute("SET jit = off")
-            (number,) = connection.execute(_JOIN.encode()).fetchone() or (0,)
-        measured["join_s"].append(time.perf_counter() - start)
-        numbers |= {number, told["pairs"]}
+        for name, question in (("join", _TOLD), ("count", _COUNT)):
+            start = time.perf_counter()
+            number = joined(settings, question)
+            measured[f"{name}_s"].append(time.perf_counter() - start)
+            numbers.add(number)
+        number, seconds = together(settings, given.days)
+        measured["shared_s"].append(seconds)
+        numbers.add(number)
+        numbers.add(told["pairs"])
         print({name: values[-1] for name, values in measured.items() if values}, numbers, file=sys.stderr)
     assert len(numbers) == 1, numbers
     told, memory = done(settings, "whole", given.days)
@@ -172,6 +189,8 @@ def rounds(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     return {
         "ratios": {
             "matchup_vs_sql": measuring.ratio(measured["join_s"], measured["sweep_s"]),
+            "matchup_vs_counting": measuring.ratio(measured["count_s"], measured["sweep_s"]),
+            "matchup_of_two_workers": measuring.ratio(measured["join_s"], measured["shared_s"]),
             "matchup_delta": round(middle["whole_s"] / middle["delta_s"], 1),
         },
         "matchups": {
@@ -187,8 +206,27 @@ def rounds(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def done(settings: Settings, what: str, days: float) -> tuple[dict[str, Any], float]:
-    """What a process of its own says, and the most memory that it had [MiB]."""
+def joined(settings: Settings, question: str) -> int:
+    """How many pairs PostgreSQL counts, or tells."""
+    with database.connect(settings, settings.database.admin_user, autocommit=False) as connection:
+        connection.execute("SET jit = off")
+        if question is _COUNT:
+            (number,) = connection.execute(question.encode()).fetchone() or (0,)
+            return int(number)
+        with connection.cursor("told", binary=True) as cursor:
+            cursor.itersize = 10_000
+            return sum(1 for _ in cursor.execute(question.encode()))
+
+
+def together(settings: Settings, days: float) -> tuple[int, float]:
+    """How many pairs two processes find that share the parts, as two workers do, and in how many seconds."""
+    running = [started(settings, "sweep", days, share) for share in (0, 1)]
+    told = [json.loads(process.communicate()[0]) for process in running]
+    return sum(one["pairs"] for one in told), max(one["seconds"] for one in told)
+
+
+def started(settings: Settings, what: str, days: float, share: int | None = None) -> subprocess.Popen[str]:
+    """A process of its own. share: which half of the parts it sees to; None: all of them."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(PATHS),
@@ -198,21 +236,28 @@ def done(settings: Settings, what: str, days: float) -> tuple[dict[str, Any], fl
         "ALMAGEST_DB_NAME": settings.database.name,
     }
     command = [sys.executable, __file__, "--do", what, "--days", str(days)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
+    command += [] if share is None else ["--share", str(share)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def done(settings: Settings, what: str, days: float) -> tuple[dict[str, Any], float]:
+    """What a process of its own says, and the most memory that it had [MiB]."""
+    with started(settings, what, days) as running:
         memory = highest(running.pid)
         said = running.communicate()[0]
     if running.returncode:
-        raise SystemExit(f"{command} ended with {running.returncode}")
+        raise SystemExit(f"{running.args} ended with {running.returncode}")
     return json.loads(said), memory / 1024
 
 
-def swept(_: float) -> dict[str, Any]:
+def swept(given: argparse.Namespace) -> dict[str, Any]:
     """Reads the scenes, part by part as a run has it, and finds their pairs."""
     start = time.perf_counter()
     number = 0
     with exporting.snapshot(Settings.load()) as moment:
         catalogued = looked(moment)
-        for part in find_matchups._parts(moment.months(catalogued.search)):
+        parts = find_matchups._parts(moment.months(catalogued.search))
+        for part in parts if given.share is None else parts[given.share :: 2]:
             found = list(catalogued.scenes(part, timedelta(seconds=APART_S)).values())
             if len(found) == 2:
                 begin = np.datetime64(part.begin.replace(tzinfo=None)) if part.begin else np.datetime64(0, "s")
@@ -223,7 +268,7 @@ def swept(_: float) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "pairs": number}
 
 
-def whole(_: float) -> dict[str, Any]:
+def whole(_: argparse.Namespace) -> dict[str, Any]:
     """A whole run as far as its documents, which are not stored."""
     start = time.perf_counter()
     with exporting.snapshot(Settings.load()) as moment:
@@ -234,7 +279,7 @@ def whole(_: float) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "pairs": update.done.matchups, "events": update.done.events}
 
 
-def delta(days: float) -> dict[str, Any]:
+def delta(_: argparse.Namespace) -> dict[str, Any]:
     """The same where the scenes that came last have changed something."""
     inputs = find_matchups.Inputs(collections=list(SENSORS))
     start = time.perf_counter()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.following import Place
 from almagest.catalogue.hydration import Document, documents
 from almagest.catalogue.reserved import CANARY
+from almagest.catalogue.versions import version_of
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.core.settings import Settings
 
@@ -41,7 +42,6 @@ class Outline(NamedTuple):
         begins: its `datetime`, or its `start_datetime` where it has one [us since 1970].
         ends: its `end_datetime` where it has one, or its `datetime` [us since 1970].
         value: one of its properties, as text.
-        version: since when it has been as it is [us since 1970].
         footprint: as WKB, in degrees; None: nobody knows.
     """
 
@@ -50,8 +50,38 @@ class Outline(NamedTuple):
     begins: int
     ends: int
     value: str | None
-    version: int
     footprint: bytes | None
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Outlines in columns of equal length: a hundred thousand tuples would keep the collector of garbage busy."""
+
+    collections: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    values: list[str | None] = field(default_factory=list)
+    footprints: list[bytes | None] = field(default_factory=list)
+
+    @property
+    def columns(self) -> Sequence[list[Any]]:
+        """All of them, in the order of an outline's members."""
+        return self.collections, self.ids, self.begins, self.ends, self.values, self.footprints
+
+    def add(self, columns: Iterable[Iterable[Any]]) -> None:
+        """Takes further ones, in columns."""
+        for column, values in zip(self.columns, columns, strict=True):
+            column.extend(values)
+
+    def rows(self) -> Iterator[Outline]:
+        """One after the other."""
+        return map(Outline, *self.columns)
+
+    def chosen(self, places: Iterable[int]) -> Outlines:
+        """Those in some places."""
+        places = list(places)
+        return Outlines(*([column[place] for place in places] for column in self.columns))
 
 
 @dataclass(frozen=True)
@@ -131,9 +161,7 @@ class Snapshot:
         statement = "SELECT begins, ends FROM changed_spans(%s, %s, %s::xid8, %s, %s::xid8)"
         return [(begins, ends) for begins, ends in self.connection.execute(statement, given)]
 
-    def outlines(
-        self, search: Mapping[str, Any], begin: datetime | None, end: datetime | None, name: str
-    ) -> list[Outline]:
+    def outlines(self, search: Mapping[str, Any], begin: datetime | None, end: datetime | None, name: str) -> Outlines:
         """When and where the items of a search are that begin within a span, in no order.
 
         Args:
@@ -149,7 +177,15 @@ class Snapshot:
         asked = (orjson.dumps(dict(search)).decode(), begin, end, name)
         with self.connection.cursor(binary=True) as cursor:
             cursor.execute("SELECT * FROM outlines(%s::jsonb, tstzrange(%s, %s), %s)", asked)
-            return list(map(Outline._make, cursor.fetchall()))
+            found = Outlines()
+            while some := cursor.fetchmany(_ROWS):
+                found.add(zip(*some, strict=True))
+            return found
+
+    def versions(self, collection: str, ids: Sequence[str]) -> dict[str, str]:
+        """The versions of items that are there, by their ids."""
+        statement = "SELECT id, since FROM current_versions(%s, %s)"
+        return {id_: version_of(since) for id_, since in self.connection.execute(statement, (collection, list(ids)))}
 
 
 @contextmanager

@@ -66,6 +66,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.port_outlines_query(text),
     almagest.changed_spans(text[], int, xid8, int, xid8),
     almagest.outlines(jsonb, tstzrange, text),
+    almagest.current_versions(text, text[]),
     almagest.item_row(text, text),
     almagest.item_document(text, text),
     almagest.asset_location(text, text, text),

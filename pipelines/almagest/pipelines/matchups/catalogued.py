@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import shapely
 
-from almagest.catalogue.exporting import Outline, Snapshot
+from almagest.catalogue.exporting import Outline, Outlines, Snapshot
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
 from almagest.pipelines.matchups.documents import Document, Matchup, Product
@@ -66,18 +68,21 @@ class Catalogued:
             reach: so much later than the end of a scene its partner may begin.
         """
         self.skipped.clear()
-        rows = self._short(self.snapshot.outlines(self.search, window.begin, window.end, "platform"))
-        if window.end is not None and rows:
-            latest = moment_of(max(row.ends for row in rows)) + reach + _TICK
-            rows += self._short(self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform"))
-        return self._gathered(rows)
+        with _no_collector():
+            seen = self._short(self.snapshot.outlines(self.search, window.begin, window.end, "platform"))
+            if window.end is not None and seen.ids:
+                latest = moment_of(max(seen.ends)) + reach + _TICK
+                behind = self.snapshot.outlines(self.search, window.end, max(latest, window.end), "platform")
+                seen.add(self._short(behind).columns)
+            return self._gathered(seen)
 
-    def _short(self, rows: list[Outline]) -> list[Outline]:
+    def _short(self, seen: Outlines) -> Outlines:
         """Those that do not take longer than anything is looked for: an end that means "until now" is none."""
-        short = [row for row in rows if row.ends - row.begins <= LONGEST / _TICK]
-        if len(short) < len(rows):
-            self.skipped[f"takes longer than {LONGEST.days} days"] += len(rows) - len(short)
-        return short
+        short = np.array(seen.ends, "int64") - np.array(seen.begins, "int64") <= LONGEST / _TICK
+        if short.all():
+            return seen
+        self.skipped[f"takes longer than {LONGEST.days} days"] += int((~short).sum())
+        return seen.chosen(np.flatnonzero(short).tolist())
 
     @cached_property
     def combinations(self) -> Sequence[tuple[Sensor, Sensor]]:
@@ -98,10 +103,10 @@ class Catalogued:
         """Matchups of a combination that are catalogued and begin within a window."""
         if combination not in self.present:
             return []
-        rows = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
+        found = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
         return [
             Entry(row.id, moment_of(row.begins), moment_of(row.ends), shapely.from_wkb(row.footprint), row.value)
-            for row in rows
+            for row in found.rows()
         ]
 
     def events(self, combination: str, window: Stretch) -> dict[str, Stretch]:
@@ -112,7 +117,7 @@ class Catalogued:
         search: dict[str, Any] = {"collections": [collection]}
         if window != Stretch():
             search["datetime"] = str(window)
-        rows = self.snapshot.outlines(search, None, None, "deprecated")
+        rows = self.snapshot.outlines(search, None, None, "deprecated").rows()
         return {
             row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK) for row in rows if row.value != "true"
         }
@@ -122,8 +127,8 @@ class Catalogued:
         collection = naming.events_collection(combination)
         if collection not in self.present or not ids:
             return frozenset()
-        rows = self.snapshot.outlines({"collections": [collection], "ids": sorted(ids)}, None, None, "deprecated")
-        return frozenset(row.id for row in rows if row.value != "true")
+        found = self.snapshot.outlines({"collections": [collection], "ids": sorted(ids)}, None, None, "deprecated")
+        return frozenset(row.id for row in found.rows() if row.value != "true")
 
     def own(self, collection: str, ids: Collection[str]) -> list[str]:
         """Those of some items that this process has made: what others keep there is theirs."""
@@ -131,9 +136,8 @@ class Catalogued:
 
     def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
         """Items of a collection, as far as they are there."""
-        names = sorted(ids)
-        for start in range(0, len(names), _AT_ONCE):
-            yield from self.snapshot.items(collection, {"ids": names[start : start + _AT_ONCE]})
+        for _, some in _in_batches([(collection, identifier) for identifier in ids]):
+            yield from self.snapshot.items(collection, {"ids": some})
 
     def untrue(self, combination: str, ids: Collection[str]) -> set[str]:
         """Those of some catalogued matchups whose scenes have gone, or are no longer what they were.
@@ -155,49 +159,52 @@ class Catalogued:
             or _name_of(*(scenes[name] for name in names)) != identifier
         }
 
+    def versions(self, names: Collection[Name]) -> dict[Name, str]:
+        """Which versions of some scenes are the ones that were seen."""
+        return {
+            (collection, identifier): version
+            for collection, ids in _in_batches(names)
+            for identifier, version in self.snapshot.versions(collection, ids).items()
+        }
+
     def _named(self, names: Collection[Name]) -> dict[Name, tuple[Product, Any]]:
         """Scenes by their names, each with its footprint, as far as they are there."""
-        of: dict[str, list[str]] = defaultdict(list)
-        for collection, identifier in sorted(names):
-            of[collection].append(identifier)
         found = {}
-        for collection, ids in of.items():
-            for start in range(0, len(ids), _AT_ONCE):
-                search = {"collections": [collection], "ids": ids[start : start + _AT_ONCE]}
-                for row in self.snapshot.outlines(search, None, None, "platform"):
-                    ground = _ground(row)
-                    if row.value is not None and ground is not None:
-                        times = moment_of(row.begins), moment_of(row.ends)
-                        found[collection, row.id] = Product(Sensor(collection, row.value), row.id, *times), ground
+        for collection, ids in _in_batches(names):
+            outlines = self.snapshot.outlines({"collections": [collection], "ids": ids}, None, None, "platform")
+            for row in outlines.rows():
+                ground = _ground(row)
+                if row.value is not None and ground is not None:
+                    times = moment_of(row.begins), moment_of(row.ends)
+                    found[collection, row.id] = Product(Sensor(collection, row.value), row.id, *times), ground
         return found
 
-    def _gathered(self, rows: Sequence[Outline]) -> dict[Sensor, Scenes]:
-        of: dict[tuple[str, str | None], list[Outline]] = defaultdict(list)
-        for row in rows:
-            of[row.collection, row.value].append(row)
+    def _gathered(self, seen: Outlines) -> dict[Sensor, Scenes]:
+        of: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        for place, key in enumerate(zip(seen.collections, seen.values, strict=True)):
+            of[key].append(place)
         found = {}
-        for (collection, platform), some in of.items():
+        for (collection, platform), places in of.items():
             if platform is None:
-                self.skipped["names no platform"] += len(some)
+                self.skipped["names no platform"] += len(places)
             elif not _NAMEABLE.fullmatch(platform):
-                self.skipped["has a platform that no collection can be called by"] += len(some)
+                self.skipped["has a platform that no collection can be called by"] += len(places)
             elif (sensor := Sensor(collection, platform)) in self.wanted:
-                found[sensor] = self._scenes(sensor, some)
+                found[sensor] = self._scenes(sensor, seen.chosen(places))
         return found
 
-    def _scenes(self, sensor: Sensor, rows: Sequence[Outline]) -> Scenes:
-        _, ids, begins, ends, _, versions, footprints = zip(*rows, strict=True)
-        grounds = shapely.from_wkb(np.array(footprints, object))
+    def _scenes(self, sensor: Sensor, seen: Outlines) -> Scenes:
+        grounds = shapely.from_wkb(np.array(seen.footprints, object))
         plain = np.isin(shapely.get_type_id(grounds), _AREAL) & shapely.is_valid(grounds) & ~shapely.is_empty(grounds)
         for place in np.flatnonzero(~plain):
             grounds[place] = None if grounds[place] is None else footprint(grounds[place])
-        seen = ~shapely.is_missing(grounds)
-        if not seen.all():
-            self.skipped["has no footprint with an area"] += int((~seen).sum())
-        times = (np.array(column, "int64").view("datetime64[us]")[seen] for column in (begins, ends))
-        since = np.array(versions, "int64").view("datetime64[us]")[seen]
-        start, stop = times
-        return Scenes.of(sensor, np.array(ids, object)[seen], start, stop, grounds[seen], since)
+        has_area = ~shapely.is_missing(grounds)
+        if not has_area.all():
+            self.skipped["has no footprint with an area"] += int((~has_area).sum())
+        start, stop = (np.array(column, "int64").view("datetime64[us]") for column in (seen.begins, seen.ends))
+        return Scenes.of(
+            sensor, np.array(seen.ids, object)[has_area], start[has_area], stop[has_area], grounds[has_area]
+        )
 
 
 def moment_of(microseconds: int) -> datetime:
@@ -217,6 +224,27 @@ def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
         if link.get("rel") == "derived_from" and (place := _PLACE.search(urlsplit(str(link.get("href"))).path)):
             found.append(((unquote(place[1]), unquote(place[2])), link.get("almagest:version")))
     return found
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the collector of garbage, which looks at all that is there again and again, and finds no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _in_batches(names: Collection[Name]) -> Iterator[tuple[str, list[str]]]:
+    of: dict[str, list[str]] = defaultdict(list)
+    for collection, identifier in sorted(names):
+        of[collection].append(identifier)
+    for collection, ids in of.items():
+        for start in range(0, len(ids), _AT_ONCE):
+            yield collection, ids[start : start + _AT_ONCE]
 
 
 def _ground(row: Outline) -> Any:

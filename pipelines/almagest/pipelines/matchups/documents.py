@@ -31,14 +31,17 @@ class Product:
         id: of its item.
         start: when it began, with a time zone.
         stop: when it ended.
-        version: of its item; None: nobody knows.
     """
 
     sensor: Sensor
     id: str
     start: datetime
     stop: datetime
-    version: str | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Collection and id of its item."""
+        return self.sensor.collection, self.id
 
     @property
     def href(self) -> str:

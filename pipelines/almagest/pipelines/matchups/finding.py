@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from almagest.catalogue.versions import version_of
 from almagest.pipelines.matchups.documents import Matchup, Product, Seen
 from almagest.pipelines.matchups.events import GAP_S
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
@@ -79,9 +78,7 @@ def _made(batch: Pairs, swept: Scenes, other: Scenes, *, swapped: bool) -> Itera
 
 
 def _product(scenes: Scenes, at: int) -> Product:
-    since = scenes.versions[at]
-    version = None if np.isnat(since) else version_of(_moment(since))
-    return Product(scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]), version)
+    return Product(scenes.sensor, str(scenes.ids[at]), _moment(scenes.start[at]), _moment(scenes.stop[at]))
 
 
 def _moment(time: np.datetime64) -> datetime:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +16,14 @@ import shapely
 from almagest.pipelines.matchups.areas import area_km2
 from almagest.pipelines.matchups.scenes import Scenes, Times, polygons_of
 
-_SECOND = np.timedelta64(1, "s")
 #: Shorter stretches cost more in trees than they save in candidates.
 _STRETCH = np.timedelta64(30, "m")
+#: So many candidates are worth a call.
+_AT_ONCE = 8192
+_THREADS = min(4, len(os.sched_getaffinity(0)))
 _AREAS = np.array([shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON])
+
+_Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -65,17 +72,15 @@ def pairs(first: Scenes, second: Scenes, limits: Limits) -> Iterator[Pairs]:
         limits: which are pairs.
     """
     reach = np.timedelta64(round(limits.max_time_difference_s * 1e6), "us")
-    begin = 0
-    while begin < len(first):
-        until = first.start[begin] + max(reach, _STRETCH)
-        end = int(np.searchsorted(first.start, until))
-        low = np.searchsorted(second.start, first.start[begin] - reach - second.longest)
-        high = np.searchsorted(second.start, first.stop[begin:end].max() + reach, "right")
-        if low < high:
-            found = _within(first.part(begin, end), second.part(int(low), int(high)), limits, reach)
-            if len(found):
-                yield Pairs(found.first + begin, found.second + int(low), found.overlap, found.area_km2, found.fraction)
-        begin = end
+    # Geometry is C code, which other threads need not wait for.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        running: deque[Future[Pairs]] = deque()
+        for near in _gathered(_near(first, second, reach)):
+            running.append(pool.submit(_overlapping, first, second, *near, limits))
+            if len(running) > _THREADS:
+                yield from _some(running.popleft())
+        while running:
+            yield from _some(running.popleft())
 
 
 def gap(start: Times, stop: Times, other_start: Times, other_stop: Times) -> npt.NDArray[np.timedelta64]:
@@ -83,18 +88,58 @@ def gap(start: Times, stop: Times, other_start: Times, other_stop: Times) -> npt
     return np.maximum(np.maximum(start - other_stop, other_start - stop), np.timedelta64(0, "us"))
 
 
-def _within(first: Scenes, second: Scenes, limits: Limits, reach: np.timedelta64) -> Pairs:
-    tree = shapely.STRtree(second.footprints)
-    a, b = tree.query(first.footprints)
-    near = gap(first.start[a], first.stop[a], second.start[b], second.stop[b]) <= reach
-    a, b = a[near], b[near]
+def _near(first: Scenes, second: Scenes, reach: np.timedelta64) -> Iterator[tuple[_Places, _Places]]:
+    """Which scenes are close enough in time and have boxes in common, in the order of the first sensor's stretches."""
+    begin = 0
+    while begin < len(first):
+        end = int(np.searchsorted(first.start, first.start[begin] + max(reach, _STRETCH)))
+        low = int(np.searchsorted(second.start, first.start[begin] - reach - second.longest))
+        high = int(np.searchsorted(second.start, first.stop[begin:end].max() + reach, "right"))
+        if low < high:
+            a, b = shapely.STRtree(second.footprints[low:high]).query(first.footprints[begin:end])
+            a, b = a + begin, b + low
+            near = gap(first.start[a], first.stop[a], second.start[b], second.stop[b]) <= reach
+            yield a[near], b[near]
+        begin = end
+
+
+def _some(found: Future[Pairs]) -> Iterator[Pairs]:
+    if len(found.result()):
+        yield found.result()
+
+
+def _gathered(near: Iterable[tuple[_Places, _Places]]) -> Iterator[tuple[_Places, _Places]]:
+    """The same in fewer pieces."""
+    waiting: list[tuple[_Places, _Places]] = []
+    for piece in near:
+        waiting.append(piece)
+        if sum(len(places) for places, _ in waiting) >= _AT_ONCE:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pieces: Sequence[tuple[_Places, _Places]]) -> tuple[_Places, _Places]:
+    a, b = zip(*pieces, strict=True)
+    return np.concatenate(a), np.concatenate(b)
+
+
+def _overlapping(first: Scenes, second: Scenes, a: _Places, b: _Places, limits: Limits) -> Pairs:
     touching = shapely.intersects(first.footprints[a], second.footprints[b])
     a, b = a[touching], b[touching]
     overlap = only_areas(shapely.intersection(first.footprints[a], second.footprints[b]))
     area = area_km2(overlap)
-    share = np.divide(area, np.minimum(first.areas[a], second.areas[b]), out=np.zeros_like(area), where=area > 0)
+    smaller = np.minimum(_areas(first, a), _areas(second, b))
+    share = np.divide(area, smaller, out=np.zeros_like(area), where=area > 0)
     enough = (area > 0) & (area >= limits.min_overlap_area_km2) & (share >= limits.min_overlap_fraction)
     return Pairs(a[enough], b[enough], overlap[enough], area[enough], np.minimum(share[enough], 1.0))
+
+
+def _areas(scenes: Scenes, places: _Places) -> npt.NDArray[np.float64]:
+    """The areas of some scenes [km²], each measured once."""
+    some, where = np.unique(places, return_inverse=True)
+    return area_km2(scenes.footprints[some])[where]
 
 
 def only_areas(shapes: npt.NDArray[Any]) -> npt.NDArray[np.object_]:

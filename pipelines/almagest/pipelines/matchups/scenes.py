@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from almagest.pipelines.matchups.areas import area_km2
-
 #: Times, in microseconds since 1970.
 Times = npt.NDArray[np.datetime64]
 
@@ -43,7 +41,6 @@ class Scenes:
         start: when each began.
         stop: when it ended; as `start` where it took no time.
         footprints: valid polygons and multipolygons, longitudes from -180 to 180; edges are straight in degrees.
-        versions: since when each item has been as it is; NaT where nobody knows.
     """
 
     sensor: Sensor
@@ -51,7 +48,6 @@ class Scenes:
     start: Times
     stop: Times
     footprints: npt.NDArray[np.object_]
-    versions: Times
 
     @classmethod
     def of(
@@ -61,7 +57,6 @@ class Scenes:
         start: Sequence[Any],
         stop: Sequence[Any],
         footprints: Sequence[Any],
-        versions: Sequence[Any] | None = None,
     ) -> Self:
         """Scenes in any order.
 
@@ -72,35 +67,20 @@ class Scenes:
         ended = np.asarray(stop, "datetime64[us]")
         shapes = np.empty(len(footprints), object)
         shapes[:] = footprints
-        since = np.asarray(versions if versions is not None else ["NaT"] * len(ids), "datetime64[us]")
-        if not len(ids) == len(begun) == len(ended) == len(shapes) == len(since):
+        if not len(ids) == len(begun) == len(ended) == len(shapes):
             raise ValueError("Columns of scenes are of equal length.")
         if (ended < begun).any():
             raise ValueError(f"Scene {ids[int(np.argmax(ended < begun))]} ends before it starts.")
         order = np.argsort(begun, kind="stable")
-        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order], since[order])
+        return cls(sensor, np.asarray(ids, object)[order], begun[order], ended[order], shapes[order])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
-    def areas(self) -> npt.NDArray[np.float64]:
-        """The area of each footprint [km²]."""
-        return area_km2(self.footprints)
-
-    @cached_property
     def longest(self) -> np.timedelta64:
         """How long the longest took."""
         return (self.stop - self.start).max() if len(self) else np.timedelta64(0, "us")
-
-    def part(self, begin: int, end: int) -> Self:
-        """Scenes `begin` to `end` of these."""
-        cut = slice(begin, end)
-        some = type(self)(
-            self.sensor, self.ids[cut], self.start[cut], self.stop[cut], self.footprints[cut], self.versions[cut]
-        )
-        some.__dict__["areas"] = self.areas[cut]  # all are measured at once, and a scene is in several parts
-        return some
 
 
 def footprint(geometry: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 from almagest.catalogue.extents import Extent, cover
 from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
-from almagest.pipelines.matchups.catalogued import Catalogued, derived_from, is_own
+from almagest.pipelines.matchups.catalogued import Catalogued, Name, derived_from, is_own
 from almagest.pipelines.matchups.chains import Entry, Event, merge, named
 from almagest.pipelines.matchups.documents import Document, Matchup
 from almagest.pipelines.matchups.finding import grouped, matchups
@@ -190,6 +190,7 @@ class Update:
     def _publish(self, timeline: Timeline, share: Share) -> None:
         combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
         extents: dict[str, Extent] = {}
+        versions = self._versions(timeline)
         for event in timeline.of(share):
             self.done.events += 1
             self.done.matchups += len(event.entries)
@@ -198,7 +199,7 @@ class Update:
             cover(extents, item)
             for entry in event.entries:
                 if entry.found is not None:
-                    cover(extents, self._publish_found(entry.found, event.id))
+                    cover(extents, self._publish_found(entry.found, event.id, versions))
             self._rename(
                 combination, [e.id for e in event.entries if e.found is None and e.event != event.id], event.id
             )
@@ -212,10 +213,16 @@ class Update:
         for collection in documents.collections(timeline.sensors, extents):
             self.context.collection(collection, made_of, public=self.public)
 
-    def _publish_found(self, matchup: Matchup, event: str) -> Document:
+    def _versions(self, timeline: Timeline) -> dict[Name, str]:
+        """Of the scenes of all matchups that were found now."""
+        entries = itertools.chain.from_iterable(timeline.chains)
+        names = {product.name for entry in entries if entry.found for product in entry.found.products}
+        return self.catalogued.versions(names)
+
+    def _publish_found(self, matchup: Matchup, event: str, versions: Mapping[Name, str]) -> Document:
         item = documents.matchup_item(matchup, event)
-        names = [(product.sensor.collection, product.id) for product in matchup.products]
-        self.context.pin([(p.sensor.collection, p.id, p.version) for p in matchup.products if p.version])
+        names = [product.name for product in matchup.products]
+        self.context.pin([(*name, versions[name]) for name in names])
         self.context.publish([item], sources=names, public=self.public)
         return item
 

@@ -12,13 +12,10 @@ LANGUAGE sql IMMUTABLE
 AS $$
     SELECT format($query$
         SELECT i.collection, i.id, almagest.port_microseconds(i.datetime), almagest.port_microseconds(i.end_datetime),
-               i.content->'properties'->>$1, almagest.port_microseconds(coalesce(h.valid_from, v.installed_at)),
-               ST_AsBinary(ST_Force2D(i.geometry))
+               i.content->'properties'->>$1, ST_AsBinary(ST_Force2D(i.geometry))
         FROM (
             SELECT id, collection, datetime, end_datetime, geometry, content FROM pgstac.items WHERE %s
         ) AS i
-        LEFT JOIN almagest.item_head AS h ON h.collection = i.collection AND h.id = i.id
-        CROSS JOIN almagest.versioning AS v
     $query$, predicate)
 $$;
 COMMENT ON FUNCTION almagest.port_outlines_query(text) IS

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION almagest.outlines(search jsonb, span tstzrange, property text)
 RETURNS TABLE (
-    collection text, id text, begins bigint, ends bigint, value text, version bigint, footprint bytea
+    collection text, id text, begins bigint, ends bigint, value text, footprint bytea
 )
 LANGUAGE plpgsql STABLE SET search_path = pgstac, almagest, public, pg_temp
 AS $$
@@ -15,5 +15,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION almagest.outlines(jsonb, tstzrange, text) IS
-    'Of each item that a search finds and that begins within a span: its times, one of its properties as text, since when it '
-    'has been as it is, and its footprint (WKB). Times are microseconds since 1970. In no order. Raises P0001 for what pgSTAC refuses.';
+    'Of each item that a search finds and that begins within a span: its times, one of its properties as text, and '
+    'its footprint (WKB). Times are microseconds since 1970. In no order. Raises P0001 for what pgSTAC refuses.';

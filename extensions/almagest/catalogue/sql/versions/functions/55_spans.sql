@@ -1,4 +1,4 @@
--- When something was or is that has changed: where whoever keeps something made of it up to date has to look.
+-- For whoever keeps something made of items up to date: where he has to look, and which versions he has seen.
 
 CREATE OR REPLACE FUNCTION almagest.changed_spans(
     of_collections text[], from_era int, from_xact xid8, before_era int, before_xact xid8
@@ -25,3 +25,14 @@ $$;
 COMMENT ON FUNCTION almagest.changed_spans(text[], int, xid8, int, xid8) IS
     'Times of the items of some collections that have changed from one place in the log up to another: as they are now, and as '
     'they were before each change, as far as that is not forgotten.';
+
+
+CREATE OR REPLACE FUNCTION almagest.current_versions(of_collection text, ids text[]) RETURNS TABLE (id text, since timestamptz)
+LANGUAGE sql STABLE SET search_path = almagest, pg_temp
+AS $$
+    SELECT asked.id, coalesce(h.valid_from, v.installed_at)
+    FROM unnest(ids) AS asked(id)
+    CROSS JOIN almagest.versioning AS v
+    LEFT JOIN almagest.item_head AS h ON h.collection = of_collection AND h.id = asked.id
+$$;
+COMMENT ON FUNCTION almagest.current_versions(text, text[]) IS 'Since when items that are there have been as they are.';
