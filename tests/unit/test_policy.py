@@ -48,7 +48,7 @@ EXPECTED: list[tuple[str, str, str]] = [
 ]
 #: POSTs that only read: a search, a count, a shape, or a search that is remembered.
 READING_POSTS = re.compile(
-    r"/(api|external)(/tiles)?/(search|aggregate|collections/1/.*|.*statistics|.*feature.*|searches.*|.*bbox.*)"
+    r"/(api|external)(/tiles)?/(search|pair-search|aggregate|collections/1/.*|.*statistics|.*feature.*|searches.*|.*bbox.*)"
 )
 
 ROUTES = [(mount, route, method) for mount in (*MOUNTS, FLOWER) for route in mount.routes for method in route.methods]

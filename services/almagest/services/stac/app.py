@@ -27,6 +27,7 @@ from almagest.services.stac import (
     describing,
     lineage,
     map_page,
+    pairing,
     registering,
     routes,
     streaming,
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
             *BASE_CONFORMANCE_CLASSES,
             *SORT_1_0,
             *aggregating.CONFORMANCE,
+            *pairing.CONFORMANCE,
             *(transactions.CONFORMANCE if writes else ()),
         ],
         landing_page_id=settings.api.catalog_id,
@@ -169,6 +171,7 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
     app.include_router(
         aggregating.router(aggregating.Aggregator(reads, catalogue, public), client), dependencies=present_only
     )
+    app.include_router(pairing.router(pairing.PairSearch(reads, key, search, public)), dependencies=present_only)
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)
     map_page.install(app)

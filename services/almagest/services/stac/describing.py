@@ -95,6 +95,25 @@ _SCHEMAS: Mapping[str, Schema] = {
         cut=_many({"enum": ["depth", "nodes"]}),
         links=_many(_OBJECT),
     ),
+    "Pairs": _of(
+        {
+            "featurePairs": _many({**_many(_TEXT), "minItems": 2, "maxItems": 2, "description": "Ids: first, second."}),
+            "pairs": _many(
+                _of(
+                    {"matchup:overlap_fraction": {"type": "number"}},
+                    first=_ref("PairMember"),
+                    second=_ref("PairMember"),
+                    time_diff_s={"type": "number", "description": "From the start of the first to that of the second."},
+                    collocation_area_km2={"type": "number"},
+                )
+            ),
+        },
+        type={"enum": ["FeatureCollection"]},
+        features=_many(_ref("Item")),
+        links=_many(_OBJECT),
+        numberReturned=_COUNT,
+    ),
+    "PairMember": _of(collection=_TEXT, id=_TEXT),
     "LineageNode": _of(
         {
             **dict.fromkeys(("collection", "id", "title", "job", "actor", "login", "key_id"), _TEXT),
@@ -148,6 +167,8 @@ _SCHEMAS: Mapping[str, Schema] = {
 _AN_ITEM, _A_COLLECTION = {GEOJSON: _ref("Item")}, {JSON: _ref("Collection")}
 #: What good answers hold, by method, path and status, where the library does not know.
 _CONTENT: Mapping[tuple[str, str, str], Mapping[str, Schema]] = {
+    ("get", "/pair-search", "200"): {GEOJSON: _ref("Pairs")},
+    ("post", "/pair-search", "200"): {GEOJSON: _ref("Pairs")},
     ("get", "/queryables", "200"): {JSON_SCHEMA: _OBJECT},
     ("get", f"{_COLLECTION}/queryables", "200"): {JSON_SCHEMA: _OBJECT},
     ("get", "/changes", "200"): {
@@ -248,7 +269,7 @@ def _problems(method: str, path: str) -> tuple[int, ...]:
     named = (404, 410) if "{" in path else ()
     if path == "/changes":
         return (400, 410)
-    if method == "get" or path == "/search" or path.endswith("/aggregate"):
+    if method == "get" or path in {"/search", "/pair-search"} or path.endswith("/aggregate"):
         if path in _AS_OF:
             named = tuple(sorted({*named, 409, 410}))
         # A whole result in one answer may be too large.

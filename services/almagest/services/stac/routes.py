@@ -17,6 +17,7 @@ _READS = (
     (("GET",), f"{_COLLECTION}/items"),
     (("GET",), _ITEM),
     (("GET", "POST"), "/search"),
+    (("GET", "POST"), "/pair-search"),
     (("GET",), "/queryables"),
     (("GET",), f"{_COLLECTION}/queryables"),
     (("GET",), "/changes"),

@@ -29,7 +29,7 @@ from almagest.services.web.problem import MEDIA_TYPE as PROBLEM_JSON
 Epoch = Callable[[Sequence[str] | None], Awaitable[int]]
 
 _PATHS = re.compile(
-    r"/|/search|/(?:queryables|aggregations|aggregate)|/collections"
+    r"/|/search|/pair-search|/(?:queryables|aggregations|aggregate)|/collections"
     r"|/collections/(?P<collection>[^/]+)(/items|/queryables|/aggregations|/aggregate)?"
 )
 _MEDIA_TYPES = frozenset({"application/json", "application/geo+json", "application/schema+json"})

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION almagest.rollup_scheme() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT 2 $$;
+AS $$ SELECT 3 $$;
 COMMENT ON FUNCTION almagest.rollup_scheme() IS
     'To be raised whenever something else is counted beforehand than what stands in the tables by now.';
 
@@ -100,6 +100,18 @@ $$;
 COMMENT ON FUNCTION almagest.geotile_above(text, int) IS 'The tile of a smaller zoom in which a tile lies.';
 
 
+CREATE OR REPLACE FUNCTION almagest.span_class(properties jsonb) RETURNS int
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    -- As numbers: of "until now" some make an infinite time, which no other can be taken from.
+    SELECT ceil(ln(least(greatest(
+        date_part('epoch', (properties->>'end_datetime')::timestamptz) - date_part('epoch', (properties->>'start_datetime')::timestamptz),
+        1), 1e15)) / ln(2::float8))::int
+    WHERE jsonb_typeof(properties->'start_datetime') = 'string' AND jsonb_typeof(properties->'end_datetime') = 'string'
+$$;
+COMMENT ON FUNCTION almagest.span_class(jsonb) IS 'What took longer than a moment took at most two to the power of this [s].';
+
+
 CREATE OR REPLACE FUNCTION almagest.rollup_facts(datetime timestamptz, place geometry, properties jsonb)
 RETURNS TABLE (dimension text, key text, number numeric)
 LANGUAGE sql STABLE PARALLEL SAFE -- without settings, so that it is planned as part of the statement that asks
@@ -107,9 +119,9 @@ AS $$
     SELECT f.dimension, f.key, NULL::numeric
     -- Of VALUES every row would be got ready anew, which takes five times as long as all the rest.
     FROM unnest(
-        '{total,day,geohash,geotile,place}'::text[],
+        '{total,day,geohash,geotile,place,span}'::text[],
         ARRAY['', to_char(datetime AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ST_GeoHash(place, 3), almagest.geotile(place, 7),
-              almagest.place_text(place)]
+              almagest.place_text(place), almagest.span_class(properties)::text]
     ) AS f(dimension, key)
     WHERE f.key IS NOT NULL
     UNION ALL

@@ -129,3 +129,27 @@ END;
 $$;
 COMMENT ON FUNCTION almagest.rolled_extreme(jsonb, int) IS
     'As rolled, of least and greatest numbers and of first and last times.';
+
+
+CREATE OR REPLACE FUNCTION almagest.longest(of_collections text[]) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+DECLARE
+    most_changes CONSTANT int := 2000;
+    state CONSTANT almagest.rollup_state := (SELECT s FROM almagest.rollup_state AS s);
+    class int;
+BEGIN
+    IF of_collections IS NULL OR state.scheme IS DISTINCT FROM almagest.rollup_scheme()
+       OR (SELECT count(*) FROM almagest.changes_after(state.era, state.xact, -1, of_collections, most_changes + 1)) > most_changes THEN
+        RETURN NULL;
+    END IF;
+    class := greatest(
+        (SELECT max(r.key::int) FROM almagest.rollup AS r
+         WHERE r.collection = ANY (of_collections) AND r.dimension = 'span' AND r.count > 0),
+        (SELECT max(almagest.span_class(c.properties))
+         FROM almagest.rollup_changes(of_collections, state.era, state.xact, NULL, NULL) AS c WHERE c.change > 0), 0);
+    RETURN CASE WHEN class <= 31 THEN make_interval(secs => 2::float8 ^ class) END;
+END;
+$$;
+COMMENT ON FUNCTION almagest.longest(text[]) IS
+    'No item of these collections takes longer. NULL where that cannot be told at once, or is a lifetime.';
