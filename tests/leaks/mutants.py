@@ -30,6 +30,7 @@ _AS_OF = "asof/functions/30_external.sql"
 _CHANGES = "audience/functions/47_changes.sql"
 _LINKS = "lineage/functions/10_links.sql"
 _WALK = "lineage/functions/30_walk.sql"
+_PAIRS = "audience/functions/43_pairs.sql"
 _AGGREGATE = "audience/functions/47_aggregate.sql"
 
 
@@ -157,9 +158,47 @@ _GATE = "    IF almagest.is_internal(of_collection) THEN\n        RETURN;\n    E
 _COMPARED = "        ELSIF NOT almagest.looks_alike("
 
 
+_BOTH_NAMED = "ARRAY(SELECT jsonb_array_elements_text(side.narrowed->'collections')), policy)"
+_NARROWED = "narrowed || jsonb_build_object(member, side.narrowed)"
+
+
+def _unnarrowed(side: str) -> tuple[str, str]:
+    """One side of a pair search is not narrowed."""
+    wide = f"CASE WHEN member = '{side}' THEN coalesce(asked->member, '{{}}') ELSE side.narrowed END"
+    return _NARROWED, _NARROWED.replace("side.narrowed", wide)
+
+
 _PRODUCT = "        CONTINUE WHEN is_same OR version IS NULL OR NOT outside"
 
+#: Too seldom does chance ask for what stands in a list.
+IN_LISTS = Mutant(
+    "what is hidden in a list, by what both items of a pair are compared by",
+    _PAIRS,
+    (("page_size, almagest.suspicion(policy));", "page_size, NULL);"),),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
+    *(
+        Mutant(
+            f"hidden properties of the {side} item of a pair, by what it is filtered by",
+            _PAIRS,
+            ((_BOTH_NAMED, f"{_BOTH_NAMED} WHERE member <> '{side}'"),),
+            ("pairs",),
+            strict=side == "second",
+        )
+        for side in ("first", "second")
+    ),
+    *(
+        Mutant(
+            f"that an internal item is the {side} of a pair",
+            _PAIRS,
+            (_unnarrowed(side),),
+            ("pairs",),
+            strict=side == "first",
+        )
+        for side in ("first", "second")
+    ),
+    Mutant("where hidden pairs are, by cursors from inside", "", (), ("pairs",), patch=_audience_forgotten),
     Mutant(
         "what was hidden in what a search finds as of a moment",
         _AS_OF,

@@ -32,7 +32,7 @@ from almagest.services.stac import routes as stac
 from almagest.services.tiles import routes as tiles
 from conftest import TEMPLATE
 from leaks import worlds
-from leaks.mutants import MUTANTS, Mutant
+from leaks.mutants import IN_LISTS, MUTANTS, Mutant
 from leaks.script import Kind
 from support import cluster as clusters
 from support.cluster import Cluster
@@ -164,12 +164,24 @@ def test_what_is_hidden_inside_of_a_visible_property_changes_no_search(
         {"sortby": [{"field": "many", "direction": "asc"}]},
         {"query": {"many": {"neq": "x"}}},
     )
-    tally = Tally()
-    arenas(strict).ask(
-        (Request("stac", "POST", ("search",), body=json.dumps(body).encode()) for body in searches), tally
+    both = [{"property": f"{side}.processing"} for side in ("first", "second")]
+    conditions: tuple[Any, ...] = (
+        {"op": "=", "args": both},
+        {"op": "like", "args": [both[0], "%node%"]},
+        {"op": "like", "args": [{"property": "second.many"}, "%mark%"]},
     )
-    assert not tally.differences, arenas(strict).tell(tally)
-    assert tally.statuses[200] == len(searches)
+    pairs = [{"filter": condition, "limit": 100} for condition in conditions]
+    requests = [
+        Request("stac", "POST", (path,), body=json.dumps(body).encode())
+        for path, bodies in (("search", searches), ("pair-search", pairs))
+        for body in bodies
+    ]
+    arena, tally = arenas(strict), Tally()
+    arena.ask(requests, tally)
+    assert not tally.differences, arena.tell(tally)
+    assert tally.statuses[200] == len(requests)
+    for request in requests[len(searches) :]:
+        assert caught(arena, IN_LISTS, iter([request]), 1), request
 
 
 @pytest.mark.parametrize(("strict", "mutant"), PLANTED)

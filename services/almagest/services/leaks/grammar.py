@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from almagest.services.leaks.counts import Counts
 from almagest.services.leaks.dice import Dice
 from almagest.services.leaks.filters import JUNK
+from almagest.services.leaks.pairs import Pairs
 from almagest.services.leaks.pictures import Pictures
 from almagest.services.leaks.requests import Request, Token, Use
 from almagest.services.leaks.searches import Searches
@@ -23,7 +24,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "as-of", "changes", "lineage", "aggregations", "plain", "malformed",
+    "versions", "as-of", "changes", "lineage", "aggregations", "pairs", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -42,6 +43,7 @@ _WEIGHTS: dict[Topic, int] = {
     "changes": 8,
     "lineage": 12,
     "aggregations": 12,
+    "pairs": 12,
     "plain": 3,
     "malformed": 6,
 }
@@ -96,6 +98,7 @@ class Grammar:
             "changes": self._changes,
             "lineage": self._lineage,
             "aggregations": self._aggregation,
+            "pairs": lambda: Pairs(self.dice, self.words).request(),
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }

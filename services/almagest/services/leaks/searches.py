@@ -115,7 +115,7 @@ class Searches:
 
     def post(self) -> Request:
         """An item search as a body."""
-        return self._tokens(_post(self.body()), lambda: _post(self.body()))
+        return self.paged(_post(self.body()), lambda: _post(self.body()))
 
     def get(self, path: tuple[str, ...], *, fixed: tuple[str, ...] = ()) -> Request:
         """An item search as query parameters. fixed: what the path says already."""
@@ -124,7 +124,7 @@ class Searches:
             body = {key: value for key, value in self.body().items() if key not in fixed}
             return Request("stac", "GET", path, self.parameters(body))
 
-        return self._tokens(drawn(), drawn)
+        return self.paged(drawn(), drawn)
 
     def parameters(self, body: Body) -> tuple[tuple[str, str], ...]:
         """A body as query parameters."""
@@ -151,7 +151,8 @@ class Searches:
                     spelt.append((name, str(value)))
         return tuple(spelt)
 
-    def _tokens(self, request: Request, other: Callable[[], Request]) -> Request:
+    def paged(self, request: Request, other: Callable[[], Request]) -> Request:
+        """The request, and what is done with the tokens of its pages. other: draws searches for which they are not."""
         match self.dice.weighed({"": 62, "walk": 16, "internal": 10, "tamper": 6, "elsewhere": 6}):
             case "":
                 accepted = self.dice.weighed({"": 70, NDJSON: 20, PARQUET: 10})
