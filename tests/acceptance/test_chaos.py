@@ -159,7 +159,7 @@ def counted(settings: Settings, ids: list[UUID]) -> str:
             admin.execute("SELECT job, count(*) FROM almagest.job_event WHERE message = 'successful' GROUP BY job")
         )
         again = admin.execute(
-            "SELECT count(*) FROM almagest.job_event WHERE message ~ '^attempt ([2-9]|..)'"
+            "SELECT count(*) FROM almagest.job_event WHERE message ~ '^attempt ([2-9]|[1-9][0-9])'"
         ).fetchone()
         effects = dict(
             admin.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _NAME = "almagest_test_processes"
-_PROCESSES = ("EMPTY", "EFFECT", "FAN", "POISON", "HANG", "STUCK", "HUNGRY", "CRASH")
+_PROCESSES = ("EMPTY", "EFFECT", "FAN", "POISON", "HANG", "STUCK", "HUNGRY", "CRASH", "SHARED")
 
 
 def write(folder: Path) -> Path:

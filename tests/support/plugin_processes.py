@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from almagest.core.jobs import Child, Context, Fanout, Output, Process
+from almagest.pipelines.matchups import find_matchups
 
 
 class Named(BaseModel):
@@ -83,6 +84,12 @@ def _crash(inputs: Named, context: Context) -> Mapping[str, Any]:
     return {"name": ""}
 
 
+def _shared(inputs: find_matchups.Inputs, context: Context) -> Mapping[str, Any] | Fanout:
+    """What finds matchups, in parts that hold a few scenes."""
+    find_matchups._SCENES_OF_PART = 100
+    return find_matchups.PROCESS.run(inputs, context)
+
+
 def _process(name: str, run: Any, inputs: type[BaseModel] = Named, **more: Any) -> Process[Any]:
     return Process(
         id=f"test-{name}",
@@ -104,3 +111,13 @@ HANG = _process("hang", _hang, time_limit_s=2, max_attempts=1)
 STUCK = _process("stuck", _hang, memory_limit_mb=4096)
 HUNGRY = _process("hungry", _hungry, memory_limit_mb=1024, max_attempts=1)
 CRASH = _process("crash", _crash, memory_limit_mb=4096, max_attempts=1)
+SHARED = Process(
+    id="test-shared",
+    version="1",
+    title="shared",
+    description="Of a test.",
+    inputs=find_matchups.Inputs,
+    outputs=find_matchups.PROCESS.outputs,
+    run=_shared,
+    memory_limit_mb=4096,
+)
