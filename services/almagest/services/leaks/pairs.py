@@ -77,7 +77,7 @@ class Pairs:
         filters = Filters(self.dice, self.words)
         name = filters.name()
         names = (name, name if self.dice.chance(60) else filters.name())
-        both = [{"property": f"{side}.{one}"} for side, one in zip(_SIDES, names, strict=True)]
+        both: list[Json] = [{"property": f"{side}.{one}"} for side, one in zip(_SIDES, names, strict=True)]
         match self.dice.weighed({"compare": 60, "difference": 25, "share": 15}):
             case "difference":
                 both = [{"op": self.dice.one(("N_DIFF", "T_DIFF", "+")), "args": both}, self.dice.one((0, 1, 10.5))]
