@@ -90,6 +90,7 @@ def _ensure_collection(connection: psycopg.Connection) -> None:
 
 #: How many items of which collection.
 _COUNTED = '[{"kind": "collection"}]'
+_PAIRS = "SELECT 1 FROM pair_page(%s::jsonb, NULL, false, 10)"
 #: What the item is derived from.
 _LINEAGE = "(SELECT l.lineage FROM lineage(%s, %s, NULL, true, 1, 10, '') AS l)"
 
@@ -177,9 +178,22 @@ def _hidden_collection(search: str) -> list[Check]:
             ("registered search", "SELECT 1 WHERE registered_search(%s) IS NOT NULL", (search,)),
             ("buckets", "SELECT 1 FROM aggregate('{}', %s::jsonb) AS a WHERE a.key = %s", (_COUNTED, CANARY)),
             ("numbers", "SELECT 1 FROM aggregate(%s::jsonb, %s::jsonb)", (everything, _COUNTED)),
+            *(
+                (
+                    f"{side} of a pair",
+                    f"{_PAIRS} WHERE %s IN (collection, partner_collection)",
+                    (json.dumps(of), CANARY),
+                )
+                for side, of in _sides({"collections": [CANARY]})
+            ),
             *_hidden_past(),
         )
     ]
+
+
+def _sides(search: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Pair searches in which one side is asked for this, by the name of the side."""
+    return [(side, {side: search}) for side in ("first", "second")]
 
 
 def _hidden_past() -> list[Check]:
@@ -232,6 +246,17 @@ def _ask_for_hidden_names(connection: psycopg.Connection) -> list[str]:
         for kind in ("terms", "min", "max", "sum")
         if "cannot be asked for"
         not in _answer(connection, aggregated, (json.dumps([{"kind": kind, "property": hidden}]),))
+    ]
+    leaks += [
+        f"filter of pairs by {side}.{hidden} is not refused"
+        for side in ("first", "second")
+        for other in (f"{side}.{hidden}", "first.datetime")
+        if "cannot be asked for"
+        not in _answer(
+            connection,
+            _PAIRS,
+            (json.dumps({"filter": {"op": "=", "args": [{"property": f"{side}.{hidden}"}, {"property": other}]}}),),
+        )
     ]
     if hidden not in _answer(connection, "SELECT hidden_among(ARRAY[%s])", (hidden,)):
         leaks.append(f"{hidden} is offered for aggregations")

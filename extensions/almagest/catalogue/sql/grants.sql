@@ -69,6 +69,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.current_versions(text, text[]),
     almagest.port_condition(jsonb, text[]),
     almagest.port_operand(text, text[]),
+    almagest.port_read_as(text, text),
     almagest.port_ground(geometry),
     almagest.port_overlap(geometry, geometry),
     almagest.below(float8),

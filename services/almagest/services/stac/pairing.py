@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 from starlette.responses import Response
 
 from almagest.catalogue.filters import parse
@@ -157,45 +157,31 @@ class PairBody(BaseModel):
         return side_of
 
 
-class PairQuery(BaseModel):
-    """Parameters of ``GET /pair-search``: the same as text, lists with commas in between."""
+#: Parameters of ``GET /pair-search``: the members of a body as text, lists with commas in between.
+PairQuery: Any = create_model(
+    "PairQuery",
+    **{
+        name: (str | None, Field(None, alias=member.alias, description=member.description))
+        for name, member in PairBody.model_fields.items()
+    },
+    filter_lang=(str | None, Field(None, alias="filter-lang", description="Of the filter: cql2-text or cql2-json.")),
+)  # type: ignore[call-overload]
 
-    model_config = ConfigDict(populate_by_name=True)
 
-    first_collections: str | None = Field(None, alias="first-collections", description="Of the first item.")
-    second_collections: str | None = Field(None, alias="second-collections", description="Of the second item.")
-    first_ids: str | None = Field(None, alias="first-ids")
-    second_ids: str | None = Field(None, alias="second-ids")
-    first_bbox: str | None = Field(None, alias="first-bbox")
-    second_bbox: str | None = Field(None, alias="second-bbox")
-    first_intersects: str | None = Field(None, alias="first-intersects", description="GeoJSON, or WKT.")
-    second_intersects: str | None = Field(None, alias="second-intersects")
-    first_datetime: str | None = Field(None, alias="first-datetime")
-    second_datetime: str | None = Field(None, alias="second-datetime")
-    filter: str | None = Field(None, description="CQL2 whose names begin with `first.` or `second.`.")
-    filter_lang: str | None = Field(None, alias="filter-lang", description="cql2-text or cql2-json.")
-    max_time_difference: str | None = Field(None, alias="max-time-difference", description="[s]")
-    min_overlap_area: str | None = Field(None, alias="min-overlap-area", description="[km²]; 0: any overlap.")
-    min_overlap_fraction: str | None = Field(None, alias="min-overlap-fraction", description="From 0 to 1.")
-    response_type: str | None = Field(None, alias="response-type", description="pair, first-only or second-only.")
-    limit: str | None = None
-    token: str | None = None
+def body_of(query: BaseModel) -> PairBody:
+    """Parameters as the body that asks the same.
 
-    @property
-    def body(self) -> PairBody:
-        """The same as a body.
-
-        Raises:
-            BadRequestError: the filter cannot be read.
-        """
-        given: dict[str, Any] = self.model_dump(by_alias=True, exclude_none=True)
-        for name in _LISTS:
-            if name in given:
-                given[name] = [part for part in given[name].split(",") if part]
-        language = given.pop("filter-lang", "cql2-text")
-        if "filter" in given:
-            given["filter"] = parse(given["filter"], language)
-        return PairBody.model_validate(given)
+    Raises:
+        BadRequestError: the filter cannot be read.
+    """
+    given: dict[str, Any] = query.model_dump(by_alias=True, exclude_none=True)
+    for name in _LISTS:
+        if name in given:
+            given[name] = [part for part in given[name].split(",") if part]
+    language = given.pop("filter-lang", "cql2-text")
+    if "filter" in given:
+        given["filter"] = parse(given["filter"], language)
+    return PairBody.model_validate(given)
 
 
 @dataclass(frozen=True)
@@ -319,7 +305,7 @@ def router(search: PairSearch) -> APIRouter:
         """Search for pairs of items"""
         if AS_OF in request.query_params:
             raise BadRequestError(f"{AS_OF} goes with items, collections and searches: pairs are of the present.")
-        page = await search.page(asked.body)
+        page = await search.page(body_of(asked))
         return answer(search.document(page, str(request.url), None), GEOJSON)
 
     @routes.post("/pair-search")

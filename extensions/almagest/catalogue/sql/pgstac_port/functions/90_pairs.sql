@@ -32,6 +32,19 @@ COMMENT ON FUNCTION almagest.port_operand(text, text[]) IS
     'functions reads it, where its queryable says so. Raises P0001.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_read_as(path text, kind text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE kind
+        WHEN 'number' THEN format('pgstac.to_float(%s)', path)
+        WHEN 'time' THEN format('pgstac.to_tstz(%s)', path)
+        WHEN 'text' THEN format('pgstac.to_text(%s)', path)
+        WHEN 'value' THEN format($sql$nullif(%s, 'null')$sql$, path) END
+$$;
+COMMENT ON FUNCTION almagest.port_read_as(text, text) IS
+    'What stands in stored content, read as a number, a time, a text or whatever it is, as SQL; NULL for any other kind.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_ground(footprint geometry) RETURNS geometry
 LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000
 AS $$ SELECT ST_CollectionExtract(CASE WHEN ST_IsValid(footprint) THEN footprint ELSE ST_MakeValid(footprint) END, 3) $$;

@@ -132,11 +132,7 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    expression := CASE kind
-        WHEN 'number' THEN format('pgstac.to_float(%s)', operand.path)
-        WHEN 'time' THEN format('pgstac.to_tstz(%s)', operand.path)
-        WHEN 'text' THEN format('pgstac.to_text(%s)', operand.path)
-        WHEN 'value' THEN format($sql$nullif(%s, 'null')$sql$, operand.path) END;
+    expression := almagest.port_read_as(operand.path, kind);
     IF expression IS NOT NULL THEN
         SELECT c.columns, c.reference INTO columns, expression FROM almagest.pair_column(columns, operand.side, expression) AS c;
     END IF;
