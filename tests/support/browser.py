@@ -45,9 +45,9 @@ class Watched:
         if "/tiles/WebMercatorQuad/" in response.url:
             self.tiles.append(response.status)
 
-    def picture(self, name: str) -> None:
+    def picture(self, name: str, *, whole: bool = False) -> None:
         if PICTURES:
-            self.page.screenshot(path=f"{PICTURES}/{name}.png")
+            self.page.screenshot(path=f"{PICTURES}/{name}.png", full_page=whole)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from almagest.cli import (
     audit,
     callbacks,
     changes,
+    coverage,
     db,
     export,
     files,
@@ -76,6 +77,7 @@ app.command(epilog=results.REMOVE_EPILOG)(results.remove_asset)
 app.command(epilog=query.EPILOG, cls=searching.ManyValues)(query.query)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=find.EPILOG, cls=searching.ManyValues)(find.find)
+app.command(epilog=coverage.EPILOG, cls=searching.ManyValues)(coverage.coverage)
 app.command(epilog=mirror.EPILOG)(mirror.mirror)
 app.command(epilog=stale.EPILOG)(stale.stale)
 app.command(epilog=worker.EPILOG)(worker.worker)

@@ -59,13 +59,13 @@ class StacApi:
             ConfigurationError: there is something else at this address, or it knows nothing of the past.
         """
         landing = ask("GET", f"{url.rstrip('/')}/")
-        links = [link for link in _links(landing) if link.get("rel") == "search"]
+        links = [link for link in links_of(landing) if link.get("rel") == "search"]
         if not links:
             raise ConfigurationError(f"{url} is no STAC API that can be searched: it has no link to a search.")
         if as_of is not None and moments.CONFORMANCE not in (landing.get("conformsTo") or ()):
             raise ConfigurationError(f"{url} answers of the present alone: it does not know `as-of`.")
         base = f"{url.rstrip('/')}/"
-        root = next((link for link in _links(landing) if link.get("rel") == "self"), {"href": url})
+        root = next((link for link in links_of(landing) if link.get("rel") == "self"), {"href": url})
         return cls(
             ask,
             joined(base, f"{_href(root, base).rstrip('/')}/"),
@@ -103,9 +103,13 @@ class StacApi:
 
     def collections(self) -> Iterator[str]:
         """Ids of all collections."""
-        first: Document = {"method": "GET", "href": f"{self.root}collections", "params": self._then or None}
-        for collection in self._pages(first, "collections"):
+        for collection in self.described():
             yield collection["id"]
+
+    def described(self) -> Iterator[Document]:
+        """All collections, as the API lists them."""
+        first: Document = {"method": "GET", "href": f"{self.root}collections", "params": self._then or None}
+        return self._pages(first, "collections")
 
     @property
     def _then(self) -> dict[str, str]:
@@ -132,7 +136,7 @@ class StacApi:
         # Filters as text are for addresses alone; few servers take them in a body.
         if self.takes_posts and not isinstance(body.get("filter"), str):
             return {"method": "POST", "href": self.search_url, "body": body}
-        return {"method": "GET", "href": self.search_url, "params": _parameters(body)}
+        return {"method": "GET", "href": self.search_url, "params": spelt(body)}
 
     def without_own_links(self, document: Document) -> Document:
         """A document without the links that the API makes itself."""
@@ -146,7 +150,7 @@ class StacApi:
                 or (link.get("rel") in versions.RELS and href.startswith(documents))
             )
 
-        return {**document, "links": [link for link in _links(document) if not is_made_there(link)]}
+        return {**document, "links": [link for link in links_of(document) if not is_made_there(link)]}
 
 
 def checked(document: Any, where: str) -> Document:
@@ -161,7 +165,8 @@ def checked(document: Any, where: str) -> Document:
     return document
 
 
-def _links(document: Document) -> list[Document]:
+def links_of(document: Document) -> list[Document]:
+    """Those links of a document that are any."""
     links = document.get("links")
     found = links if isinstance(links, list) else []
     return [link for link in found if isinstance(link, dict) and isinstance(link.get("rel"), str)]
@@ -176,7 +181,7 @@ def _href(link: Document, where: str) -> str:
 
 def next_request(page: Document, before: Document) -> Document | None:
     """The request for the page behind this one; None on the last, or where a server would go round in circles."""
-    link = next((link for link in _links(page) if link["rel"] == "next" and link.get("href")), None)
+    link = next((link for link in links_of(page) if link["rel"] == "next" and link.get("href")), None)
     if link is None or not (page.get("features") or page.get("collections")):
         return None
     body = link.get("body")
@@ -193,18 +198,18 @@ def next_request(page: Document, before: Document) -> Document | None:
     return None if all(found[name] == before.get(name) for name in found) else found
 
 
-def _parameters(body: Mapping[str, Any]) -> dict[str, str]:
+def spelt(body: Mapping[str, Any]) -> dict[str, str]:
     """The body of a search as parameters of an address."""
-    spelt: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, value in body.items():
         match value:
             case _ if name == "sortby":
                 keys = (f"{'-' if key['direction'] == 'desc' else '+'}{key['field']}" for key in value)
-                spelt[name] = ",".join(keys)
+                found[name] = ",".join(keys)
             case list():
-                spelt[name] = ",".join(map(str, value))
+                found[name] = ",".join(map(str, value))
             case dict():
-                spelt[name] = json.dumps(value)
+                found[name] = json.dumps(value)
             case _:
-                spelt[name] = str(value)
-    return spelt
+                found[name] = str(value)
+    return found

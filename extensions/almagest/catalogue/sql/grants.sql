@@ -223,6 +223,8 @@ GRANT EXECUTE ON FUNCTION
     almagest.lineage(text, text, timestamptz, boolean, int, int, text),
     almagest.stale_products(text, text, text, int, text)
 TO almagest_reader, almagest_writer;
+-- A page inside leads to STAC Browser where that shows the same.
+GRANT EXECUTE ON FUNCTION almagest.public_among(text[]) TO almagest_reader;
 
 GRANT EXECUTE ON FUNCTION
     almagest.port_property_path(text, text[]),

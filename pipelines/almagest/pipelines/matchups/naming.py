@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from almagest.pipelines.matchups.scenes import Sensor
+if TYPE_CHECKING:
+    from almagest.pipelines.matchups.scenes import Sensor
 
 EVENTS_PREFIX = "matchup-events-"
 

@@ -24,6 +24,7 @@ from almagest.services.assets.router import router as assets
 from almagest.services.stac import (
     aggregating,
     changes,
+    coverage,
     describing,
     lineage,
     map_page,
@@ -168,9 +169,10 @@ def create_app(settings: Settings | None = None, audience: Audience = "internal"
         ),
         dependencies=present_only,
     )
-    app.include_router(
-        aggregating.router(aggregating.Aggregator(reads, catalogue, public), client), dependencies=present_only
-    )
+    aggregator = aggregating.Aggregator(reads, catalogue, public)
+    app.include_router(aggregating.router(aggregator, client), dependencies=present_only)
+    covering = coverage.Covering(aggregator, settings.site.origin, is_inside=audience == "internal")
+    app.include_router(coverage.router(covering, client), dependencies=present_only)
     app.include_router(pairing.router(pairing.PairSearch(reads, key, search, public)), dependencies=present_only)
     app.include_router(assets(reads, settings))
     docs.add_docs(app, prefix)

@@ -102,6 +102,19 @@ class CollectionReader:
         )
         return [(c["id"], c.get("title") or c["id"]) for c in found["collections"]]
 
+    async def named(self, pattern: str, limit: int = 10_000) -> list[Document]:
+        """Ids, titles and summaries of collections whose id is like a pattern of SQL, by id."""
+        is_like = {"op": "like", "args": [{"property": "id"}, pattern]}
+        found = await self._page(
+            {
+                **_collections_only({"filter": is_like}),
+                "fields": {"include": ["id", "title", "summaries"]},
+                "sortby": [{"field": "id", "direction": "asc"}],
+                "limit": limit,
+            }
+        )
+        return list(found["collections"])
+
     async def linked(self, document: Document, links: Links) -> Document:
         """A collection with its links."""
         await self._link([document], links)

@@ -25,6 +25,7 @@ _READS = (
     (("GET", "POST"), "/aggregate"),
     (("GET",), f"{_COLLECTION}/aggregations"),
     (("GET", "POST"), f"{_COLLECTION}/aggregate"),
+    (("GET",), "/coverage"),
     (("GET",), f"{_COLLECTION}/versions"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}"),
     (("GET",), f"{_COLLECTION}/versions/{{version}}/diff"),

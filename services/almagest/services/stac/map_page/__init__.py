@@ -9,13 +9,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from almagest.catalogue import land
+
+_LAND = "/map/land.json"
 #: What is served below the prefix of an app, and as what.
 FILES = {
     "/map": ("map.html", "text/html; charset=utf-8"),
     "/map/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/map/map.css": ("map.css", "text/css; charset=utf-8"),
-    # Natural Earth, 1:110 million, in the public domain; tenths of a degree, longitude and latitude in turn.
-    "/map/land.json": ("land.json", "application/json"),
+    _LAND: ("land.json", "application/json"),
 }
 
 
@@ -23,7 +25,8 @@ def install(app: FastAPI) -> None:
     """Adds the page to an app. It asks the app's own API for all that it shows."""
     folder = resources.files(__name__)
     for path, (name, media_type) in FILES.items():
-        app.add_route(path, _file((folder / name).read_bytes(), media_type), include_in_schema=False)
+        content = land.as_json() if path == _LAND else (folder / name).read_bytes()
+        app.add_route(path, _file(content, media_type), include_in_schema=False)
 
 
 def _file(content: bytes, media_type: str) -> Callable[[Request], Response]:

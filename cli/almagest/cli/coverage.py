@@ -1,0 +1,162 @@
+"""``almagest coverage``: what a catalogue holds of the matchups of each pair of sensors."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from almagest.cli import options, searching
+from almagest.cli.output import console, plain, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from almagest.pipelines.matchups.coverage.numbers import Coverage, Pair
+
+EPILOG = "Example: almagest coverage --api-url https://host/api --datetime 2024-01-01/2024-12-31 --output coverage.html"
+
+#: From a little to the most, behind nothing; for terminals that know letters alone, too.
+_STEPS, _PLAIN_STEPS = "·▁▂▃▄▅▆▇█", " .:-=+*%#"
+_UNTOLD = "–"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def coverage(
+    api_url: options.ApiUrl = None,
+    config: options.ConfigFile = None,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID...", help="Only pairs of these collections: of scenes, matchups or events."),
+    ] = None,
+    datetime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INTERVAL", help="Only what is of this time, like `2024-01-01/2024-12-31` or `2024-06-01/..`."
+        ),
+    ] = None,
+    bbox: searching.Box = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write a page of HTML, with charts and maps."),
+    ] = None,
+    key: options.Key = None,
+    key_file: options.KeyFile = None,
+) -> None:
+    """Show what there is of the matchups of each pair of sensors: how many, of when, compared, and out of date.
+
+    It counts with the aggregations of a STAC API, by default that of the catalogue here. What an API does not tell is
+    a dash, or null: outsiders are not told what is compared or out of date. The API serves the same as a page, at
+    `/coverage`.
+    """
+    from almagest.client.api import StacApi
+    from almagest.client.covering import coverage as of_an_api
+    from almagest.client.http import Http
+    from almagest.core.configuration import Configuration
+
+    search = searching.body(bbox=bbox)
+    if datetime:
+        search["datetime"] = _interval(datetime)
+    target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
+    with Http(target.url, target.key, say=searching.say) as http:
+        api = StacApi.open(http, target.url)
+        found = of_an_api(http, api, search, collections or ())
+    if output is not None:
+        from almagest.pipelines.matchups.coverage.page import Places, page
+
+        source = f"{api.root}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
+        output.write_text(page(found, Places(api.root), source=source), encoding="utf-8")
+        console.print(f"written: {output}", markup=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        _tell(found)
+
+
+def _interval(text: str) -> str:
+    """As STAC writes it; a day stands for all of it."""
+    ends = text.split("/")
+    if len(ends) > 2:
+        raise typer.BadParameter(f"{text!r} is no time, and no interval.", param_hint="'--datetime'")
+    return f"{_end(ends[0], '00:00:00')}/{_end(ends[-1], '23:59:59.999999')}"
+
+
+def _end(text: str, of_the_day: str) -> str:
+    if text in {"", ".."}:
+        return ".."
+    return str(searching.moment(f"{text}T{of_the_day}Z" if _DAY.fullmatch(text) else text, "--datetime"))
+
+
+def _tell(found: Coverage) -> None:
+    if not found.pairs:
+        console.print("there are no matchups, and no events")
+        return
+    from rich.table import Table
+
+    table = Table("PAIR", box=None)
+    for heading in ("EVENTS", "TO COME", "DEPRECATED", "MATCHUPS", "COMPARED", "STALE"):
+        table.add_column(heading, justify="right")
+    for heading in ("FIRST", "LAST"):
+        table.add_column(heading)
+    for pair in found.pairs:
+        stale = _share(pair.stale, pair.matchups)
+        table.add_row(
+            plain(pair.names.name),
+            f"{pair.events.seen:,}",
+            _number(pair.events.predicted),
+            _number(pair.events.deprecated),
+            f"{pair.matchups:,}",
+            _share(pair.compared, pair.matchups),
+            f"≥ {stale}" if pair.has_more_stale else stale,
+            *(plain(moment or "")[:10] for moment in (pair.start, pair.end)),
+        )
+    results().print(table)
+    for pair in found.pairs:
+        for line in _by_year(pair):
+            print(line)
+
+
+def _by_year(pair: Pair) -> Iterator[str]:
+    """A bar for each month, all as high as their share of the fullest."""
+    steps = _STEPS if _can_print(_STEPS) else _PLAIN_STEPS
+    most = max((month.matchups for month in pair.months), default=0)
+    if not most:
+        return
+    yield f"\n{plain(pair.names.name)}, matchups by month (at most {most:,})"
+    yield "      JFMAMJJASOND"
+    for year in sorted({month.month[:4] for month in pair.months}):
+        months = {int(month.month[5:]): month for month in pair.months if month.month.startswith(year)}
+        counts = [months[number].matchups if number in months else 0 for number in range(1, 13)]
+        if not sum(counts):
+            continue
+        bars = "".join(steps[-(-count * (len(steps) - 1) // most)] for count in counts)
+        compared = [month.compared for month in months.values() if month.compared is not None]
+        yield f"{year}  {bars}  {sum(counts):,}{f', {sum(compared):,} compared' if compared else ''}"
+
+
+def _can_print(signs: str) -> bool:
+    try:
+        signs.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _number(number: int | None) -> str:
+    return _untold() if number is None else f"{number:,}"
+
+
+def _share(part: int | None, whole: int) -> str:
+    if part is None:
+        return _untold()
+    return f"{part:,} ({part / whole:.0%})" if whole else f"{part:,}"
+
+
+def _untold() -> str:
+    return _UNTOLD if _can_print(_UNTOLD) else "-"

@@ -1,0 +1,98 @@
+"""The coverage of a catalogue, asked for over its API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from almagest.client.api import StacApi, links_of, spelt
+from almagest.client.http import Http, joined
+from almagest.client.lineage import stale
+from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError, UnauthorizedError
+from almagest.pipelines.matchups.coverage.numbers import Coverage
+from almagest.pipelines.matchups.coverage.survey import Count, Outdated, survey
+
+_CONFORMANCE = "/aggregation"
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How an API counts.
+
+    Attributes:
+        href: where it does.
+        takes_posts: whether questions may have a body.
+        can_filter: whether they may have a condition.
+    """
+
+    href: str
+    takes_posts: bool
+    can_filter: bool
+
+    @classmethod
+    def of(cls, api: StacApi) -> Counting:
+        """What an API says of itself.
+
+        Raises:
+            ConfigurationError: it does not count.
+        """
+        landing = api.ask("GET", api.root)
+        links = [link for link in links_of(landing) if link.get("rel") == "aggregate" and link.get("href")]
+        classes = landing.get("conformsTo")
+        offered = [str(one) for one in classes] if isinstance(classes, list) else []
+        if not links and not any(one.endswith(_CONFORMANCE) for one in offered):
+            raise ConfigurationError(
+                f"{api.root} does not count: it has no aggregations (STAC API aggregation extension), by which alone"
+                " coverage is told."
+            )
+        href = str(links[0]["href"]) if links else "aggregate"
+        takes_posts = any(str(link.get("method")).upper() == "POST" for link in links)
+        return cls(joined(api.root, href), takes_posts, any(one.endswith(f"{_CONFORMANCE}#filter") for one in offered))
+
+
+def coverage(http: Http, api: StacApi, search: Mapping[str, Any], among: Collection[str] = ()) -> Coverage:
+    """The coverage of a catalogue.
+
+    Args:
+        http: asks its API.
+        api: that API.
+        search: `datetime` and `bbox` of a STAC item search.
+        among: only pairs with one of these collections; none: all.
+
+    Raises:
+        AlmagestError: the API does not count, refuses, or answers with something else.
+    """
+    counting = Counting.of(api)
+    asking = survey(api.described(), search, among=among, can_filter=counting.can_filter)
+    answer: Any = None
+    while True:
+        try:
+            question = asking.send(answer)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]  # a Coverage
+        answer = _counted(api, counting, question) if isinstance(question, Count) else _outdated(http, question)
+
+
+def _counted(api: StacApi, counting: Counting, question: Count) -> Any:
+    asked = {**question.search, **question.choices, "aggregations": list(question.names)}
+    try:
+        if counting.takes_posts:
+            found = api.ask("POST", counting.href, json=asked)
+        else:
+            found = api.ask("GET", counting.href, params=spelt(asked))
+    except BadRequestError:
+        if question.may_be_refused:
+            return None
+        raise
+    aggregations = found.get("aggregations")
+    return aggregations if isinstance(aggregations, list) else []
+
+
+def _outdated(http: Http, question: Outdated) -> list[str] | None:
+    """As Almagest tells those inside; others do not."""
+    try:
+        return [item.id for item in islice(stale(http, question.collection), question.most)]
+    except (BadRequestError, NotFoundError, UnauthorizedError, KeyError, TypeError):
+        return None
