@@ -18,7 +18,7 @@ from almagest.services.stac.aggregating import Aggregator
 from almagest.services.stac.client import CatalogueClient
 
 #: On one page: each takes several statements.
-_MOST_PAIRS = 50
+_MOST_PAIRS = 40
 #: From the page to where STAC Browser is.
 _BROWSER = "../"
 

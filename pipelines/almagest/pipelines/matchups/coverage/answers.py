@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from almagest.core.errors import AlmagestError
 from almagest.pipelines.matchups.coverage.numbers import Cell
 
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-01T00:00:00(?:\.0+)?Z?")
+#: Zoom, column and row.
+Tile = tuple[int, int, int]
+
 _TILE = re.compile(r"(\d{1,2})/(\d{1,10})/(\d{1,10})")
 
 
@@ -58,9 +62,18 @@ class Answer:
                 found[month[1]] = number
         return found
 
-    def cells(self, name: str) -> list[Cell]:
-        """Tiles of the web map that hold any items."""
-        return [_tile(key, number, name) for key, number in self.counts(name).items() if number]
+    def cells(self, name: str, most: int) -> list[Cell]:
+        """Tiles of the web map that hold any items; coarser ones, where there are more than so many."""
+        tiles: Counter[Tile] = Counter()
+        for key, number in self.counts(name).items():
+            tiles[_tile(key, name)] += number
+        tiles = +tiles
+        while len(tiles) > most and min(zoom for zoom, _, _ in tiles) > 0:
+            coarser: Counter[Tile] = Counter()
+            for (zoom, x, y), number in tiles.items():
+                coarser[zoom - 1, x // 2, y // 2] += number
+            tiles = coarser
+        return [_cell(*tile, number) for tile, number in tiles.items()]
 
     def _of(self, name: str) -> Mapping[str, Any]:
         if name not in self._named:
@@ -74,12 +87,16 @@ def _whole(value: Any, name: str) -> int:
     return value
 
 
-def _tile(key: str, number: int, name: str) -> Cell:
+def _tile(key: str, name: str) -> Tile:
     parts = _TILE.fullmatch(key)
     zoom, x, y = map(int, parts.groups()) if parts else (0, 1, 1)
-    tiles = 2**zoom
-    if zoom > 30 or x >= tiles or y >= tiles:
+    if zoom > 30 or x >= 2**zoom or y >= 2**zoom:
         raise OddAnswerError(f"The aggregation {name} is answered with {key[:50]!r}, which is no tile.")
+    return zoom, x, y
+
+
+def _cell(zoom: int, x: int, y: int, number: int) -> Cell:
+    tiles = 2**zoom
     west, east = (360 * side / tiles - 180 for side in (x, x + 1))
     # What is beyond the web map is counted in its first and last rows.
     north = 90.0 if y == 0 else _latitude(y / tiles)

@@ -132,7 +132,7 @@ def chart(months: Sequence[Month]) -> Chart | None:
         )
         for number, month in enumerate(bins)
     )
-    scale = tuple(Label(value * unit, f"{value:,}") for value in range(0, top + 1, step))
+    scale = tuple(Label(value * unit, _short(value)) for value in range(0, top + 1, step))
     return Chart(_CHART_HEIGHT, bars, scale, tuple(_times([month.month for month in bins], width)))
 
 
@@ -210,6 +210,13 @@ def _round_step(most: int) -> int:
     rough = max(1.0, most / 4)
     magnitude = 10 ** math.floor(math.log10(rough))
     return int(next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough))
+
+
+def _short(number: int) -> str:
+    for digits, sign in ((9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**digits:
+            return f"{number / 10**digits:g}{sign}"
+    return str(number)
 
 
 def _times(names: Sequence[str], width: float) -> list[Label]:

@@ -19,11 +19,11 @@ Document = Mapping[str, Any]
 
 #: So many that are stale are looked for, of one pair.
 MOST_STALE = 1000
-#: A grid of tiles: of this detail, which a catalogue has at hand, and of up to the other where there is not much.
-_ZOOM, _FINEST = 7, 11
-_CELLS_ACROSS = 12
-#: Of more matchups, cells that are not at hand take too long to count.
-_MOST_SCANNED = 200_000
+#: Tiles of this zoom tell where something is at all; those on a map are the finer, the less of the world it shows.
+_ZOOM, _FINEST = 6, 11
+_CELLS_ACROSS, _MOST_CELLS = 24, 1500
+#: Up to this zoom they are counted beforehand. Of more matchups than these, others take too long to count.
+_AT_HAND, _MOST_SCANNED = 7, 200_000
 #: Longer times are of something that is wrong: 200 years.
 _MOST_MONTHS = 2400
 
@@ -186,10 +186,10 @@ class _Asks:
         assert answer is not None
         compared = yield from self._count(here, (_TOTAL, _MONTHS), condition=_COMPARED)
         stale, has_more = yield from self._stale(names.matchups)
-        total, cells = answer.count(_TOTAL), answer.cells(_GRID)
-        if total <= _MOST_SCANNED and (zoom := _zoom(cells)) > _ZOOM:
+        total, cells = answer.count(_TOTAL), answer.cells(_GRID, _MOST_CELLS)
+        if (zoom := min(_zoom(cells), _FINEST if total <= _MOST_SCANNED else _AT_HAND)) > _ZOOM:
             finer = yield from self._count(here, (_GRID,), {f"{_GRID}_precision": zoom})
-            cells = finer.cells(_GRID) if finer else cells
+            cells = finer.cells(_GRID, _MOST_CELLS) if finer else cells
         return Pair(
             names,
             events,
@@ -241,7 +241,7 @@ def _zoom(cells: Collection[Cell]) -> int:
         return _ZOOM
     west, east = min(cell.west for cell in cells), max(cell.east for cell in cells)
     height = max(cell.north for cell in cells) - min(cell.south for cell in cells)
-    return max(_ZOOM, min(_FINEST, math.floor(math.log2(360 * _CELLS_ACROSS / max(east - west, height)))))
+    return math.floor(math.log2(360 * _CELLS_ACROSS / max(east - west, height)))
 
 
 def _months(
