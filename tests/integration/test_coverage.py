@@ -233,7 +233,7 @@ def test_of_what_is_stale_no_more_is_looked_for_than_is_bearable(site: Site, mon
     (pair,) = site.told("/api", "--collections", PAIR)["pairs"]
     assert (pair["matchups"]["stale"], pair["matchups"]["has_more_stale"]) == (len(STALE) - 1, True)
     assert {month["stale"] for month in pair["months"]} == {None}
-    monkeypatch.setattr(surveying, "MOST_STALE", len(STALE))
+    monkeypatch.setattr(surveying, "MOST_STALE", len(STALE) + 1)
     (pair,) = site.told("/api", "--collections", PAIR)["pairs"]
     assert (pair["matchups"]["stale"], pair["matchups"]["has_more_stale"]) == (len(STALE), False)
 
@@ -314,3 +314,16 @@ def test_somebody_looks_at_the_page(site: Site) -> None:
         watched.picture("coverage-dark", whole=True)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert [text for text in watched.complaints if "404" not in text] == []
+
+
+def test_the_page_is_made_anew_when_something_has_changed(site: Site) -> None:
+    first = site.inside.get("/api/coverage")
+    assert site.inside.get("/api/coverage").headers["etag"] == first.headers["etag"]
+    known = {"If-None-Match": first.headers["etag"]}
+    assert site.inside.get("/api/coverage", headers=known).status_code == 304
+    scene = site.inside.get("/api/collections/l9/items/l9-30").json()
+    scene["properties"]["processing:version"] = "2"
+    assert site.inside.put("/api/collections/l9/items/l9-30", json=scene).is_success
+    changed = site.inside.get("/api/coverage", headers=known)
+    assert changed.status_code == 200
+    assert changed.text.count(">6</a>") > first.text.count(">6</a>")

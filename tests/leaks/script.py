@@ -142,6 +142,7 @@ def script(folder: Path, kind: Kind) -> Iterator[Write]:
     yield from _internal(folder)
     yield from _searches()
     yield from _afterwards(kind)
+    yield from _matchups()
     yield Forget("secret-mission", hidden=True)
 
 
@@ -359,6 +360,20 @@ def _afterwards(kind: Kind) -> Iterator[Write]:
     nothing = rasters.item("nothing-visible", "open", EVERYWHERE, {"quality": Hidden({"href": "file:///srv/q.tif"})})
     nothing["properties"]["almagest:only"] = Hidden(1)
     yield Load((), (nothing,))
+
+
+def _matchups() -> Iterator[Write]:
+    """Matchups of what all may see, of which only those inside know what is compared; and of what is hidden."""
+    sensors = {"open": "sat-a", "plainest": "sat-b", "secret-mission": "umbra"}
+    for pair in (("open", "plainest"), ("secret-mission", "plainest")):
+        is_hidden = "secret-mission" in pair
+        name = "-vs-".join(f"{collection}-{sensors[collection]}" for collection in pair)
+        summaries = {"matchup:collections": list(pair), "matchup:platforms": [sensors[one] for one in pair]}
+        yield Api("POST", "/collections", _collection(name, title=name, summaries=summaries), hidden=is_hidden)
+        for number in range(3):
+            compared = {"comparison:latest": Hidden({"href": f"file:///srv/compared/{number}.nc"})} if number else {}
+            item = rasters.item(f"m-{number}", name, EVERYWHERE, compared, f"2024-0{number + 1}-01T00:00:00Z")
+            yield Api("POST", f"/collections/{name}/items", item, hidden=is_hidden)
 
 
 def _derived() -> Iterator[Write]:

@@ -10,7 +10,13 @@ from typing import Any
 from almagest.client.api import StacApi, links_of, spelt
 from almagest.client.http import Http, joined
 from almagest.client.lineage import stale
-from almagest.core.errors import BadRequestError, ConfigurationError, NotFoundError, UnauthorizedError
+from almagest.core.errors import (
+    BadRequestError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from almagest.pipelines.matchups.coverage.numbers import Coverage
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, survey
 
@@ -82,7 +88,7 @@ def _counted(api: StacApi, counting: Counting, question: Count) -> Any:
             found = api.ask("POST", counting.href, json=asked)
         else:
             found = api.ask("GET", counting.href, params=spelt(asked))
-    except BadRequestError:
+    except (BadRequestError, DatabaseUnavailableError):
         if question.may_be_refused:
             return None
         raise
@@ -91,8 +97,8 @@ def _counted(api: StacApi, counting: Counting, question: Count) -> Any:
 
 
 def _outdated(http: Http, question: Outdated) -> list[str] | None:
-    """As Almagest tells those inside; others do not."""
+    """As Almagest tells those inside; others do not, and nor does it while much is new."""
     try:
-        return [item.id for item in islice(stale(http, question.collection), question.most)]
-    except (BadRequestError, NotFoundError, UnauthorizedError, KeyError, TypeError):
+        return [item.id for item in islice(stale(http, question.collection, question.most), question.most)]
+    except (BadRequestError, DatabaseUnavailableError, NotFoundError, UnauthorizedError, KeyError, TypeError):
         return None

@@ -24,7 +24,8 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "as-of", "changes", "lineage", "aggregations", "pairs", "plain", "malformed",
+    "versions", "as-of", "changes", "lineage", "aggregations", "pairs", "coverage", "plain",
+    "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
@@ -44,6 +45,7 @@ _WEIGHTS: dict[Topic, int] = {
     "lineage": 12,
     "aggregations": 12,
     "pairs": 12,
+    "coverage": 4,
     "plain": 3,
     "malformed": 6,
 }
@@ -99,6 +101,7 @@ class Grammar:
             "lineage": self._lineage,
             "aggregations": self._aggregation,
             "pairs": lambda: Pairs(self.dice, self.words).request(),
+            "coverage": self._coverage,
             "plain": self._plain,
             "malformed": self._searches.malformed,
         }
@@ -145,6 +148,11 @@ class Grammar:
     def _aggregation(self) -> Request:
         request = Counts(self.dice, self.words).request()
         return request if request.method == "POST" else self._tagged(request)
+
+    def _coverage(self) -> Request:
+        searches = self._searches
+        asked = {name: value for name, value in searches.body().items() if name in {"collections", "datetime", "bbox"}}
+        return Request("stac", self._method(), ("coverage",), searches.parameters(asked))
 
     def _versions(self) -> Request:
         subject, version = self.dice.one(self.words.versions)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from almagest.catalogue.lineage import STALE
-from almagest.core.errors import BadRequestError
+from almagest.core.errors import BadRequestError, DatabaseUnavailableError, OverloadedError
 from almagest.pipelines.matchups.coverage.numbers import Coverage
 from almagest.pipelines.matchups.coverage.page import Places, page
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, survey
@@ -67,7 +67,7 @@ class Covering:
     async def _counted(self, question: Count) -> list[dict[str, Any]] | None:
         try:
             return await self.aggregator.aggregate(question.search, list(question.names), question.choices, None)
-        except BadRequestError:
+        except (BadRequestError, OverloadedError):
             if question.may_be_refused:
                 return None
             raise
@@ -75,8 +75,11 @@ class Covering:
     async def _outdated(self, question: Outdated) -> list[str] | None:
         if not self.is_inside:
             return None
-        async with self.aggregator.pool.connection() as connection:
-            rows = await connection.fetch(STALE, question.collection, "", "", question.most, self.origin)
+        try:
+            async with self.aggregator.pool.connection() as connection:
+                rows = await connection.fetch(STALE, question.collection, "", "", question.most, self.origin)
+        except (DatabaseUnavailableError, OverloadedError):
+            return None  # where much has just been found, it is not noted yet what that is made of
         return [row["item"] for row in rows]
 
 

@@ -29,10 +29,10 @@ from almagest.services.web.problem import MEDIA_TYPE as PROBLEM_JSON
 Epoch = Callable[[Sequence[str] | None], Awaitable[int]]
 
 _PATHS = re.compile(
-    r"/|/search|/pair-search|/(?:queryables|aggregations|aggregate)|/collections"
+    r"/|/search|/pair-search|/(?:queryables|aggregations|aggregate|coverage)|/collections"
     r"|/collections/(?P<collection>[^/]+)(/items|/queryables|/aggregations|/aggregate)?"
 )
-_MEDIA_TYPES = frozenset({"application/json", "application/geo+json", "application/schema+json"})
+_MEDIA_TYPES = frozenset({"application/json", "application/geo+json", "application/schema+json", "text/html"})
 #: Bodies of searches that are longer are not kept.
 _MAX_BODY_BYTES = 64 << 10
 #: What an answer takes beside its body: its headers, and where it is noted.

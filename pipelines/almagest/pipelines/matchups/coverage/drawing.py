@@ -151,7 +151,7 @@ def world(cells: Sequence[Cell]) -> Map | None:
     ratio = max(0.2, math.cos(math.radians((south + north) / 2)))
     # Where it would be too high or too flat, it shows more beside or above.
     if (height := WIDTH * (north - south) / ((east - west) * ratio)) > _HIGHEST_MAP:
-        more = (east - west) * (height / _HIGHEST_MAP - 1)
+        more = min((east - west) * (height / _HIGHEST_MAP - 1), 360 - (east - west))
         west, east = west - more / 2, east + more / 2
     elif height < _LOWEST_MAP:
         more = (north - south) * (_LOWEST_MAP / height - 1)
@@ -165,7 +165,6 @@ def world(cells: Sequence[Cell]) -> Map | None:
         )
         for left, cell in moved
     )
-    step = next((step for step in _STEPS if (east - west) / step <= 8), _STEPS[-1])
     return Map(
         (north - south) * y_scale,
         west,
@@ -174,8 +173,8 @@ def world(cells: Sequence[Cell]) -> Map | None:
         y_scale,
         tuple(turn for turn in (-360, 0, 360) if turn + 180 > west and turn - 180 < east),
         tiles,
-        tuple(Label((at - west) * x_scale, _longitude(at)) for at in _multiples(west, east, step)),
-        tuple(Label((north - at) * y_scale, _latitude(at)) for at in _multiples(south, north, step)),
+        tuple(Label((at - west) * x_scale, _longitude(at)) for at in _multiples(west, east, 8)),
+        tuple(Label((north - at) * y_scale, _latitude(at)) for at in _multiples(south, north, 5)),
         tuple(_legend(cells, most)),
     )
 
@@ -268,7 +267,9 @@ def box(cell: Cell) -> str:
     return f"{_longitude(cell.west)} to {_longitude(cell.east)}, {_latitude(cell.south)} to {_latitude(cell.north)}"
 
 
-def _multiples(low: float, high: float, step: float) -> list[float]:
+def _multiples(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two, about so many at most."""
+    step = next((step for step in _STEPS if (high - low) / step <= most), _STEPS[-1])
     return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

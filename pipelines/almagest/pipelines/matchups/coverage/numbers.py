@@ -81,7 +81,7 @@ class Pair:
         matchups: in all.
         compared: those of which there is a comparison.
         stale: those that are made of scenes which are others by now, or have gone.
-        has_more_stale: these are not all, only so many were looked for.
+        has_more_stale: there may be more of these, only so many were looked for.
         start: when the first matchup begins.
         end: when the last one begins.
         months: in the order of time; none without anything.

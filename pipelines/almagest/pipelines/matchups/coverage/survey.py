@@ -17,7 +17,7 @@ from almagest.pipelines.matchups.naming import EVENTS_PREFIX
 
 Document = Mapping[str, Any]
 
-#: So many that are stale are looked for, of one pair.
+#: So many that are stale are looked for, of one pair: as many as a catalogue tells at once.
 MOST_STALE = 1000
 #: Tiles of this zoom tell where something is at all; those on a map are the finer, the less of the world it shows.
 _ZOOM, _FINEST = 6, 11
@@ -209,14 +209,14 @@ class _Asks:
         )
 
     def _stale(self, collection: str) -> Generator[Count | Outdated, Any, tuple[Answer | None, bool]]:
-        ids: list[str] | None = yield Outdated(collection, MOST_STALE + 1)
+        ids: list[str] | None = yield Outdated(collection, MOST_STALE)
         if ids is None:
             return None, False
         if not ids:
             return Answer([{"name": _TOTAL, "value": 0}, {"name": _MONTHS, "buckets": []}]), False
-        first = {"collections": [collection], "ids": ids[:MOST_STALE]}
+        first = {"collections": [collection], "ids": ids}
         answer = yield from self._count(first, (_TOTAL, _MONTHS))
-        return answer, len(ids) > MOST_STALE
+        return answer, len(ids) >= MOST_STALE
 
     def _count(
         self,
