@@ -55,4 +55,14 @@ def test_scenes_become_events_and_matchups_that_everybody_sees(site: Stack, watc
     page.wait_for_timeout(1000)
     watched.picture("matchup")
     assert page.get_by_text(matchup["properties"]["matchup:event_id"]).count() > 0
+    told = json.loads(site.run("coverage", "--api-url", f"{site.origin}/api", "--json").stdout)
+    assert sum(pair["matchups"]["total"] for pair in told["pairs"]) == found["matchups"]
+    assert sum(pair["events"]["seen"] for pair in told["pairs"]) == found["events"]
+    assert {pair["matchups"][kind] for pair in told["pairs"] for kind in ("compared", "stale")} == {0}
+    page.goto(f"{site.origin}/api/coverage")
+    page.get_by_role("img", name="where matchups are").first.wait_for()
+    watched.picture("coverage-site", whole=True)
+    page.goto(f"{site.origin}/external/coverage")
+    page.get_by_role("row", name=PAIRS).get_by_role("link").nth(1).click()
+    page.get_by_role("heading", name=title).first.wait_for()
     assert watched.complaints == []
