@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from almagest.cli import coverage as command
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError, OverloadedError
 from almagest.pipelines.matchups.coverage import drawing
 from almagest.pipelines.matchups.coverage.answers import Answer, OddAnswerError
 from almagest.pipelines.matchups.coverage.drawing import WIDTH
-from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Events, Month, Names, Pair
+from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Events, Month, Names, Pair, share
 from almagest.pipelines.matchups.coverage.page import Places, page
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, pairs_of, survey
+from almagest.services.stac.coverage import Covering
 
 Document = dict[str, Any]
 
@@ -196,7 +200,13 @@ def test_bars_are_as_high_as_what_they_stand_for() -> None:
     assert [label.text for label in chart.scale] == ["0", "10", "20", "30"]
     assert first.title == "2024-01: 30 matchups, 10 compared"
     assert second.title == "2024-02: 0 matchups, 15 events to come"
+    assert [label.text for label in chart.times] == ["Jan 2024", "Feb"]
     assert drawing.chart([]) is None
+
+
+def test_nearly_none_and_nearly_all_are_told_from_none_and_all() -> None:
+    told = [share(part, 1000) for part in (0, 1, 15, 500, 995, 999, 1000)]
+    assert told == ["0%", "<1%", "2%", "50%", ">99%", ">99%", "100%"]
 
 
 def test_of_very_many_months_bars_are_years() -> None:
@@ -223,7 +233,7 @@ def test_a_map_shows_all_cells_and_no_more_than_the_world(cells: list[Cell]) -> 
     shown = drawing.world(cells)
     assert shown is not None
     south = shown.north - shown.height / shown.y_scale
-    assert 160 - 1e-6 <= shown.height <= 361 or south <= -89.9 or shown.north >= 89.9
+    assert 160 - 1e-6 <= shown.height <= 321 or south <= -89.9 or shown.north >= 89.9
     assert WIDTH / shown.x_scale <= 360 + 1e-9
     for tile in shown.tiles:
         assert (tile.x - shown.west) * shown.x_scale >= 0
@@ -346,3 +356,44 @@ def test_help_has_an_example() -> None:
     from almagest.cli.commands import app
 
     assert "almagest coverage" in CliRunner().invoke(app, ["coverage", "--help"]).output
+
+
+class Away:
+    """A pool without a database behind it, or of one that is asked too much."""
+
+    def __init__(self, error: AlmagestError) -> None:
+        self._error = error
+
+    def connection(self) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailableError(), OverloadedError()])
+def test_a_page_says_what_it_can_when_what_is_stale_cannot_be_told_now(error: AlmagestError) -> None:
+    """After many matchups were found, it is a while until it is noted what they are made of: the rest is told."""
+    aggregator = SimpleNamespace(pool=Away(error))
+    covering = Covering(aggregator, "http://host", is_inside=True)  # type: ignore[arg-type]
+    assert asyncio.run(covering._outdated(Outdated("a", 3))) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be_refused", "is_told"),
+    [
+        (BadRequestError("no"), True, False),
+        (OverloadedError(), True, False),
+        (BadRequestError("no"), False, True),
+        (OverloadedError(), False, True),
+        (DatabaseUnavailableError(), True, True),
+    ],
+)
+def test_only_what_may_be_refused_is_left_out(error: AlmagestError, may_be_refused: bool, is_told: bool) -> None:
+    async def aggregate(*_: Any) -> Any:
+        raise error
+
+    covering = Covering(SimpleNamespace(aggregate=aggregate), "http://host", is_inside=True)  # type: ignore[arg-type]
+    asking = covering._counted(Count({}, ("total_count",), may_be_refused=may_be_refused))
+    if is_told:
+        with pytest.raises(type(error)):
+            asyncio.run(asking)
+    else:
+        assert asyncio.run(asking) is None

@@ -155,7 +155,9 @@ def _number(number: int | None) -> str:
 def _share(part: int | None, whole: int) -> str:
     if part is None:
         return _untold()
-    return f"{part:,} ({part / whole:.0%})" if whole else f"{part:,}"
+    from almagest.pipelines.matchups.coverage.numbers import share
+
+    return f"{part:,} ({share(part, whole)})" if whole else f"{part:,}"
 
 
 def _untold() -> str:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 from almagest.pipelines.matchups.coverage.numbers import Cell, Month
 
-WIDTH = 720.0
-_CHART_HEIGHT = 150.0
+WIDTH = 560.0
+_CHART_HEIGHT = 190.0
 #: Beyond so many months, the bars of a chart are years.
 _MOST_BARS = 240
-_HIGHEST_MAP, _LOWEST_MAP = 340.0, 160.0
+_HIGHEST_MAP, _LOWEST_MAP = 320.0, 160.0
 #: No map shows less [degrees].
 _SMALLEST = 3.0
 #: Steps of a graticule [degrees].
 _STEPS = (0.5, 1, 2, 5, 10, 15, 30, 45, 60)
 LEVELS = 5
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def world(cells: Sequence[Cell]) -> Map | None:
         y_scale,
         tuple(turn for turn in (-360, 0, 360) if turn + 180 > west and turn - 180 < east),
         tiles,
-        tuple(Label((at - west) * x_scale, _longitude(at)) for at in _multiples(west, east, 8)),
+        tuple(Label((at - west) * x_scale, _longitude(at)) for at in _multiples(west, east, 7)),
         tuple(Label((north - at) * y_scale, _latitude(at)) for at in _multiples(south, north, 5)),
         tuple(_legend(cells, most)),
     )
@@ -220,10 +221,13 @@ def _short(number: int) -> str:
 
 def _times(names: Sequence[str], width: float) -> list[Label]:
     """Years where they begin, or all months where these are few; far enough from each other to be read."""
-    if len(names[0]) == 4 or len(names) <= 12:
-        every = max(1, math.ceil(len(names) / 12))
-        return [Label((place + 0.5) * width, name) for place, name in enumerate(names) if place % every == 0]
-    years = [(place, name[:4]) for place, name in enumerate(names) if name.endswith("-01")]
+    if len(names) <= 12 and len(names[0]) > 4:
+        texts = [(place, _MONTHS[int(name[5:]) - 1], name[:4]) for place, name in enumerate(names)]
+        return [
+            Label((place + 0.5) * width, text if place and text != "Jan" else f"{text} {year}")
+            for place, text, year in texts
+        ]
+    years = [(place, name[:4]) for place, name in enumerate(names) if len(name) == 4 or name.endswith("-01")]
     every = max(1, math.ceil(len(years) * 48 / WIDTH))
     return [Label((place + 0.5) * width, year) for place, year in years if int(year) % every == 0]
 

@@ -124,6 +124,14 @@ class Coverage:
         }
 
 
+def share(part: int, whole: int) -> str:
+    """A part of something, for people; none and all are told from nearly so."""
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1%"
+    return ">99%" if 99 < percent < 100 else f"{percent:.0f}%"
+
+
 def _pair(pair: Pair) -> dict[str, Any]:
     return {
         "pair": pair.names.name,

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from almagest.catalogue import land
 from almagest.pipelines.matchups.coverage import drawing
-from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Month, Pair
+from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Month, Pair, share
 
 #: The fullest cells of a map that stand in a table, too.
 _CELLS = 12
@@ -148,5 +148,5 @@ def _environment() -> Environment:
     made.filters["counted"] = drawing.counted
     made.filters["units"] = lambda number: f"{number:.6g}"
     made.filters["box"] = drawing.box
-    made.filters["share"] = lambda part, whole: f"{part / whole:.0%}"
+    made.filters["share"] = share
     return made
