@@ -44,6 +44,7 @@ EXPECTED: list[tuple[str, str, str]] = [
     (r"/ops/.*", "catalogue:read", "never"),
     (r"/api(/tiles)?/(openapi\.json|docs|api|api\.html)", "", "never"),
     (r"/api/map(/.*)?", "", "never"),  # the page alone: what it shows it asks for
+    (r"/api/coverage", "catalogue:read", "never"),  # a page with all that it shows
     (r"/api/.*", "catalogue:read", "catalogue:write"),
 ]
 #: POSTs that only read: a search, a count, a shape, or a search that is remembered.

@@ -37,7 +37,8 @@ def coverage(
     datetime: Annotated[
         str | None,
         typer.Option(
-            metavar="INTERVAL", help="Only what is of this time, like `2024-01-01/2024-12-31` or `2024-06-01/..`."
+            metavar="INTERVAL",
+            help="Only what is of this time: a day, or like `2024-01-01/2024-12-31`; `..` is an open end.",
         ),
     ] = None,
     bbox: searching.Box = None,
