@@ -684,6 +684,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ("aggregations",),
         strict=True,
     ),
+    Mutant(
+        "which matchups are compared, by their coverage",
+        _SEARCH,
+        (("IF keys IS NULL OR almagest", "IF keys IS NULL OR keys[1] = 'assets' OR almagest"),),
+        ("coverage",),
+    ),
     Mutant("where pages end, by tokens of the other audience", "", (), ("search", "items"), patch=_audience_forgotten),
     Mutant("how often something was written, by tags of pages", "", (), ("search", "items"), patch=_epochs_told),
     Mutant(
