@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from almagest.catalogue import audience, database, loading, rollups
 from almagest.cli.commands import app
+from almagest.core.settings import Settings
 from almagest.pipelines.matchups.coverage import survey as surveying
+from conftest import stac_client
 from support import browser, rasters
 from support.browser import Watched
 from support.cluster import free_port
@@ -236,6 +238,13 @@ def test_of_what_is_stale_no_more_is_looked_for_than_is_bearable(site: Site, mon
     monkeypatch.setattr(surveying, "MOST_STALE", len(STALE) + 1)
     (pair,) = site.told("/api", "--collections", PAIR)["pairs"]
     assert (pair["matchups"]["stale"], pair["matchups"]["has_more_stale"]) == (len(STALE), False)
+
+
+def test_where_there_is_nothing_it_says_so(settings: Settings) -> None:
+    for audience_of, prefix in (("internal", "/api"), ("external", "/external")):
+        with stac_client(settings, audience_of) as client:  # type: ignore[arg-type]
+            answer = client.get(f"{prefix}/coverage")
+            assert (answer.status_code, "no matchups here" in answer.text) == (200, True)
 
 
 def test_a_terminal_gets_a_table_and_bars(site: Site, tmp_path: Path) -> None:

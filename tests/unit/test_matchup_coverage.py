@@ -250,6 +250,10 @@ def test_what_lies_on_both_sides_of_the_antimeridian_is_shown_together() -> None
     assert [label.text for label in shown.meridians if label.text.startswith("180")] == ["180°"]
     assert shown.legend == ((3, 3, 3), (5, 9, 9))
     assert drawing.world([]) is None
+    # So its cells are as fine as they would be elsewhere.
+    assert (
+        drawing.zoom([Cell(174, 0, 180, 5, 1), Cell(-180, 0, -174, 5, 1)]) == drawing.zoom([Cell(0, 0, 12, 5, 1)]) == 9
+    )
 
 
 class Read(HTMLParser):

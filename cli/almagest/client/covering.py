@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from almagest.client.api import StacApi, links_of, spelt
 from almagest.client.http import Http, joined
-from almagest.client.lineage import stale
 from almagest.core.errors import (
     BadRequestError,
     ConfigurationError,
@@ -99,6 +97,7 @@ def _counted(api: StacApi, counting: Counting, question: Count) -> Any:
 def _outdated(http: Http, question: Outdated) -> list[str] | None:
     """As Almagest tells those inside; others do not, and nor does it while much is new."""
     try:
-        return [item.id for item in islice(stale(http, question.collection, question.most), question.most)]
+        found = http("GET", "stale", params={"collection": question.collection, "limit": str(question.most)})
+        return [str(item["id"]) for item in found["products"]]
     except (BadRequestError, DatabaseUnavailableError, NotFoundError, UnauthorizedError, KeyError, TypeError):
         return None

@@ -11,14 +11,14 @@ from almagest.client.http import Http
 _PAGE = 500
 
 
-def stale(http: Http, collection: str | None = None, at_once: int = _PAGE) -> Iterator[Stale]:
+def stale(http: Http, collection: str | None = None) -> Iterator[Stale]:
     """Items that are derived from what has a newer version, or is gone; of one collection or (None) of all."""
-    params = {"limit": str(at_once)} | ({"collection": collection} if collection else {})
+    params = {"limit": str(_PAGE)} | ({"collection": collection} if collection else {})
     while True:
         found = http("GET", "stale", params=params)["products"]
         yield from (
             Stale.from_json({name: item[name] for name in ("collection", "id", "version", "sources")}) for item in found
         )
-        if len(found) < at_once:
+        if len(found) < _PAGE:
             return
         params["after"] = json.dumps([found[-1]["collection"], found[-1]["id"]])

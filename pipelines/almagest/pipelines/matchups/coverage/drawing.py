@@ -18,6 +18,7 @@ _SMALLEST = 3.0
 #: Steps of a graticule [degrees].
 _STEPS = (0.5, 1, 2, 5, 10, 15, 30, 45, 60)
 LEVELS = 5
+_CELLS_ACROSS = 24
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -141,12 +142,8 @@ def world(cells: Sequence[Cell]) -> Map | None:
     """A map of as much of the world as the cells lie in; None: there are none."""
     if not cells:
         return None
-    start = _after_widest_gap(cells)
-    moved = [(cell.west + 360 * (cell.west < start), cell) for cell in cells]
-    west = min(left for left, _ in moved)
-    east = max(left + cell.east - cell.west for left, cell in moved)
-    south, north = min(cell.south for cell in cells), max(cell.north for cell in cells)
-    west, east = _wider(west, east, 360.0)
+    begin, south, east, north = _bounds(cells)
+    west, east = _wider(begin, east, 360.0)
     south, north = _wider(south, north, 180.0)
     south, north = max(-90.0, south), min(90.0, north)
     ratio = max(0.2, math.cos(math.radians((south + north) / 2)))
@@ -162,9 +159,14 @@ def world(cells: Sequence[Cell]) -> Map | None:
     most = max(cell.matchups for cell in cells)
     tiles = tuple(
         Tile(
-            left, -cell.north, cell.east - cell.west, cell.north - cell.south, _level(cell.matchups, most), _lies(cell)
+            cell.west + 360 * (cell.west < begin),
+            -cell.north,
+            cell.east - cell.west,
+            cell.north - cell.south,
+            _level(cell.matchups, most),
+            f"{counted(cell.matchups, 'matchup')}: {box(cell)}",
         )
-        for left, cell in moved
+        for cell in cells
     )
     return Map(
         (north - south) * y_scale,
@@ -178,6 +180,14 @@ def world(cells: Sequence[Cell]) -> Map | None:
         tuple(Label((north - at) * y_scale, _latitude(at)) for at in _multiples(south, north, 5)),
         tuple(_legend(cells, most)),
     )
+
+
+def zoom(cells: Sequence[Cell]) -> int:
+    """That of tiles of the web map of which so many lie side by side on the map of these as it shows well."""
+    if not cells:
+        return 0
+    west, south, east, north = _bounds(cells)
+    return math.floor(math.log2(360 * _CELLS_ACROSS / max(east - west, north - south)))
 
 
 def _years(months: Sequence[Month]) -> list[Month]:
@@ -232,6 +242,13 @@ def _times(names: Sequence[str], width: float) -> list[Label]:
     return [Label((place + 0.5) * width, year) for place, year in years if int(year) % every == 0]
 
 
+def _bounds(cells: Sequence[Cell]) -> tuple[float, float, float, float]:
+    """West, south, east and north of all; east may be beyond 180."""
+    west = _after_widest_gap(cells)
+    east = max(cell.east + 360 * (cell.west < west) for cell in cells)
+    return west, min(cell.south for cell in cells), east, max(cell.north for cell in cells)
+
+
 def _after_widest_gap(cells: Sequence[Cell]) -> float:
     """The longitude from which on everything lies, so that the emptiest part of the world is beyond the map."""
     sides = sorted((cell.west, cell.east) for cell in cells)
@@ -260,10 +277,6 @@ def _legend(cells: Sequence[Cell], most: int) -> list[tuple[int, int, int]]:
     for cell in cells:
         found.setdefault(_level(cell.matchups, most), []).append(cell.matchups)
     return [(level, min(numbers), max(numbers)) for level, numbers in sorted(found.items())]
-
-
-def _lies(cell: Cell) -> str:
-    return f"{counted(cell.matchups, 'matchup')}: {box(cell)}"
 
 
 def box(cell: Cell) -> str:

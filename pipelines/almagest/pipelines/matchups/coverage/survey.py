@@ -6,13 +6,13 @@ service that has the catalogue (its page).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from almagest.pipelines.matchups.coverage import drawing
 from almagest.pipelines.matchups.coverage.answers import Answer
-from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Events, Month, Names, Pair
+from almagest.pipelines.matchups.coverage.numbers import Coverage, Events, Month, Names, Pair
 from almagest.pipelines.matchups.naming import EVENTS_PREFIX
 
 Document = Mapping[str, Any]
@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 MOST_STALE = 1000
 #: Tiles of this zoom tell where something is at all; those on a map are the finer, the less of the world it shows.
 _ZOOM, _FINEST = 6, 11
-_CELLS_ACROSS, _MOST_CELLS = 24, 1500
+_MOST_CELLS = 1500
 #: Up to this zoom they are counted beforehand. Of more matchups than these, others take too long to count.
 _AT_HAND, _MOST_SCANNED = 7, 200_000
 #: Longer times are of something that is wrong: 200 years.
@@ -187,7 +187,7 @@ class _Asks:
         compared = yield from self._count(here, (_TOTAL, _MONTHS), condition=_COMPARED)
         stale, has_more = yield from self._stale(names.matchups)
         total, cells = answer.count(_TOTAL), answer.cells(_GRID, _MOST_CELLS)
-        if (zoom := min(_zoom(cells), _FINEST if total <= _MOST_SCANNED else _AT_HAND)) > _ZOOM:
+        if (zoom := min(drawing.zoom(cells), _FINEST if total <= _MOST_SCANNED else _AT_HAND)) > _ZOOM:
             finer = yield from self._count(here, (_GRID,), {f"{_GRID}_precision": zoom})
             cells = finer.cells(_GRID, _MOST_CELLS) if finer else cells
         return Pair(
@@ -233,15 +233,6 @@ class _Asks:
         by_month = _BY_MONTH if _MONTHS in names else {}
         answered = yield Count(search, names, {**(choices or {}), **by_month}, may_be_refused=condition is not None)
         return None if answered is None else Answer(answered)
-
-
-def _zoom(cells: Collection[Cell]) -> int:
-    """The detail at which so many cells lie side by side as a map shows well."""
-    if not cells:
-        return _ZOOM
-    west, east = min(cell.west for cell in cells), max(cell.east for cell in cells)
-    height = max(cell.north for cell in cells) - min(cell.south for cell in cells)
-    return math.floor(math.log2(360 * _CELLS_ACROSS / max(east - west, height)))
 
 
 def _months(
