@@ -7,7 +7,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from almagest.catalogue import audience, database, loading, rollups
 from almagest.cli.commands import app
+from almagest.client import covering
 from almagest.core.settings import Settings
 from almagest.pipelines.matchups.coverage import survey as surveying
 from conftest import stac_client
@@ -228,6 +229,14 @@ def test_outsiders_are_told_what_they_may_count(site: Site) -> None:
     assert pair["matchups"] == {"total": 60, "compared": None, "stale": None, "has_more_stale": False}
     assert (pair["events"], pair["start"], pair["end"]) == tuple(everything[n] for n in ("events", "start", "end"))
     assert pair["months"] == {m: (n[0], None, None, n[3]) for m, n in everything["months"].items()}
+
+
+def test_it_is_the_same_where_an_api_takes_no_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extension asks for GET alone."""
+    by_post, known = site.told("/api"), covering.Counting.of
+    without = classmethod(lambda _, api: replace(known(api), takes_posts=False))
+    monkeypatch.setattr(covering.Counting, "of", without)
+    assert site.told("/api") == by_post
 
 
 def test_of_what_is_stale_no_more_is_looked_for_than_is_bearable(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,7 +283,7 @@ class Read(HTMLParser):
 
 def pair(name: str = "a-A-vs-b-B", *, platform: str = "A", compared: int | None = 4) -> Pair:
     names = Names(name, ((name, platform), B), name, name, f"matchup-events-{name}")
-    months = (Month("2023-12", 10, compared, 1, 0), Month("2024-01", 0, 0, 0, 2))
+    months = (Month("2023-12", 10, compared, 1, 0), Month("2024-01", 0, compared and 0, 0, 2))
     cells = (Cell(10, 45, 11, 46, 10),)
     return Pair(names, Events(3, 2, 1), 10, compared, 1, False, "2023-12-01T00:00:00Z", None, months, cells)
 
@@ -315,6 +315,16 @@ def test_the_page_needs_nothing_else_and_says_all_in_words_too() -> None:
     assert text.count("This catalogue does not tell") >= 2
     december = next(href for href in read.all("a", "href") if "2023-12-01" in href)
     assert "2024-01-01T00%3A00%3A00Z" in december, "the month behind December is in the next year"
+
+
+def test_of_months_nothing_is_shown_that_is_not_told() -> None:
+    for compared, columns in ((4, ["Month", "Matchups", "Compared", "Stale", "Events to come"]), (None, None)):
+        text = page(Coverage((pair(compared=compared),), {}), Places(""))
+        (_, months, _) = re.findall(r"<table>.*?</table>", text, re.DOTALL)
+        head, *rows = re.findall(r"<tr>.*?</tr>", months)
+        told = re.findall(r"<th[^>]*>([^<]*)", head)
+        assert told == (columns or ["Month", "Matchups", "Stale", "Events to come"])
+        assert {row.count("<t") - 1 for row in rows} == {len(told)}
 
 
 def test_links_lead_to_the_browser_where_it_shows_the_same() -> None:
