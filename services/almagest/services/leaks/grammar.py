@@ -24,8 +24,7 @@ from almagest.services.tiles import routes as tiles
 
 Topic = Literal[
     "search", "items", "item", "collections", "collection", "queryables", "assets", "pictures", "mosaics", "searches",
-    "versions", "as-of", "changes", "lineage", "aggregations", "pairs", "coverage", "plain",
-    "malformed",
+    "versions", "as-of", "changes", "lineage", "aggregations", "pairs", "coverage", "plain", "malformed",
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 _WEIGHTS: dict[Topic, int] = {
