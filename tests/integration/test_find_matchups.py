@@ -7,126 +7,31 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg_pool import ConnectionPool
 
-from almagest.catalogue import audience, database, exporting, jobs, loading
-from almagest.catalogue.storing import Store
+from almagest.catalogue import audience, database, exporting, jobs
 from almagest.core.jobs import Fanout, ProcessFailedError
 from almagest.core.settings import Settings
-from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.matchups import find_matchups
 from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
 from almagest.pipelines.matchups.gathering import Wanted
 from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.updating import Share, Update
-from almagest.pipelines.runner import Runner
 from conftest import stac_client
-from support import following, rasters
-
-Document = dict[str, Any]
-
-PAIRS = "l9-landsat-9-vs-s2-S2A"
-EVENTS = f"matchup-events-{PAIRS}"
-PLATFORMS = {"s2": "S2A", "l9": "landsat-9"}
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
-
-def scene(identifier: str, minute: float, west: float = 10, **properties: Any) -> Document:
-    """A scene of the collection that its id begins with, so many minutes after noon."""
-    of = identifier.partition("-")[0]
-    when = (NOON + timedelta(minutes=minute)).isoformat().replace("+00:00", "Z")
-    return rasters.item(identifier, of, (west, 0, west + 2, 2), {}, when, **{"platform": PLATFORMS[of], **properties})
-
-
-@dataclass
-class Desk:
-    """Does jobs on a catalogue."""
-
-    settings: Settings
-    door: Settings
-    pool: ConnectionPool[psycopg.Connection]
-    runner: Runner
-
-    def find(self, **inputs: Any) -> jobs.Job:
-        with self.pool.connection() as connection:
-            asked = {"collections": ["s2", "l9"], "max_time_difference": 600, **inputs}
-            job, _ = jobs.accept(connection, WITHIN, WITHIN.parse(asked).model_dump(mode="json"), "user:ann")
-        self.runner.run(job)
-        with self.pool.connection() as connection:
-            return jobs.find(connection, job)
-
-    def found(self, **inputs: Any) -> dict[str, int]:
-        done = self.find(**inputs)
-        assert done.status == "successful", done.error
-        return {name: number for name, number in (done.outputs or {}).items() if name != "longest_scene"}
-
-    def changed(self) -> dict[str, int]:
-        """Looks only where something has changed, once nobody else in the cluster keeps that from being final."""
-        with database.connect(self.settings, self.settings.database.admin_user) as connection:
-            following.settle(connection)
-        return self.found(only_changes=True)
-
-    def put(self, *items: Document) -> None:
-        with self.pool.connection() as connection:
-            store = Store(connection)
-            batch = store.prepare(items)
-            with connection.transaction():
-                store.put(batch)
-
-    def delete(self, *names: str) -> None:
-        with self.pool.connection() as connection:
-            for name in names:
-                connection.execute("SELECT almagest.delete_item(%s, %s)", (name.partition("-")[0], name))
-
-    def items(self, collection: str) -> dict[str, Document]:
-        with exporting.snapshot(self.settings) as moment:
-            if collection not in moment.ids():
-                return {}
-            return {item["id"]: item for item in moment.items(collection, {})}
-
-    def events(self) -> dict[str, list[str]]:
-        """Names of the scenes of each event that there is, by its id without the combination."""
-        matchups = self.items(PAIRS)
-        told = {}
-        for name, event in self.items(EVENTS).items():
-            held = [link["href"].rpartition("/")[2] for link in event["links"] if link.get("matchup:role") == "matchup"]
-            assert set(held) == {n for n, m in matchups.items() if m["properties"]["matchup:event_id"] == name}
-            scenes = sorted({of[1] for each in held for of, _ in derived_from(matchups[each])})
-            told[name.removeprefix(f"{PAIRS}_")] = scenes
-        return told
-
-    def writes(self) -> int:
-        with self.pool.connection() as connection:
-            (number,) = connection.execute("SELECT count(*) FROM almagest.change").fetchone() or (0,)
-        return int(number)
-
-
-#: As it is, but within the process of the test.
-WITHIN = replace(find_matchups.PROCESS, time_limit_s=None, memory_limit_mb=None)
+from support import matching
+from support.matching import EVENTS, FINDING, NOON, PAIRS, PLATFORMS, Desk, Document, scene
 
 
 @pytest.fixture
 def desk(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    own = replace(settings, site=settings.site.model_copy(update={"home": tmp_path}))
-    monkeypatch.setattr(Settings, "load", classmethod(lambda _: own))
-    (tmp_path / "work").mkdir()
-    loading.load_documents(own, [rasters.collection(name) for name in PLATFORMS], [])
-    with database.connect(own, own.database.admin_user) as connection:
-        audience.set_collections(connection, "*", "public")
-    with ConnectionPool(
-        kwargs={**database.parameters(own, "almagest_worker"), "autocommit": True}, min_size=1, max_size=6
-    ) as pool:
-        keeper = Keeper(pool, timedelta(seconds=30))
-        yield Desk(own, settings, pool, Runner(pool, keeper, {WITHIN.id: WITHIN}, own, tmp_path / "work"))
-        keeper.stop()
+    with matching.opened(settings, tmp_path, monkeypatch) as opened:
+        yield opened
 
 
 FIRST = [scene("s2-a", 0), scene("s2-b", 1, 11), scene("l9-a", 3, 11), scene("s2-far", 1, 100)]
@@ -143,7 +48,7 @@ def test_what_is_found_becomes_items_that_name_the_versions_they_are_made_of(des
     for matchup in desk.items(PAIRS).values():
         for name, version in derived_from(matchup):
             assert version == begun[name].strftime("%Y%m%dT%H%M%S.%fZ")
-        assert matchup["properties"]["processing:software"] == {"almagest/find-matchups": WITHIN.version}
+        assert matchup["properties"]["processing:software"] == {"almagest/find-matchups": FINDING.version}
     assert not any(derived_from(event) for event in desk.items(EVENTS).values())
     (link,) = (link for link in matchup["links"] if link["rel"] == "related")
     assert link["href"] == f"{desk.settings.site.origin}/api/collections/{EVENTS}/items/{PAIRS}_20240501T124000"
@@ -275,7 +180,7 @@ def test_which_scenes_are_looked_at(desk: Desk) -> None:
     failed = desk.find(filter={"op": "no-such-operator", "args": []})
     assert failed.status == "failed"
     with pytest.raises(Exception, match="ends before it begins"):
-        WITHIN.parse({"collections": ["s2"], "datetime": "2024-05-02T00:00:00Z/2024-05-01T00:00:00Z"})
+        FINDING.parse({"collections": ["s2"], "datetime": "2024-05-02T00:00:00Z/2024-05-01T00:00:00Z"})
 
 
 def test_matchups_of_internal_scenes_are_internal(desk: Desk) -> None:

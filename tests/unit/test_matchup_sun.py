@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from shapely.geometry import shape
 
-from almagest.pipelines.matchups.sun import elevation_deg
+from almagest.pipelines.matchups.sun import elevation_deg, elevations_deg
 from support import data
 
 
@@ -43,6 +44,14 @@ def test_the_makers_of_real_scenes_say_the_same() -> None:
         assert found == pytest.approx(said, abs=0.2), item["id"]
         compared += 1
     assert compared > 10
+
+
+def test_of_many_at_once_it_is_the_same() -> None:
+    moments = [datetime(2022, month, 7, hour, tzinfo=UTC) for month in range(1, 13) for hour in (3, 9, 15)]
+    lon, lat = np.linspace(-180, 180, len(moments)), np.linspace(-90, 90, len(moments))
+    seconds = np.array([int(moment.timestamp()) for moment in moments])
+    expected = [elevation_deg(*each) for each in zip(moments, lon, lat, strict=True)]
+    assert elevations_deg(seconds, lon, lat) == pytest.approx(np.array(expected), abs=1e-9)
 
 
 @given(

@@ -15,6 +15,7 @@ _OWN = (
     "almagest.pipelines.echo",
     "almagest.pipelines.ingest",
     "almagest.pipelines.matchups.find_matchups",
+    "almagest.pipelines.matchups.predict_crossings",
     "almagest.pipelines.register_analysis",
 )
 #: Packages name theirs under this entry point, as ``package.module:PROCESS``.

@@ -19,9 +19,10 @@ import shapely
 from almagest.catalogue.exporting import Outline, Outlines, Snapshot
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
-from almagest.pipelines.matchups.documents import Document, Matchup, Product
+from almagest.pipelines.matchups.documents import PREDICTED, Document, Matchup, Product
 from almagest.pipelines.matchups.gathering import Wanted
 from almagest.pipelines.matchups.pairing import only_areas
+from almagest.pipelines.matchups.predictions import Happening
 from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint
 from almagest.pipelines.matchups.stretches import Stretch
 
@@ -30,11 +31,26 @@ Name = tuple[str, str]
 
 _PLACE = re.compile(r"/collections/([^/]+)/items/([^/]+)$")
 _AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
-#: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
-_NAMEABLE = re.compile(r"[^*/\\\x00-\x1f\x7f]{1,200}")
 #: No scene that takes longer is looked at.
 LONGEST = timedelta(days=31)
 _AT_ONCE = 500
+#: Processes whose items these are.
+FINDING, PREDICTING = "find-matchups", "predict-crossings"
+#: Members of a search for events. Those of others need not say that they are no predictions.
+ONLY_PREDICTED: Mapping[str, Any] = {
+    "filter": {"op": "=", "args": [{"property": PREDICTED}, True]},
+    "filter-lang": "cql2-json",
+}
+NOT_PREDICTED: Mapping[str, Any] = {
+    "filter": {
+        "op": "or",
+        "args": [
+            {"op": "isNull", "args": [{"property": PREDICTED}]},
+            {"op": "=", "args": [{"property": PREDICTED}, False]},
+        ],
+    },
+    "filter-lang": "cql2-json",
+}
 _TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -110,29 +126,48 @@ class Catalogued:
         ]
 
     def events(self, combination: str, window: Stretch) -> dict[str, Stretch]:
-        """Events of a combination that have not become part of others and overlap a window, and when each is."""
+        """Events of a combination that have not become part of others and overlap a window, and when each is.
+
+        What is only predicted is none.
+        """
         collection = naming.events_collection(combination)
         if collection not in self.present:
             return {}
-        search: dict[str, Any] = {"collections": [collection]}
-        if window != Stretch():
-            search["datetime"] = str(window)
-        rows = self.snapshot.outlines(search, None, None, "deprecated").rows()
+        found = self.snapshot.outlines({**within(collection, window), **NOT_PREDICTED}, None, None, "deprecated")
         return {
-            row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK) for row in rows if row.value != "true"
+            row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK)
+            for row in found.rows()
+            if row.value != "true"
         }
+
+    def happenings(self, combination: str, window: Stretch, *, predicted: bool) -> list[Happening]:
+        """Events of a combination that overlap a window: those that are predicted, or all others."""
+        collection = naming.events_collection(combination)
+        if collection not in self.present:
+            return []
+        search = {**within(collection, window), **(ONLY_PREDICTED if predicted else NOT_PREDICTED)}
+        return [
+            Happening(row.id, moment_of(row.begins), moment_of(row.ends), [shapely.from_wkb(row.footprint)])
+            for row in self.snapshot.outlines(search, None, None, "title").rows()
+            if row.footprint is not None
+        ]
 
     def living(self, combination: str, ids: Collection[str]) -> frozenset[str]:
         """Those of some ids that events have which have not become part of others."""
+        return frozenset(name for name, is_deprecated in self.found(combination, ids).items() if not is_deprecated)
+
+    def found(self, combination: str, ids: Collection[str]) -> dict[str, bool]:
+        """Those of some ids that events have which are not only predicted; whether it has become part of another."""
         collection = naming.events_collection(combination)
         if collection not in self.present or not ids:
-            return frozenset()
-        found = self.snapshot.outlines({"collections": [collection], "ids": sorted(ids)}, None, None, "deprecated")
-        return frozenset(row.id for row in found.rows() if row.value != "true")
+            return {}
+        search = {"collections": [collection], "ids": sorted(ids), **NOT_PREDICTED}
+        rows = self.snapshot.outlines(search, None, None, "deprecated").rows()
+        return {row.id: row.value == "true" for row in rows}
 
-    def own(self, collection: str, ids: Collection[str]) -> list[str]:
-        """Those of some items that this process has made: what others keep there is theirs."""
-        return [document["id"] for document in filter(is_own, self.documents(collection, ids))]
+    def own(self, collection: str, ids: Collection[str], process: str = FINDING) -> list[str]:
+        """Those of some items that a process has made: what others keep there is theirs."""
+        return [document["id"] for document in self.documents(collection, ids) if is_own(document, process)]
 
     def documents(self, collection: str, ids: Collection[str]) -> Iterator[Document]:
         """Items of a collection, as far as they are there."""
@@ -187,7 +222,7 @@ class Catalogued:
         for (collection, platform), places in of.items():
             if platform is None:
                 self.skipped["names no platform"] += len(places)
-            elif not _NAMEABLE.fullmatch(platform):
+            elif not naming.NAMEABLE.fullmatch(platform):
                 self.skipped["has a platform that no collection can be called by"] += len(places)
             elif (sensor := Sensor(collection, platform)) in self.wanted:
                 found[sensor] = self._scenes(sensor, seen.chosen(places))
@@ -212,9 +247,17 @@ def moment_of(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def is_own(document: Mapping[str, Any]) -> bool:
-    """Whether this process has made an item."""
-    return "almagest/find-matchups" in (document["properties"].get("processing:software") or {})
+def within(collection: str, window: Stretch) -> dict[str, Any]:
+    """A search for the items of a collection that overlap a window."""
+    search: dict[str, Any] = {"collections": [collection]}
+    if window != Stretch():
+        search["datetime"] = str(window)
+    return search
+
+
+def is_own(document: Mapping[str, Any], process: str = FINDING) -> bool:
+    """Whether a process has made an item."""
+    return f"almagest/{process}" in (document["properties"].get("processing:software") or {})
 
 
 def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:

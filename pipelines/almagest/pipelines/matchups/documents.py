@@ -21,6 +21,9 @@ from almagest.pipelines.matchups.sun import elevation_deg
 
 Document = dict[str, Any]
 
+#: Whether an event is one that orbits tell of, and that has no matchups.
+PREDICTED = "matchup:predicted"
+
 
 @dataclass(frozen=True)
 class Product:
@@ -132,10 +135,10 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
         _related("event", events, event_id),
     ]
     return {
-        **_item(matchup.id, matchup.combination, matchup.overlap, links),
+        **feature(matchup.id, matchup.combination, matchup.overlap, links),
         "properties": {
-            "title": _title(matchup.start, [p.sensor for p in matchup.products]),
-            **_times(matchup.start, matchup.stop),
+            "title": title(matchup.start, [p.sensor for p in matchup.products]),
+            **times(matchup.start, matchup.stop),
             "matchup:collections": [product.sensor.collection for product in matchup.products],
             "matchup:platforms": [product.sensor.platform for product in matchup.products],
             "matchup:time_diff_abs": abs(seconds),
@@ -165,13 +168,14 @@ def event_item(event_id: str, sensors: Sequence[Sensor], matchups: Sequence[Seen
     in_time = sorted(matchups, key=lambda matchup: (matchup.start, matchup.id))
     links = [_related("matchup", combination, matchup.id) for matchup in in_time]
     return {
-        **_item(event_id, naming.events_collection(combination), ground, links),
+        **feature(event_id, naming.events_collection(combination), ground, links),
         "properties": {
-            "title": _title(start, sensors),
-            **_times(start, stop),
+            "title": title(start, sensors),
+            **times(start, stop),
             "matchup:collections": [sensor.collection for sensor in sensors],
             "matchup:platforms": [sensor.platform for sensor in sensors],
             "matchup:n_matchups": len(matchups),
+            PREDICTED: False,
         },
     }
 
@@ -205,7 +209,7 @@ def collections(sensors: Sequence[Sensor], extents: Mapping[str, Extent]) -> lis
         name: ("Matchups", "Pairs of scenes that saw the same ground at nearly the same time, one by each of"),
         naming.events_collection(name): (
             "Matchup events",
-            "Times during which the same ground was seen over and over by",
+            "Times during which the same ground was seen over and over, or by their orbits will be, by",
         ),
     }
     return [
@@ -214,7 +218,7 @@ def collections(sensors: Sequence[Sensor], extents: Mapping[str, Extent]) -> lis
             "stac_version": "1.1.0",
             "stac_extensions": [],
             "id": identifier,
-            "title": f"{title}: {said}",
+            "title": f"{heading}: {said}",
             "description": f"{text} {said}.",
             "license": "other",
             "extent": extents[identifier].as_json(),
@@ -224,12 +228,13 @@ def collections(sensors: Sequence[Sensor], extents: Mapping[str, Extent]) -> lis
             },
             "links": [],
         }
-        for identifier, (title, text) in texts.items()
+        for identifier, (heading, text) in texts.items()
         if identifier in extents
     ]
 
 
-def _item(identifier: str, collection: str, ground: Any, links: list[Document]) -> Document:
+def feature(identifier: str, collection: str, ground: Any, links: list[Document]) -> Document:
+    """An item without its properties."""
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -237,22 +242,24 @@ def _item(identifier: str, collection: str, ground: Any, links: list[Document]) 
         "id": identifier,
         "collection": collection,
         "geometry": json.loads(json.dumps(mapping(shapely.orient_polygons(ground)))),  # lists, where shapely has tuples
-        "bbox": _bbox(ground),
+        "bbox": bbox(ground),
         "links": links,
         "assets": {},
     }
 
 
-def _title(start: datetime, sensors: Sequence[Sensor]) -> str:
+def title(start: datetime, sensors: Sequence[Sensor]) -> str:
     """For people, to whom an id says little."""
     return f"{' and '.join(sensor.platform for sensor in sensors)}, {start.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _times(start: datetime, stop: datetime) -> dict[str, str]:
-    return {"datetime": _written(start), "start_datetime": _written(start), "end_datetime": _written(stop)}
+def times(start: datetime, stop: datetime) -> dict[str, str]:
+    """When it is, as STAC has it."""
+    return {"datetime": written(start), "start_datetime": written(start), "end_datetime": written(stop)}
 
 
-def _written(moment: datetime) -> str:
+def written(moment: datetime) -> str:
+    """A time as RFC 3339 writes it."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -261,7 +268,7 @@ def _related(role: str, collection: str, identifier: str) -> Document:
     return {"rel": "related", "type": "application/geo+json", "href": href, "matchup:role": role}
 
 
-def _bbox(ground: Any) -> list[float]:
+def bbox(ground: Any) -> list[float]:
     """West, south, east, north; across the antimeridian west is the greater (RFC 7946, 5.2)."""
     west, south, east, north = shapely.bounds(ground).tolist()
     if west == -180 and east == 180:
@@ -274,7 +281,7 @@ def _bbox(ground: Any) -> list[float]:
 
 def _centroid(ground: Any) -> Any:
     """Its centre; that of both halves together, where the antimeridian parts them."""
-    west, _, east, _ = _bbox(ground)
+    west, _, east, _ = bbox(ground)
     if west <= east:
         return shapely.centroid(ground)
     parts = shapely.get_parts(ground)

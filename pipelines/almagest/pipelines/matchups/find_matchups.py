@@ -138,12 +138,14 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
         for number, share in enumerate(shares):
             context.progress(100 * number / len(shares), f"{share.stretch}")
             update.run(share)
+        predicted = update.finish()
     done = update.done
     for sensor, number in done.scenes.items():
         context.log(f"{number:,} scenes of {sensor}")
     for reason, number in catalogued.skipped.items():
         context.log(f"{number:,} items passed by: {reason}")
     context.log(f"{done.events:,} events with {done.matchups:,} matchups; {done.removed:,} matchups removed")
+    context.log(f"{predicted:,} predictions have come true")
     longest_s = max(done.longest.total_seconds(), last["longest_s"] if last else 0)
     if inputs.part is None:
         context.remember(_key(inputs), asdict(Last(reached.era, reached.xact, longest_s)))
@@ -248,13 +250,13 @@ def _together(children: Sequence[Child]) -> Mapping[str, Any]:
 
 PROCESS = Process(
     id="find-matchups",
-    version="1.0.0",
+    version="1.1.0",
     title="Find matchups",
     description="Finds scenes of two sensors that saw the same ground at nearly the same time, and groups them into"
     " events. A sensor is a collection and a platform in it. Events and matchups become items of collections that are"
     " named by their sensors, in the data model of eomatch; they name the versions of the scenes that they are made of."
     " Where an event has grown it keeps its id; matchups whose scenes have gone, or are no longer what they were, are"
-    " removed. Done again, it changes nothing.",
+    " removed, and so are predicted crossings where an event was found in their place. Done again, it changes nothing.",
     inputs=Inputs,
     outputs={
         "events": Output("How many events there are now, where it has looked", {"type": "integer"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from almagest.pipelines.matchups.scenes import Sensor
 
 EVENTS_PREFIX = "matchup-events-"
+#: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
+NAMEABLE = re.compile(r"[^*/\\\x00-\x1f\x7f]{1,200}")
 
 
 def combination(sensors: Iterable[Sensor]) -> str:

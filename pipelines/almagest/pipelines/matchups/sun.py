@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
-from math import asin, atan2, cos, degrees, radians, sin
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
@@ -19,12 +24,27 @@ def elevation_deg(moment: datetime, lon: float, lat: float) -> float:
         lon: longitude [degree].
         lat: geodetic latitude [degree].
     """
-    days = (moment - _J2000).total_seconds() / 86400
+    return float(_elevation_deg((moment - _J2000).total_seconds() / 86400, lon, lat, math))
+
+
+def elevations_deg(
+    seconds: npt.NDArray[np.int64], lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The same of many moments, in seconds since 1970, each with a place."""
+    import numpy as np
+
+    found: npt.NDArray[np.float64] = _elevation_deg((seconds - _J2000.timestamp()) / 86400, lon, lat, np)
+    return found
+
+
+def _elevation_deg(days: Any, lon: Any, lat: Any, maths: Any) -> Any:
+    """Of numbers by `math` or of arrays by `numpy`, which call it all the same."""
+    radians, sin, cos = maths.radians, maths.sin, maths.cos
     anomaly = radians(357.529 + 0.98560028 * days)
     ecliptic = radians(280.459 + 0.98564736 * days + 1.915 * sin(anomaly) + 0.020 * sin(2 * anomaly))
     obliquity = radians(23.439 - 0.00000036 * days)
-    ascension = atan2(cos(obliquity) * sin(ecliptic), cos(ecliptic))
-    declination = asin(sin(obliquity) * sin(ecliptic))
+    ascension = maths.atan2(cos(obliquity) * sin(ecliptic), cos(ecliptic))
+    declination = maths.asin(sin(obliquity) * sin(ecliptic))
     hour_angle = radians((280.46061837 + 360.98564736629 * days + lon) % 360) - ascension
     here = radians(lat)
-    return degrees(asin(sin(here) * sin(declination) + cos(here) * cos(declination) * cos(hour_angle)))
+    return maths.degrees(maths.asin(sin(here) * sin(declination) + cos(here) * cos(declination) * cos(hour_angle)))

@@ -14,11 +14,12 @@ import numpy as np
 from almagest.catalogue.extents import Extent, cover
 from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
-from almagest.pipelines.matchups.catalogued import Catalogued, Name, derived_from, is_own
+from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued, Name, derived_from, is_own
 from almagest.pipelines.matchups.chains import Entry, Event, merge, named
 from almagest.pipelines.matchups.documents import Document, Matchup
 from almagest.pipelines.matchups.finding import grouped, matchups
 from almagest.pipelines.matchups.pairing import Limits
+from almagest.pipelines.matchups.predictions import Happening, answered
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
 from almagest.pipelines.matchups.stretches import Stretch
 
@@ -145,12 +146,22 @@ class Update:
     context: Context
     public: bool = False
     done: Done = field(default_factory=Done)
+    _published: set[Name] = field(default_factory=set)
+    _answered: set[Name] = field(default_factory=set)
 
     def run(self, share: Share) -> Done:
         """Publishes events and their matchups; adds to what was done before."""
         for timeline in self._timelines(share):
             self._publish(timeline, share)
         return self.done
+
+    def finish(self) -> int:
+        """Removes predictions in whose place something was found; answers how many, of those that go by their ids, too.
+
+        An event that is called as a prediction was has taken its place already.
+        """
+        self.context.remove(sorted(self._answered - self._published))
+        return len(self._answered)
 
     def _timelines(self, share: Share) -> list[Timeline]:
         stretch = share.stretch
@@ -191,12 +202,14 @@ class Update:
         combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
         extents: dict[str, Extent] = {}
         versions = self._versions(timeline)
+        found: list[Happening] = []
         for event in timeline.of(share):
             self.done.events += 1
             self.done.matchups += len(event.entries)
             item = documents.event_item(event.id, timeline.sensors, event.entries)
             self.context.publish([item], sources=[], public=self.public)
             cover(extents, item)
+            found.append(_happening(event))
             for entry in event.entries:
                 if entry.found is not None:
                     cover(extents, self._publish_found(entry.found, event.id, versions))
@@ -212,6 +225,19 @@ class Update:
         made_of = sorted({sensor.collection for sensor in timeline.sensors})
         for collection in documents.collections(timeline.sensors, extents):
             self.context.collection(collection, made_of, public=self.public)
+        self._note_answered(combination, found)
+
+    def _note_answered(self, combination: str, found: Sequence[Happening]) -> None:
+        """Predictions in whose place something was found; those of others are theirs."""
+        if not found:
+            return
+        events_of = naming.events_collection(combination)
+        reach = timedelta(seconds=self.limits.max_time_difference_s + self.gap_s)
+        window = Stretch(min(each.begin for each in found) - reach, max(each.end for each in found) + reach)
+        predicted = self.catalogued.happenings(combination, window, predicted=True)
+        names = self.catalogued.own(events_of, [*answered(predicted, found, reach)], PREDICTING)
+        self._answered.update((events_of, name) for name in names)
+        self._published.update((events_of, each.id) for each in found)
 
     def _versions(self, timeline: Timeline) -> dict[Name, str]:
         """Of the scenes of all matchups that were found now."""
@@ -238,6 +264,12 @@ class Update:
         """Events that have become part of another one stay, and lead to it."""
         for item in self.catalogued.documents(collection, event.merged):
             self.context.publish([documents.merged_into(item, event.id)], sources=[], public=self.public)
+
+
+def _happening(event: Event) -> Happening:
+    """When and where the matchups of an event are."""
+    entries = event.entries
+    return Happening(event.id, entries[0].start, max(e.stop for e in entries), [e.overlap for e in entries])
 
 
 def _span(chain: Sequence[Entry]) -> Stretch:

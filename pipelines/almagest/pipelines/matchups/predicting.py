@@ -1,0 +1,141 @@
+"""Brings the predictions of an interval up to date: what will be, with what was predicted and found before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+
+from shapely.geometry import shape
+
+from almagest.catalogue.extents import Extent, cover
+from almagest.catalogue.moments import parsed
+from almagest.core.jobs import Context
+from almagest.pipelines.matchups import documents, naming
+from almagest.pipelines.matchups.boxes import Box
+from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued
+from almagest.pipelines.matchups.crossings import Limits, Wanted, crossings
+from almagest.pipelines.matchups.documents import Document
+from almagest.pipelines.matchups.orbits import Floats, Orbit, Seconds, lon_lat
+from almagest.pipelines.matchups.predictions import Happening, answered, crossing_item
+from almagest.pipelines.matchups.scenes import Sensor
+from almagest.pipelines.matchups.stretches import Stretch
+from almagest.pipelines.matchups.sun import elevations_deg
+
+
+@dataclass
+class Prediction:
+    """Publishes crossings, and removes those that were predicted before and will not be.
+
+    Attributes:
+        catalogued: what was found and predicted before.
+        interval: in which crossings begin.
+        reach: an event that was found stands for those that are no further away in time.
+        bbox: where it is looked; None: anywhere.
+        context: publishes and removes.
+        public: whether outsiders may see events, though they may not see all of the scenes.
+        events: how many crossings there will be.
+        found: how many more there are of which events were found.
+        removed: how many were predicted before and will not be.
+    """
+
+    catalogued: Catalogued
+    interval: Stretch
+    reach: timedelta
+    bbox: Sequence[float] | None
+    context: Context
+    public: bool = False
+    events: int = 0
+    found: int = 0
+    removed: int = 0
+
+    def run(self, sensors: Sequence[Sensor], items: Sequence[Document]) -> None:
+        """All crossings of two sensors, which stand in the order of names."""
+        combination = naming.combination(sensors)
+        events_of = naming.events_collection(combination)
+        done = self._found(combination, items)
+        new = [item for item in items if item["id"] not in done]
+        extents: dict[str, Extent] = {}
+        for item in new:
+            cover(extents, item)
+            self.context.publish([item], sources=[], public=self.public)
+        made_of = sorted({sensor.collection for sensor in sensors})
+        for collection in documents.collections(sensors, extents):
+            self.context.collection(collection, made_of, public=self.public)
+        gone = self.catalogued.own(events_of, self._before(combination) - {item["id"] for item in new}, PREDICTING)
+        self.context.remove([(events_of, identifier) for identifier in gone])
+        self.events += len(new)
+        self.found += len(done)
+        self.removed += len(gone)
+
+    def _found(self, combination: str, items: Sequence[Document]) -> set[str]:
+        """Those of some crossings of which an event was found, or which are called as one is."""
+        if not items:
+            return set()
+        new = list(map(_happening, items))
+        window = Stretch(min(each.begin for each in new) - self.reach, max(each.end for each in new) + self.reach)
+        found = self.catalogued.happenings(combination, window, predicted=False)
+        return {*answered(new, found, self.reach), *self.catalogued.found(combination, [each.id for each in new])}
+
+    def _before(self, combination: str) -> set[str]:
+        """What was predicted to begin in the interval, where it is looked."""
+        within = None if self.bbox is None else Box.of(self.bbox)
+        return {
+            each.id
+            for each in self.catalogued.happenings(combination, self.interval, predicted=True)
+            if each.begin in self.interval and (within is None or within.contains(each.box))
+        }
+
+
+def crossing_items(
+    sensors: tuple[Sensor, Sensor], orbits: tuple[Orbit, Orbit], limits: Limits, interval: Stretch
+) -> Iterator[Document]:
+    """The crossings of two sensors as items.
+
+    Args:
+        sensors: in the order of names.
+        orbits: in the same order.
+        limits: what a crossing is.
+        interval: with both ends, in which they begin.
+
+    Raises:
+        OrbitError: an orbit leads nowhere.
+    """
+    assert interval.begin is not None
+    assert interval.end is not None
+    begin, end = (ceil(moment.timestamp()) for moment in (interval.begin, interval.end))
+    for crossing in crossings(*orbits, limits, begin, end):
+        identifier = naming.event(naming.combination(sensors), datetime.fromtimestamp(crossing.start, UTC))
+        yield crossing_item(identifier, sensors, orbits, crossing)
+
+
+def wanted(bbox: Sequence[float] | None, min_solar_elevation: float | None) -> Wanted | None:
+    """Where and when both satellites have to be; None: anywhere at any time.
+
+    Args:
+        bbox: west, south, east, north [degree].
+        min_solar_elevation: how high the sun has to stand [degree].
+    """
+    box = None if bbox is None else Box.of(bbox)
+    if box is None and min_solar_elevation is None:
+        return None
+
+    def is_wanted(seconds: Seconds, ground: Floats) -> Any:
+        lon, lat = lon_lat(ground)
+        found = lon == lon
+        if box is not None:
+            found &= box.holds(lon, lat)
+        if min_solar_elevation is not None:
+            found &= elevations_deg(seconds, lon, lat) >= min_solar_elevation
+        return found
+
+    return is_wanted
+
+
+def _happening(item: Mapping[str, Any]) -> Happening:
+    said = item["properties"]
+    return Happening(
+        item["id"], parsed(said["start_datetime"]), parsed(said["end_datetime"]), [shape(item["geometry"])]
+    )

@@ -1,0 +1,121 @@
+"""Events to come: crossings as items, and which of them have come true."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import shapely
+
+from almagest.pipelines.matchups import documents, naming
+from almagest.pipelines.matchups.boxes import Box
+from almagest.pipelines.matchups.crossings import Crossing
+from almagest.pipelines.matchups.documents import Document
+from almagest.pipelines.matchups.orbits import Orbit, Seconds, distance_km, lon_lat
+from almagest.pipelines.matchups.scenes import Sensor
+from almagest.pipelines.matchups.sun import elevation_deg
+
+#: So far from the ground below satellites may lie what both saw: half a wide swath, and some of a scene [km].
+_NEAR_KM = 500.0
+
+
+@dataclass(frozen=True)
+class Happening:
+    """When and where an event is, found or predicted.
+
+    Attributes:
+        id: of its item.
+        begin: when it begins.
+        end: when it ends.
+        grounds: shapes that it is made of, longitudes from -180 to 180.
+    """
+
+    id: str
+    begin: datetime
+    end: datetime
+    grounds: Sequence[Any]
+
+    @cached_property
+    def box(self) -> Box:
+        """Around all of it."""
+        return Box.of(documents.bbox(shapely.union_all(self.grounds)))
+
+
+def answered(predicted: Sequence[Happening], found: Sequence[Happening], reach: timedelta) -> Iterator[str]:
+    """Ids of the predictions in whose place something was found.
+
+    Args:
+        predicted: of one combination.
+        found: of the same one.
+        reach: no further away in time than this; the place has to be the same as well.
+    """
+    in_time = sorted(found, key=lambda each: each.begin)
+    begins = [each.begin for each in in_time]
+    longest = max((each.end - each.begin for each in in_time), default=timedelta(0))
+    for each in predicted:
+        first = bisect_left(begins, each.begin - reach - longest)
+        last = bisect_right(begins, each.end + reach)
+        near = (other for other in in_time[first:last] if other.end + reach >= each.begin)
+        around = each.box.wider(_NEAR_KM)
+        if any(around.overlaps(other.box) for other in near):
+            yield each.id
+
+
+def crossing_item(identifier: str, sensors: Sequence[Sensor], orbits: Sequence[Orbit], crossing: Crossing) -> Document:
+    """A crossing as the item of an event: as :func:`documents.event_item` has it, but without matchups.
+
+    Numbers are rounded: they come from arithmetic whose last digits differ between machines.
+
+    Args:
+        identifier: its id.
+        sensors: of the combination, in the order of names.
+        orbits: of these, in the same order.
+        crossing: of these orbits.
+    """
+    first, second = (orbit.ground(column) for orbit, column in zip(orbits, _columns(crossing), strict=True))
+    at = crossing.closest
+    lon, lat = (float(np.round(value, 3)) for value in lon_lat(_between(first[at], second[at])))
+    moments = [_moment(column[at]) for column in _columns(crossing)]
+    ground = Box.around(*lon_lat(np.concatenate([first, second]))).shape
+    start, seconds = _moment(crossing.start), (moments[1] - moments[0]).total_seconds()
+    events = naming.events_collection(naming.combination(sensors))
+    return {
+        **documents.feature(identifier, events, ground, []),
+        "properties": {
+            "title": f"{documents.title(start, sensors)} (predicted)",
+            **documents.times(start, _moment(crossing.stop)),
+            "matchup:collections": [sensor.collection for sensor in sensors],
+            "matchup:platforms": [sensor.platform for sensor in sensors],
+            "matchup:n_matchups": 0,
+            documents.PREDICTED: True,
+            "matchup:min_distance_km": round(float(distance_km(first[at], second[at])), 3),
+            "matchup:time_diff_abs": abs(seconds),
+            "matchup:element_epochs": {
+                orbit.platform: [documents.written(epoch) for epoch in orbit.used(column)]
+                for orbit, column in zip(orbits, _columns(crossing), strict=True)
+            },
+            "time_diff_s": seconds,
+            "collocation_centroid_lon": lon,
+            "collocation_centroid_lat": lat,
+            "solar_elevation_deg": round(elevation_deg(min(moments), lon, lat), 2),
+        },
+    }
+
+
+def _columns(crossing: Crossing) -> tuple[Seconds, Seconds]:
+    return crossing.first, crossing.second
+
+
+def _between(one: Any, other: Any) -> Any:
+    """The place in the middle of two."""
+    middle = one + other
+    return middle / np.linalg.norm(middle)
+
+
+def _moment(second: Any) -> datetime:
+    return datetime.fromtimestamp(int(second), UTC)
