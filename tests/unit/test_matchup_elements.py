@@ -9,8 +9,8 @@ import pytest
 from almagest.pipelines.matchups.elements import parse
 from support import orbiting
 
-FIRST = "1 40697U 15028A   22001.13061007  .00000057  00000+0  38300-4 0  9994"
-SECOND = "2 40697  98.5703  78.2814 0001149  87.7332 272.3986 14.30817579340925"
+FIRST = "1 99001U 24001A   22001.13055556  .00000000  00000-0  00000+0 0    14"
+SECOND = "2 99001  98.5700  78.2800 0001149   0.0000 272.4000 14.31717441    19"
 PAIR = f"{FIRST}\n{SECOND}"
 
 
@@ -27,8 +27,8 @@ def summed(line: str) -> str:
 )  # fmt: skip
 def test_names_and_empty_lines_do_not_matter(text: str) -> None:
     (found,) = parse(text)
-    assert (found.first, found.second, found.satellite) == (FIRST, SECOND, "40697")
-    expected = datetime(2022, 1, 1, tzinfo=UTC) + timedelta(days=0.13061007)
+    assert (found.first, found.second, found.satellite) == (FIRST, SECOND, "99001")
+    expected = datetime(2022, 1, 1, tzinfo=UTC) + timedelta(hours=3, minutes=8)
     assert abs(found.epoch - expected) < timedelta(milliseconds=1)
 
 
@@ -58,14 +58,14 @@ def test_years_of_two_digits_begin_with_the_first_satellites() -> None:
         (f"{FIRST[:-1]}\n{SECOND}", "line 1: it has 68 characters"),
         (f"{FIRST}\n{SECOND}1", "line 2: it has 70 characters"),
         (f"{FIRST[:-1]}5\n{SECOND}", "line 1: its checksum is 5, not the 4"),
-        (f"{FIRST}\n{SECOND.replace(' 78.28', ' 79.28')}", "line 2: its checksum is 5, not the 6"),
-        (f"{FIRST}\n{summed(SECOND.replace('40697', '40698'))}", "line 2: it is of satellite 40698"),
-        (f"{PAIR}\n{summed(FIRST.replace('40697', '40698'))}\n{summed(SECOND.replace('40697', '40698'))}",
-         "line 3: it is of satellite 40698, others are of 40697"),
+        (f"{FIRST}\n{SECOND.replace(' 78.28', ' 79.28')}", "line 2: its checksum is 9, not the 0"),
+        (f"{FIRST}\n{summed(SECOND.replace('99001', '99002'))}", "line 2: it is of satellite 99002"),
+        (f"{PAIR}\n{summed(FIRST.replace('99001', '99002'))}\n{summed(SECOND.replace('99001', '99002'))}",
+         "line 3: it is of satellite 99002, others are of 99001"),
         (f"{summed(FIRST.replace('22001.', '22000.'))}\n{SECOND}", "line 1: there is no day 000"),
         (f"{summed(FIRST.replace('22001.', '22367.'))}\n{SECOND}", "line 1: there is no day 367"),
-        (f"{FIRST}\n{summed(SECOND.replace('98.5703', '98,5703'))}", "line 2: its columns are not those of a line 2"),
-        (f"{summed(FIRST.replace('22001.13061007', '22001.13x61007'))}\n{SECOND}", "line 1: its columns"),
+        (f"{FIRST}\n{summed(SECOND.replace('98.5700', '98,5700'))}", "line 2: its columns are not those of a line 2"),
+        (f"{summed(FIRST.replace('22001.13055556', '22001.13x55556'))}\n{SECOND}", "line 1: its columns"),
         (f"{FIRST.replace('2', chr(0x662))}\n{SECOND}", "line 1: "),
     ],
 )  # fmt: skip

@@ -22,8 +22,8 @@ _LONGEST = timedelta(days=400)
 #: From then on elements tell less and less, kilometres along the orbit at first.
 _AGED = timedelta(days=14)
 _SATELLITE = """\
-1 40697U 15028A   22001.13061007  .00000057  00000+0  38300-4 0  9994
-2 40697  98.5703  78.2814 0001149  87.7332 272.3986 14.30817579340925"""
+1 99001U 24001A   22001.13055556  .00000000  00000-0  00000+0 0    14
+2 99001  98.5700  78.2800 0001149   0.0000 272.4000 14.31717441    19"""
 
 
 class Inputs(BaseModel):
