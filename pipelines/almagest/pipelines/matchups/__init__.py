@@ -5,7 +5,7 @@ and `finding` group them, `chains` names what they make; `naming`, `sun` and `do
 None of these knows of a database or of the network. `gathering` takes scenes from STAC items, `catalogued` from the
 catalogue; `updating` brings the catalogue up to date, which the process `find_matchups` is asked for.
 
-Of what is still to come, `elements` reads orbits and `orbits` tells where satellites are; `crossings` finds where two of
-them meet, `boxes` are around that, `predictions` makes items of it and tells which have come true. `predicting` brings
-the catalogue up to date, which the process `predict_crossings` is asked for.
+Of what is still to come, `elements` reads orbits and `orbits` tells where satellites are; `crossings` finds where two
+of them meet, `boxes` are around that, `predictions` makes items of it and tells which have come true. `predicting`
+brings the catalogue up to date, which the process `predict_crossings` is asked for.
 """
