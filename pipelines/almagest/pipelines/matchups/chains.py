@@ -82,13 +82,13 @@ def named(combination: str, chains: Sequence[Sequence[Entry]], others: Collectio
     taken = {event for event in kept if event}
     given = taken.union(others, *former)
     for chain, events, own in zip(chains, former, kept, strict=True):
-        name = own or fresh(naming.event(combination, chain[0].start), given)
+        name = own or _fresh(naming.event(combination, chain[0].start), given)
         given.add(name)
         yield Event(name, chain, [event for event in events if event not in taken])
         taken.update(events)  # which becomes part of one alone
 
 
-def fresh(name: str, others: set[str]) -> str:
+def _fresh(name: str, others: set[str]) -> str:
     """The name, or with a number behind it: of two events that begin in one second each is called otherwise."""
     names = (name if number == 1 else f"{name}_{number}" for number in count(1))
     return next(each for each in names if each not in others)
