@@ -140,7 +140,7 @@ def test_what_is_asked_for_is_understood() -> None:
         ({"bbox": [0, 0, float("nan"), 10]}, "write west, south, east and north"),
         ({"bbox": [0, 0, 1]}, "at least 4 items"),
         ({"max_distance": 0}, "greater than 0"),
-        ({"max_time_difference": 86_401}, "less than or equal to 86400"),
+        ({"max_time_difference": 21_601}, "less than or equal to 21600"),
         ({"hrefs": []}, "Extra inputs"),
     ],
 )

@@ -57,7 +57,7 @@ class Inputs(BaseModel):
         examples=["2022-01-01T00:00:00Z/2022-01-15T00:00:00Z"],
     )
     max_time_difference: float = Field(
-        1800, ge=0, le=86400, description="Most time between both being above the same ground [s]."
+        1800, ge=0, le=6 * 3600, description="Most time between both being above the same ground [s]."
     )
     max_distance: float = Field(
         100, gt=0, le=500, description="Most distance between the ground below one and that below the other [km]."
