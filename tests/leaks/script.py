@@ -262,6 +262,8 @@ def _open_item(number: int, kind: Kind) -> Document:
         Hidden({"rel": "related", "href": f"{ORIGIN}/api/collections/secret-mission/items/scene-{number:02}"}),
         Hidden({"rel": "related", "href": f"{ORIGIN}/external/collections/secret-mission/items/agent-1"}),
         {"rel": "related", "href": f"{ORIGIN}/external/collections/plainest/items/plain-1"},
+        Hidden({"rel": "related", "href": f"/api/collections/secret-mission/items/scene-{number:02}"}),
+        {"rel": "related", "href": "/api/collections/plainest/items/plain-1"},
     ]
     return item
 

@@ -97,6 +97,8 @@ BEGIN
         RETURN CASE WHEN parts[2] = ANY(policy.visible_buckets) AND parts[2] <> policy.own_bucket THEN href END;
     ELSIF almagest.authority(href) = almagest.authority(policy.origin) THEN
         RETURN almagest.own_public_href(parts[3], policy);
+    ELSIF href LIKE '/%' THEN
+        RETURN almagest.own_public_href(href, policy); -- from the root of this site on, as eomatch-ingest writes links
     ELSIF scheme = ANY(policy.visible_schemes) AND parts[3] ~ '^([/?#]|$)' THEN
         RETURN href;
     END IF;
