@@ -13,7 +13,7 @@ import pytest
 from almagest.catalogue import exchange, loading
 from almagest.core.settings import Settings
 from conftest import stac_client
-from support import data, eomatch, rasters
+from support import colorado, eomatch, rasters
 from support.ingests import almagest
 from support.serving import served
 
@@ -163,14 +163,13 @@ def test_what_cannot_be_looked_for_is_refused(
     assert sentence in " ".join(almagest(settings, "find", *named, code=code).replace("│", "").split())
 
 
-def test_over_colorado_it_finds_what_brute_force_does(settings: Settings) -> None:
-    folder = data.DATA / "stac" / "colorado"
-    if not folder.is_dir():
-        pytest.skip("the real data is not there")
-    told = [
-        json.loads(almagest(settings, "find", "--items", folder, "--max-time-difference", seconds, "--json"))[
-            "matchups"
-        ]
-        for seconds in ("60", "900", "86400")
-    ]
-    assert told == [1, 53, 159]
+@pytest.mark.parametrize("seconds", colorado.SECONDS)
+def test_over_colorado_it_finds_what_brute_force_does(settings: Settings, tmp_path: Path, seconds: int) -> None:
+    expected = colorado.pairs(seconds)
+    options = ("--max-time-difference", str(seconds), "--json", "--output", tmp_path / "found.ndjson")
+    told = json.loads(almagest(settings, "find", "--items", colorado.FOLDER, *options))
+    matchups = [document for (of, _), document in documents(tmp_path / "found.ndjson").items() if of in told["combinations"]]
+    found = colorado.told(matchups)
+    assert set(found) == expected
+    assert len(found) == told["matchups"] == len(expected) > 0, "each once"
+    assert all(abs(matchup["properties"]["time_diff_s"]) <= seconds for matchup in matchups)

@@ -24,7 +24,7 @@ from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.updating import Share, Update
 from conftest import stac_client
-from support import matching
+from support import colorado, matching, rasters
 from support.matching import EVENTS, FINDING, NOON, PAIRS, PLATFORMS, Desk, Document, scene
 
 
@@ -181,6 +181,19 @@ def test_which_scenes_are_looked_at(desk: Desk) -> None:
     assert failed.status == "failed"
     with pytest.raises(Exception, match="ends before it begins"):
         FINDING.parse({"collections": ["s2"], "datetime": "2024-05-02T00:00:00Z/2024-05-01T00:00:00Z"})
+
+
+def test_over_colorado_it_finds_what_brute_force_does(desk: Desk) -> None:
+    collections = [rasters.collection(name) for name in colorado.COLLECTIONS]
+    loading.load_documents(desk.settings, collections, colorado.scenes())
+    for seconds in (900, 86400):
+        expected = colorado.pairs(seconds)
+        told = desk.found(collections=list(colorado.COLLECTIONS), max_time_difference=seconds)
+        with exporting.snapshot(desk.settings) as moment:
+            names = [name for name in moment.ids() if "-vs-" in name and not name.startswith("matchup-events-")]
+            found = colorado.told(item for name in names for item in moment.items(name, {}))
+        assert set(found) == expected
+        assert len(found) == told["matchups"] == len(expected), "each once"
 
 
 def test_matchups_of_internal_scenes_are_internal(desk: Desk) -> None:
