@@ -60,8 +60,9 @@ def test_a_matchup_is_a_valid_item_that_says_when_where_and_of_what() -> None:
         "/collections/LANDSAT_C2L1/items/L9_001",
         "/collections/S2_MSI_L1C/items/S2A_001",
     ]
+    assert [link.get("title") for link in item["links"][:2]] == ["L9_001", "S2A_001"]
     (related,) = (link for link in item["links"] if link["rel"] == "related")
-    assert related["matchup:role"] == "event"
+    assert (related["matchup:role"], related["title"]) == ("event", "Event 20220521T082430")
     assert related["href"] == f"/collections/matchup-events-{COMBINATION}/items/{COMBINATION}_20220521T082430"
 
 
@@ -74,6 +75,7 @@ def test_an_event_is_where_and_when_its_matchups_are() -> None:
     assert item["properties"]["end_datetime"] == "2022-05-21T08:40:00Z"
     assert item["properties"]["matchup:n_matchups"] == 2
     assert [link["matchup:role"] for link in item["links"]] == ["matchup", "matchup"]
+    assert item["links"][0]["title"].startswith("Matchup 20220521T083000_20220521T082430_34.50_45.50_36.00_47.00_")
 
 
 def test_across_the_antimeridian_west_is_the_greater_and_the_centre_lies_within() -> None:

@@ -23,6 +23,7 @@ Document = dict[str, Any]
 
 #: Whether an event is one that orbits tell of, and that has no matchups.
 PREDICTED = "matchup:predicted"
+_GEOJSON = "application/geo+json"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
     centroid = _centroid(matchup.overlap)
     events = naming.events_collection(matchup.combination)
     links = [
-        *({"rel": "derived_from", "type": "application/geo+json", "href": p.href} for p in matchup.products),
+        *({"rel": "derived_from", "type": _GEOJSON, "href": p.href, "title": p.id} for p in matchup.products),
         _related("event", events, event_id),
     ]
     return {
@@ -265,7 +266,10 @@ def written(moment: datetime) -> str:
 
 def _related(role: str, collection: str, identifier: str) -> Document:
     href = f"/collections/{quote(collection, safe='')}/items/{quote(identifier, safe='')}"
-    return {"rel": "related", "type": "application/geo+json", "href": href, "matchup:role": role}
+    # Without what all names here begin with: pages show the title.
+    own = identifier.removeprefix(f"{collection.removeprefix(naming.EVENTS_PREFIX)}_")
+    title = f"{role.capitalize()} {own}"
+    return {"rel": "related", "type": _GEOJSON, "href": href, "title": title, "matchup:role": role}
 
 
 def bbox(ground: Any) -> list[float]:
