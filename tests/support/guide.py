@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+from support.stack import Stack
+
+#: What guides call the site.
+ADDRESS = "http://127.0.0.1:8080"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -22,3 +30,26 @@ def blocks(document: Path, section: str | None = None) -> list[tuple[str, str]]:
 def script(document: Path, language: str, section: str | None = None) -> str:
     """All blocks of one language, one after the other."""
     return "\n".join(text for kind, text in blocks(document, section) if kind == language)
+
+
+def run(stack: Stack, place: Path, language: str, text: str) -> str:
+    """What a block says that is run where its reader would run it, in a folder like a clone."""
+    commands = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+    done = subprocess.run(
+        [*commands[language], text.replace(ADDRESS, stack.origin)],
+        cwd=place,
+        env={
+            **os.environ,
+            **stack.variables,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(place),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    # With all said and done, pyarrow now and then trips over a thread of its own on the way out.
+    is_over = done.returncode == -6 and done.stderr == "terminate called without an active exception\n"
+    assert done.returncode == 0 or ("pyarrow" in text and is_over), f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
