@@ -132,7 +132,7 @@ def matchup_item(matchup: Matchup, event_id: str) -> Document:
     centroid = _centroid(matchup.overlap)
     events = naming.events_collection(matchup.combination)
     links = [
-        *({"rel": "derived_from", "type": _GEOJSON, "href": p.href, "title": p.id} for p in matchup.products),
+        *({"rel": "derived_from", "type": _GEOJSON, "href": p.href} for p in matchup.products),
         _related("event", events, event_id),
     ]
     return {
