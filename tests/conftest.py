@@ -17,7 +17,7 @@ import pytest
 from almagest.core.processes import Audience
 from almagest.core.settings import Settings
 from support import cluster as clusters
-from support import data
+from support import data, eomatch
 
 if TYPE_CHECKING:
     from support.stock import StockSearch
@@ -115,6 +115,19 @@ def real_settings(cluster: clusters.Cluster, shared_data: Path) -> Iterator[Sett
             cluster.seal(REAL_TEMPLATE)
     with cluster.clone(REAL_TEMPLATE) as name:
         yield cluster.settings(name)
+
+
+@pytest.fixture(scope="session")
+def eomatch_python() -> Iterator[Path]:
+    """eomatch in an environment of its own: a gigabyte, for tests that `make soak` runs."""
+    with eomatch.installed() as python:
+        yield python
+
+
+@pytest.fixture
+def peer(eomatch_python: Path, tmp_path: Path) -> eomatch.Eomatch:
+    """eomatch with a home of its own."""
+    return eomatch.Eomatch(eomatch_python, tmp_path)
 
 
 @pytest.fixture(scope="session")

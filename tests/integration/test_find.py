@@ -13,7 +13,8 @@ import pytest
 from almagest.catalogue import exchange, loading
 from almagest.core.settings import Settings
 from conftest import stac_client
-from support import colorado, eomatch, rasters
+from support import colorado, rasters
+from support.eomatch import Eomatch
 from support.ingests import almagest
 from support.serving import served
 
@@ -119,15 +120,14 @@ def test_what_was_written_goes_in_and_leads_to_its_scenes(settings: Settings, fi
 
 
 @pytest.mark.soak
-def test_eomatch_opens_what_was_written(settings: Settings, files: Path, tmp_path: Path) -> None:
-    other = eomatch.install(tmp_path / "eomatch")
+def test_eomatch_opens_what_was_written(settings: Settings, files: Path, tmp_path: Path, peer: Eomatch) -> None:
     almagest(settings, "find", "--items", files, "--max-time-difference", "600", "--output", tmp_path / "o")
     script = (
         "import sys; from eomatch.mu_stac import MatchupCatalogue;"
         "found = MatchupCatalogue.open(sys.argv[1]).get_events(properties={'time_diff_s': {'lt': 0}});"
         "print([[e.platforms, sorted([p.id for p in m.products] for m in e.matchup_set)] for e in found])"
     )
-    found = other.run("-c", script, str(tmp_path / "o")).strip().splitlines()[-1]
+    found = peer.run("-c", script, str(tmp_path / "o")).strip().splitlines()[-1]
     assert found == "[[['landsat-9', 'S2A'], [['l9-a', 's2-a'], ['l9-a', 's2-b']]]]"
 
 
@@ -168,7 +168,9 @@ def test_over_colorado_it_finds_what_brute_force_does(settings: Settings, tmp_pa
     expected = colorado.pairs(seconds)
     options = ("--max-time-difference", str(seconds), "--json", "--output", tmp_path / "found.ndjson")
     told = json.loads(almagest(settings, "find", "--items", colorado.FOLDER, *options))
-    matchups = [document for (of, _), document in documents(tmp_path / "found.ndjson").items() if of in told["combinations"]]
+    matchups = [
+        document for (of, _), document in documents(tmp_path / "found.ndjson").items() if of in told["combinations"]
+    ]
     found = colorado.told(matchups)
     assert set(found) == expected
     assert len(found) == told["matchups"] == len(expected) > 0, "each once"

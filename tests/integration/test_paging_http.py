@@ -103,3 +103,27 @@ def test_pystac_client_walks_all_pages(search: Search, method: str, served_mixed
     whole = stock.whole(search)
     assert len(pages) == math.ceil(len(whole) / 7) > 2
     assert [*map(key, itertools.chain(*pages))] == [*map(key, whole)]
+
+
+@pytest.mark.parametrize("path", ["search", "aggregate"])
+def test_a_filter_in_a_body_may_be_text(cluster: Cluster, mixed: str, served_mixed: str, path: str) -> None:
+    """eomatch-query sends it so, by pystac-client, which turns nothing into JSON where somebody says what it is."""
+    text = {"filter": "platform <> 'it''s'", "filter-lang": "cql2-text"}
+    wanted = {"aggregations": ["total_count"]} if path == "aggregate" else {"limit": 200}
+    document = {"filter": {"op": "<>", "args": [{"property": "platform"}, "it's"]}, "filter-lang": "cql2-json"}
+    with stac_client(cluster.settings(mixed)) as client:
+
+        def ask(search: Search) -> Any:
+            answer = client.post(f"/api/{path}", json={**search, **wanted})
+            return answer.status_code, answer.json().get("features") or answer.json().get("aggregations")
+
+        assert ask(text) == ask(document)
+        assert ask(text)[1]
+        assert ask({**text, "filter": "platform <> "})[0] == 400
+        assert ask({**text, "filter": " AND ".join(["gsd > 1"] * 5000)})[0] == 400
+        assert ask({**text, "filter-lang": "cql2-json"})[0] == 400, "text is no JSON"
+        if path == "search":
+            search = Client.open(served_mixed).search(limit=7, filter=text["filter"], filter_lang="cql2-text")
+            pages = [page["features"] for page in search.pages_as_dicts()]
+            assert len(pages) > 2
+            assert [*map(key, itertools.chain(*pages))][:200] == [*map(key, ask(text)[1])]

@@ -16,8 +16,9 @@ from almagest.catalogue import database, exchange, exporting, loading
 from almagest.core.errors import BadRequestError
 from almagest.core.settings import Settings
 from conftest import TEMPLATE, stac_client
-from support import data, eomatch, rasters
+from support import data, rasters
 from support.cluster import Cluster
+from support.eomatch import Eomatch
 from support.ingests import almagest
 from support.serving import served
 
@@ -269,15 +270,14 @@ def test_a_stock_api_is_copied_alike(real_settings: Settings, tmp_path: Path) ->
 
 
 @pytest.mark.soak
-def test_eomatch_opens_a_copy(site: Settings, tmp_path: Path) -> None:
-    other = eomatch.install(tmp_path / "eomatch")
+def test_eomatch_opens_a_copy(site: Settings, tmp_path: Path, peer: Eomatch) -> None:
     query(site, "--collections", f"matchup-events-{COMBO}", "--output", str(tmp_path / "copy"))
     script = (
         "import sys; from eomatch.mu_stac import MatchupCatalogue;"
         "events = MatchupCatalogue.open(sys.argv[1]).get_events();"
         "print([[e.platforms, [[p.collection for p in m.products] for m in e.matchup_set]] for e in events])"
     )
-    found = other.run("-c", script, str(tmp_path / "copy")).strip().splitlines()[-1]
+    found = peer.run("-c", script, str(tmp_path / "copy")).strip().splitlines()[-1]
     assert found == "[[['S2A', 'Landsat-8'], [['L8', 'S2']]]]"
 
 

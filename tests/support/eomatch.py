@@ -7,13 +7,19 @@ Python in ``ALMAGEST_TEST_EOMATCH``.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 VARIABLE = "ALMAGEST_TEST_EOMATCH"
+#: It reads any version of pgSTAC, and writes into that of its own pypgstac.
+WANTED = ("eomatch[ingest]==0.2", "pypgstac==0.10.*")
 
 
 class Eomatch:
@@ -27,6 +33,7 @@ class Eomatch:
         done = subprocess.run(
             [self.python, *arguments],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **variables},
+            cwd=self.home,
             capture_output=True,
             text=True,
             check=False,
@@ -45,15 +52,21 @@ def find(home: Path) -> Eomatch:
     return Eomatch(Path(python), home)
 
 
-def install(folder: Path) -> Eomatch:
-    """A fresh one in this folder; skips where it cannot be installed."""
+@contextmanager
+def installed() -> Iterator[Path]:
+    """Its Python, in an environment that is gone afterwards; skips where it cannot be installed."""
     if os.environ.get(VARIABLE):
-        return find(folder)
-    python = folder / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, capture_output=True)
-    done = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "eomatch==0.2"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"eomatch 0.2 cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-    return Eomatch(python, folder)
+        yield Path(os.environ[VARIABLE])
+        return
+    folder = Path(tempfile.mkdtemp(prefix="alm-eomatch-"))
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
+        python = folder / "bin" / "python"
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", *WANTED], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"eomatch 0.2 cannot be installed: {done.stderr.strip().rpartition(chr(10))[2]}")
+        yield python
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -74,6 +74,19 @@ def test_documents_are_valid_stac(made: Made) -> None:
         validation.check_collection(collection)
 
 
+def test_scenes_say_when_they_began_and_ended(made: Made) -> None:
+    """There are readers that pass by a scene that does not."""
+    for item in made.items:
+        said = item["properties"]
+        begin, middle, end = (datetime.fromisoformat(said[f"{name}datetime"]) for name in ("start_", "", "end_"))
+        assert end - middle == middle - begin
+        assert 10 < (end - begin).total_seconds() < 30, "as a real one takes"
+    for collection in made.collections:
+        (interval,) = collection["extent"]["temporal"]["interval"]
+        own = [item["properties"] for item in made.items if item["collection"] == collection["id"]]
+        assert interval == [min(p["start_datetime"] for p in own), max(p["end_datetime"] for p in own)]
+
+
 def test_documents_follow_their_extensions(made: Made) -> None:
     mirror = data.DATA / "schemas"
     if not mirror.is_dir():

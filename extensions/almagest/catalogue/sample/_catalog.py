@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from almagest.catalogue.sample._orbits import Orbit
 
 #: Changes whenever the same call would write other bytes; files of another recipe are made again.
-RECIPE = "1"
+RECIPE = "2"
 FIRST = datetime(2025, 6, 8, tzinfo=UTC)
 LAST = datetime(2025, 6, 30, tzinfo=UTC)
 #: When the items were made, for the catalogue: fixed, as everything here depends on the recipe alone.

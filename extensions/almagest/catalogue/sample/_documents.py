@@ -7,6 +7,7 @@ the one that today's libraries know, and has no place for scale and offset but t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from almagest.catalogue.sample import _catalog as catalog
@@ -63,7 +64,9 @@ def relative_item(scene: Any, record: Mapping[str, Any]) -> Document:
     percent = record["percent"]
     properties = {
         "title": f"{scene.platform.name}, {scene.place.title}, {scene.time:%Y-%m-%d}",
-        "datetime": f"{scene.time:%Y-%m-%dT%H:%M:%S}.{scene.time.microsecond // 1000:03d}Z",
+        "datetime": _written(scene.time),
+        "start_datetime": _written(scene.start),
+        "end_datetime": _written(scene.stop),
         "created": catalog.CREATED,
         "updated": catalog.CREATED,
         "platform": scene.platform.name,
@@ -181,7 +184,8 @@ def collection(sensor: Sensor, items: Iterable[Mapping[str, Any]], picture: Mapp
     """
     items = list(items)
     title, description = _DESCRIPTIONS[sensor.collection]
-    times = sorted(item["properties"]["datetime"] for item in items)
+    first = min(item["properties"]["start_datetime"] for item in items)
+    last = max(item["properties"]["end_datetime"] for item in items)
     parts: dict[str, list[list[float]]] = {}
     for item in items:
         parts.setdefault(item["properties"]["proj:code"], []).append(item["bbox"])
@@ -205,7 +209,7 @@ def collection(sensor: Sensor, items: Iterable[Mapping[str, Any]], picture: Mapp
         ],
         "extent": {
             "spatial": {"bbox": [_union(boxes), *boxes] if len(boxes) > 1 else boxes},
-            "temporal": {"interval": [[times[0], times[-1]]]},
+            "temporal": {"interval": [[first, last]]},
         },
         "summaries": _summaries(items),
         "item_assets": assets_of(sensor),
@@ -265,3 +269,7 @@ def _renders(sensor: Sensor) -> Document:
             "minmax_zoom": [6, 13],
         },
     }
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -65,6 +65,20 @@ class Scene:
         return f"{self.platform.name}_{self.time:%Y%m%dT%H%M%S}_R{self.orbit.relative_orbit:03d}_{where}"
 
     @property
+    def start(self) -> datetime:
+        """When its first line was seen."""
+        return self.time - self._half
+
+    @property
+    def stop(self) -> datetime:
+        """When its last line was seen."""
+        return self.time + self._half
+
+    @property
+    def _half(self) -> timedelta:
+        return timedelta(milliseconds=round(500 * self.sensor.frame_km / _GROUND_SPEED))
+
+    @property
     def is_descending(self) -> bool:
         """Whether the satellite flies south."""
         return math.cos(math.radians(self.orbit.heading_deg)) < 0

@@ -32,6 +32,7 @@ from stac_fastapi.extensions.sort import (
 from stac_fastapi.pgstac.extensions import FreeTextExtension, QueryExtension
 from stac_fastapi.types.search import BaseSearchPostRequest
 
+from almagest.catalogue import filters
 from almagest.catalogue.boxes import require_finite
 from almagest.services.stac.as_of import AsOfExtension
 from almagest.services.stac.client import QueryablesClient
@@ -45,13 +46,18 @@ SORT_1_0 = (
 
 
 class SearchBody(BaseSearchPostRequest):
-    """Body of ``POST /search``. Members it does not name are dropped, ``conf`` among them: it would reach pgSTAC."""
+    """Body of ``POST /search``. Members it does not name are dropped, ``conf`` among them: it would reach pgSTAC.
+
+    A filter may be text, as in an address, where ``filter-lang`` says so.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _object(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             raise ValueError("a search is a JSON object")
+        if isinstance(body.get("filter"), str) and body.get("filter-lang") == "cql2-text":
+            body = {**body, "filter": filters.parse(body["filter"], "cql2-text"), "filter-lang": "cql2-json"}
         check_search(body)
         return body
 
