@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from almagest.catalogue import audience, database, exporting, jobs
+from almagest.catalogue import audience, database, exporting, jobs, loading
 from almagest.core.jobs import Fanout, ProcessFailedError
 from almagest.core.settings import Settings
 from almagest.pipelines.matchups import find_matchups
