@@ -18,8 +18,8 @@ from almagest.catalogue import audience, database, footprints, loading, rollups
 from almagest.core.settings import Settings
 from almagest.pipelines.matchups.areas import area_km2
 from almagest.pipelines.matchups.gathering import Gathering, Wanted, time_of
-from almagest.pipelines.matchups.pairing import Limits, only_areas, pairs
-from almagest.pipelines.matchups.scenes import footprint
+from almagest.pipelines.matchups.pairing import Limits, pairs
+from almagest.pipelines.matchups.scenes import footprint, only_areas
 from conftest import stac_client
 from support import adopted
 from support.cluster import Cluster

@@ -21,9 +21,8 @@ from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
 from almagest.pipelines.matchups.documents import PREDICTED, Document, Matchup, Product
 from almagest.pipelines.matchups.gathering import Wanted
-from almagest.pipelines.matchups.pairing import only_areas
 from almagest.pipelines.matchups.predictions import Happening
-from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint
+from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint, only_areas
 from almagest.pipelines.matchups.stretches import Stretch
 
 #: Collection and id.

@@ -11,12 +11,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from almagest.pipelines.matchups import land
 from almagest.pipelines.matchups.documents import Matchup, Product, Seen
 from almagest.pipelines.matchups.events import GAP_S
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
 
 Event = list[Matchup]
+
+#: Of a share of land: coasts are not known better.
+_DIGITS = 3
 
 SeenT = TypeVar("SeenT", bound=Seen)
 
@@ -69,12 +73,13 @@ def grouped(found: Iterable[SeenT], gap_s: float = GAP_S) -> Iterator[list[SeenT
 
 
 def _made(batch: Pairs, swept: Scenes, other: Scenes, *, swapped: bool) -> Iterator[Matchup]:
-    for i, j, overlap, area, fraction in zip(
-        batch.first, batch.second, batch.overlap, batch.area_km2, batch.fraction, strict=True
+    shares = land.fractions(batch.overlap).round(_DIGITS)
+    for i, j, overlap, area, fraction, share in zip(
+        batch.first, batch.second, batch.overlap, batch.area_km2, batch.fraction, shares, strict=True
     ):
         one, two = _product(swept, int(i)), _product(other, int(j))
         products = (two, one) if swapped else (one, two)
-        yield Matchup(products, overlap, float(area), float(fraction))
+        yield Matchup(products, overlap, float(area), float(fraction), {"land_fraction": float(share)})
 
 
 def _product(scenes: Scenes, at: int) -> Product:

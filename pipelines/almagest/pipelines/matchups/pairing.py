@@ -7,21 +7,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
 from almagest.pipelines.matchups.areas import area_km2
-from almagest.pipelines.matchups.scenes import Scenes, Times, polygons_of
+from almagest.pipelines.matchups.scenes import Scenes, Times, only_areas
 
 #: Shorter stretches cost more in trees than they save in candidates.
 _STRETCH = np.timedelta64(30, "m")
 #: So many candidates are worth a call.
 _AT_ONCE = 8192
 _THREADS = min(4, len(os.sched_getaffinity(0)))
-_AREAS = np.array([shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON])
 
 _Places = npt.NDArray[np.int64]
 
@@ -140,10 +138,3 @@ def _areas(scenes: Scenes, places: _Places) -> npt.NDArray[np.float64]:
     """The areas of some scenes [km²], each measured once."""
     some, where = np.unique(places, return_inverse=True)
     return area_km2(scenes.footprints[some])[where]
-
-
-def only_areas(shapes: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
-    """The shapes without the lines and points where footprints only touch."""
-    for place in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), _AREAS)):
-        shapes[place] = polygons_of(shapes[place])
-    return shapes

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+_AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 #: Times, in microseconds since 1970.
 Times = npt.NDArray[np.datetime64]
 
@@ -96,3 +97,10 @@ def polygons_of(shape: Any) -> Any:
     """A shape without its lines and points; an empty polygon where nothing else is there."""
     parts = [part for part in shapely.get_parts(shape) if part.geom_type in {"Polygon", "MultiPolygon"}]
     return shapely.union_all(parts) if parts else shapely.Polygon()
+
+
+def only_areas(shapes: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+    """The shapes without the lines and points where footprints only touch."""
+    for place in np.flatnonzero(~np.isin(shapely.get_type_id(shapes), _AREAL)):
+        shapes[place] = polygons_of(shapes[place])
+    return shapes
