@@ -193,6 +193,7 @@ FILTERS: list[tuple[str, Judge]] = [
     ("S_RAOVERLAP(first.geometry, second.geometry, 'min') > 0.55", lambda f, s: _share(f, s) > 0.55),
     ("S_DISJOINT(first.geometry, second.geometry)",
      lambda f, s: shapely.disjoint(shape(f["geometry"]), shape(s["geometry"]))),
+    ("first.datetime < second.datetime AND TRUE", lambda f, s: span(f)[0] < span(s)[0]),
     ("first.platform = 'east-1' AND second.sat:orbit_state = 'é''%'",
      lambda _, s: text(s, "sat:orbit_state") == "é'%"),
 ]  # fmt: skip
@@ -216,6 +217,24 @@ def test_filters_are_asked_of_both(inside: httpx.Client, scenes: list[Document],
             break
         answer = inside.get(following[0])
     assert told == right
+
+
+def test_times_are_in_the_zone_that_they_name(inside: httpx.Client, scenes: list[Document]) -> None:
+    begin = {"op": "T_START", "args": [{"property": "first.datetime"}]}
+    for text in ("2024-03-01T05:00:00+02:00", "2024-03-01T03:00:00Z", "2024-03-01T03:00:00"):
+        for literal in ({"timestamp": text}, text):
+            told = found(inside, filter={"op": ">", "args": [begin, literal]}, second_ids=["west-01"], **BOTH)
+            right = [
+                i["id"] for i in scenes if i["collection"] == EAST and span(i)[0] > time_of("2024-03-01T03:00:00Z")
+            ]
+            assert sorted(told) == [(identifier, "west-01") for identifier in right]
+
+
+def test_a_text_is_no_member(inside: httpx.Client) -> None:
+    """To jsonb a text has itself as a member, as an object has its keys."""
+    names = [{"property": "first.sat:orbit_state"}, {"property": "second.sat:orbit_state"}]
+    for text in ("date", "timestamp", "property", "coordinates"):
+        ask(inside, filter={"op": "between", "args": [*names, text]}, **BOTH)
 
 
 def test_what_no_queryable_tells_the_kind_of_is_compared_as_what_it_is(
@@ -300,6 +319,8 @@ def test_of_one_side_each_is_told_once(inside: httpx.Client) -> None:
         ids = [item["id"] for item in page["features"]]
         assert sorted(ids) == sorted({pair[place] for pair in both})
         assert "pairs" not in page
+        nothing = ask(inside, response_type=response_type, **{**asked, "first_ids": ["nobody"]})
+        assert ("pairs" in nothing, nothing["features"]) == (False, [])
 
 
 def test_a_token_is_good_for_its_search_and_its_audience_alone(inside: httpx.Client, outside: httpx.Client) -> None:
@@ -357,7 +378,17 @@ def test_outside_hidden_properties_of_neither_are_asked_for(
         ({"filter": "first.eo:cloud_cover - second.id < 5"}, "not compared as a number"),
         ({"filter": "S_RAOVERLAP(first.geometry, second.geometry, 'x') > 1"}, "min, max, first or second"),
         ({"filter": "S_CONTAINS(second.geometry, first.geometry)"}, "first.geometry to second.geometry"),
-        ({"filter": {"op": "and", "args": [{"property": "first.a"}, {"property": "second.a"}]}}, ""),
+        (
+            {
+                "filter": {
+                    "op": "and",
+                    "args": [None, {"op": "<", "args": [{"property": "first.a"}, {"property": "second.a"}]}],
+                }
+            },
+            "no condition",
+        ),
+        ({"first-intersects": "GEOMETRYCOLLECTION(" * 50_000 + "POINT(0 0)" + ")" * 50_000}, "of WKT, points"),
+        ({"second-intersects": "CIRCULARSTRING(0 0,1 1,2 0)"}, "of WKT, points"),
         ({"filter": {"op": "=", "args": [{"property": ["first.a"]}, {"property": {"x": "second.a"}}]}}, "neither"),
         ({"filter": {"op": "=", "args": "first"}}, ""),
         ({"filter": "first.a <"}, "filter"),
@@ -365,8 +396,8 @@ def test_outside_hidden_properties_of_neither_are_asked_for(
         ({"max-time-difference": "soon"}, "max-time-difference"),
         ({"min-overlap-fraction": 1.5}, "min-overlap-fraction"),
         ({"response-type": "third-only"}, "response-type"),
-        ({"first-bbox": [1, 2, 3]}, ""),
-        ({"second-datetime": "yesterday"}, ""),
+        ({"first-bbox": [1, 2, 3]}, "first-bbox"),
+        ({"second-datetime": "yesterday"}, "second-datetime"),
         ({"first-intersects": "POLYGON"}, "neither GeoJSON nor WKT"),
         ({"limit": 0}, "limit"),
         ({"token": "next:abc"}, "token"),
@@ -405,6 +436,52 @@ def test_long_items_are_found_whatever_is_known_of_how_long_they_take(cluster: C
             loading.load_documents(settings, [], [long_])
             assert found(client, **asked) == [("short", "long")]
             assert found(client, **turned) == [("long", "short")]
+            assert found(client, first_ids=["short"], max_time_difference=60) == [("short", "long")]
             rollups.fold(connection)
         connection.execute("UPDATE almagest.rollup_state SET scheme = 0")
         assert found(client, **asked) == [("short", "long")]
+
+
+def test_what_stock_writers_leave_spoils_no_page(settings: Settings) -> None:
+    """Areas that lie on each other in one footprint, and a time without an end."""
+    west, east = shapely.box(0, 0, 2, 2), shapely.box(1, 1, 3, 3)
+    items = [{**adopted.item(EAST, number), "id": f"e{number}"} for number in (1, 2, 3)]
+    endless = {"datetime": None, "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "infinity"}
+    items[2]["properties"] = endless
+    with database.connect(settings, "postgres") as connection:
+        connection.execute("SET search_path = pgstac, public")
+        connection.execute("SELECT create_collection(%s::jsonb)", (json.dumps(adopted.collection(EAST)),))
+        for item in items:
+            connection.execute("SELECT create_item(%s::jsonb)", (json.dumps(item),))
+        connection.execute(
+            "UPDATE pgstac.items SET geometry = ST_SetSRID(ST_GeomFromText(%s), 4326) WHERE id = 'e1'",
+            (shapely.GeometryCollection([west, east]).wkt,),
+        )
+        connection.execute("UPDATE pgstac.items SET geometry = ST_MakeEnvelope(0, 0, 3, 3, 4326) WHERE id = 'e2'")
+    with stac_client(settings) as client:
+        (pair,) = ask(client, first_ids=["e1"], second_ids=["e2"], min_overlap_area=0)["pairs"]
+        (expected,) = area_km2(np.array([shapely.union(west, east)], object))
+        assert pair["collocation_area_km2"] == pytest.approx(expected, rel=1e-6)
+        later = "T_DIFF(T_END(first.datetime), second.datetime) > 0"
+        assert {one for one, _ in found(client, filter=later)} >= {"e3"}
+
+
+def test_outside_a_list_is_read_as_outsiders_see_it_whatever_is_indexed(settings: Settings) -> None:
+    """An index of numbers of one collection says nothing of what stands under that name in another."""
+    inner = [{"href": "file:///srv/internal.tif", "title": "raw"}, {"title": "two"}]
+    items = [{**adopted.item(EAST, 1, many=3), "id": "e"}, {**adopted.item(WEST, 2, many=inner), "id": "w"}]
+    loading.load_documents(settings, [adopted.collection(of) for of in (EAST, WEST)], items)
+    with database.connect(settings, "postgres") as connection:
+        audience.set_collections(connection, "*", "public")
+        connection.execute("SET search_path = pgstac, public")
+        connection.execute(
+            "INSERT INTO pgstac.queryables (name, definition, collection_ids, property_wrapper, property_index_type)"
+            " VALUES ('many', '{\"type\": \"number\"}', '{east}', 'to_float', 'BTREE')"
+        )
+    like = {"op": "like", "args": [{"property": "many"}, "%internal%"]}
+    with stac_client(settings, "external") as client, stac_client(settings) as within:
+        for api, prefix, seen in ((client, "/external", 0), (within, "/api", 1)):
+            asked = {"collections": [WEST], "filter": like, "filter-lang": "cql2-json"}
+            assert len(api.post(f"{prefix}/search", json=asked).json()["features"]) == seen
+            pair = {"op": "like", "args": [{"property": "second.many"}, "%internal%"]}
+            assert len(found(api, prefix, first_collections=[EAST], second_collections=[WEST], filter=pair)) == seen

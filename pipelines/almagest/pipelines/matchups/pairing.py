@@ -109,11 +109,14 @@ def _some(found: Future[Pairs]) -> Iterator[Pairs]:
 def _gathered(near: Iterable[tuple[_Places, _Places]]) -> Iterator[tuple[_Places, _Places]]:
     """The same in fewer pieces."""
     waiting: list[tuple[_Places, _Places]] = []
+    number = 0
     for piece in near:
-        waiting.append(piece)
-        if sum(len(places) for places, _ in waiting) >= _AT_ONCE:
+        if len(piece[0]):
+            waiting.append(piece)
+            number += len(piece[0])
+        if number >= _AT_ONCE:
             yield _joined(waiting)
-            waiting = []
+            waiting, number = [], 0
     if waiting:
         yield _joined(waiting)
 

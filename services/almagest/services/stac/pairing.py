@@ -3,13 +3,14 @@ shape of the answer are those of EOX's pair-search extension."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 from starlette.responses import Response
 
 from almagest.catalogue.filters import parse
@@ -40,6 +41,8 @@ _SIDES = ("first", "second")
 #: What a search of one side is made of.
 _MEMBERS = ("collections", "ids", "bbox", "intersects", "datetime")
 _LISTS = tuple(f"{side}-{name}" for side in _SIDES for name in ("collections", "ids", "bbox"))
+#: Collections within collections keep GEOS busy for the square of their depth, and take the process along.
+_PLAIN = re.compile(r"\s*(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\b", re.IGNORECASE)
 #: One statement, so that pairs and their items are of one moment.
 _PAGE = """
     WITH found AS MATERIALIZED (
@@ -59,8 +62,6 @@ _PAGE = """
 
 class PairBody(BaseModel):
     """Body of ``POST /pair-search``. Members it does not name are dropped."""
-
-    model_config = ConfigDict(populate_by_name=True)
 
     first_collections: list[str] | None = Field(None, alias="first-collections", description="Of the first item.")
     second_collections: list[str] | None = Field(None, alias="second-collections", description="Of the second item.")
@@ -122,9 +123,12 @@ class PairBody(BaseModel):
         if not isinstance(place, str):
             return place
         try:
-            is_json = place.lstrip().startswith("{")
-            return orjson.loads(place if is_json else shapely.to_geojson(shapely.from_wkt(place)))
-        except (shapely.errors.ShapelyError, orjson.JSONDecodeError, TypeError) as error:
+            if place.lstrip().startswith("{"):
+                return orjson.loads(place)
+            if not _PLAIN.match(place):
+                raise ValueError("of WKT, points, lines and polygons are taken, and several of one kind")
+            return orjson.loads(shapely.to_geojson(shapely.from_wkt(place)))
+        except (shapely.errors.ShapelyError, orjson.JSONDecodeError) as error:
             raise ValueError(f"neither GeoJSON nor WKT: {error}") from None
 
     @property
@@ -150,7 +154,11 @@ class PairBody(BaseModel):
     @staticmethod
     def _side(told: Mapping[str, Any], side: str) -> Document:
         given = {name: told[f"{side}-{name}"] for name in _MEMBERS if f"{side}-{name}" in told}
-        model = SearchBody.model_validate(given)
+        try:
+            model = SearchBody.model_validate(given)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise BadRequestError(f"{side}-{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
         side_of: Document = orjson.loads(model.model_dump_json(exclude_none=True, by_alias=True, exclude={"limit"}))
         if side_of.get("collections") == []:
             del side_of["collections"]  # as in a search
@@ -189,13 +197,15 @@ class PairPage:
     """One page of a pair search.
 
     Attributes:
-        rows: of the pairs, in their order.
+        rows: of the pairs, in their order; or of the items of one side that have a partner.
+        is_of_both: which of the two.
         features: the items that they are made of, each once, linked.
         next: token of the page behind this one, None on the last.
         prev: token of the page before this one, None on the first.
     """
 
     rows: list[Any]
+    is_of_both: bool
     features: list[Document]
     next: str | None
     prev: str | None
@@ -240,6 +250,7 @@ class PairSearch:
         named = [name for row in pairs for name in _names(row)]
         return PairPage(
             pairs,
+            body.response_type == "pair",
             [self._linked(items[name]) for name in dict.fromkeys(named) if name in items],
             next=self._token(pairs[-1], asked, backward=False) if pairs and (more or backward) else None,
             prev=self._token(pairs[0], asked, backward=True)
@@ -266,10 +277,9 @@ class PairSearch:
             "links": links,
             "numberReturned": len(page.features),
         }
-        pairs = [row for row in page.rows if row["partner_id"] is not None]
-        if len(pairs) == len(page.rows):
-            document["featurePairs"] = [[row["id"], row["partner_id"]] for row in pairs]
-            document["pairs"] = [_pair(row) for row in pairs]
+        if page.is_of_both:
+            document["featurePairs"] = [[row["id"], row["partner_id"]] for row in page.rows]
+            document["pairs"] = [_pair(row) for row in page.rows]
         return document
 
     def _linked(self, row: Any) -> Document:
@@ -303,8 +313,6 @@ def router(search: PairSearch) -> APIRouter:
     @routes.get("/pair-search")
     async def by_get(request: Request, asked: Annotated[PairQuery, Query()]) -> Response:
         """Search for pairs of items"""
-        if AS_OF in request.query_params:
-            raise BadRequestError(f"{AS_OF} goes with items, collections and searches: pairs are of the present.")
         page = await search.page(body_of(asked))
         return answer(search.document(page, str(request.url), None), GEOJSON)
 

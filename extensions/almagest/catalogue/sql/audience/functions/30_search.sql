@@ -140,18 +140,24 @@ AS $$
 DECLARE
     keys text[];
     path text;
+    shown text;
+    reader text;
 BEGIN
-    FOR keys IN
-        SELECT r.keys FROM almagest.read_paths(search) AS r(keys)
-        -- An index is of use only to the expression that it was made for, and of lists and objects a number says nothing.
-        WHERE r.keys IS NOT NULL AND NOT almagest.port_has_index_of_numbers(r.keys)
-    LOOP
+    FOR keys IN SELECT r.keys FROM almagest.read_paths(search) AS r(keys) WHERE r.keys IS NOT NULL LOOP
         path := almagest.port_content_path(keys);
         -- A literal cannot be mistaken for a path: its quotes are doubled. One path is the beginning of no other, since no
         -- name with a quote in it gets as far as this.
-        statement := replace(statement, path, format(
+        shown := format(
             $case$(CASE WHEN jsonb_typeof(%1$s) IN ('array', 'object') THEN almagest.public_property(%1$s, %2$L) ELSE %1$s END)$case$,
-            path, suspicion));
+            path, suspicion);
+        statement := replace(statement, path, shown);
+        IF almagest.port_has_index_of_numbers(keys) THEN
+            -- An index is of use only to the expression that it was made for, and of lists and objects a number says nothing.
+            -- Where the same path is read as something else, it is read as outsiders see it.
+            FOREACH reader IN ARRAY '{to_int,to_float,to_tstz}'::text[] LOOP
+                statement := replace(statement, reader || '(' || shown || ')', reader || '(' || path || ')');
+            END LOOP;
+        END IF;
     END LOOP;
     RETURN statement;
 END;

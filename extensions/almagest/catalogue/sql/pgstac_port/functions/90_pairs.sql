@@ -45,9 +45,20 @@ COMMENT ON FUNCTION almagest.port_read_as(text, text) IS
     'What stands in stored content, read as a number, a time, a text or whatever it is, as SQL; NULL for any other kind.';
 
 
+CREATE OR REPLACE FUNCTION almagest.port_moment(value jsonb) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE SET search_path = pgstac, public, pg_temp
+AS $$ SELECT pgstac.to_tstz(value) $$;
+COMMENT ON FUNCTION almagest.port_moment(jsonb) IS 'A time as pgSTAC reads it: in UTC where it names no zone.';
+
+
 CREATE OR REPLACE FUNCTION almagest.port_ground(footprint geometry) RETURNS geometry
 LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000
-AS $$ SELECT ST_CollectionExtract(CASE WHEN ST_IsValid(footprint) THEN footprint ELSE ST_MakeValid(footprint) END, 3) $$;
+AS $$
+    SELECT CASE WHEN GeometryType(footprint) = 'GEOMETRYCOLLECTION' -- whose areas may lie on each other
+                THEN ST_UnaryUnion(ST_CollectionExtract(ST_MakeValid(footprint), 3))
+                WHEN ST_IsValid(footprint) THEN ST_CollectionExtract(footprint, 3)
+                ELSE ST_CollectionExtract(ST_MakeValid(footprint), 3) END
+$$;
 COMMENT ON FUNCTION almagest.port_ground(geometry) IS 'The areas in a footprint, valid; empty where there are none.';
 
 
@@ -57,7 +68,7 @@ AS $$ SELECT ST_CollectionExtract(ST_Intersection(almagest.port_ground(one), alm
 COMMENT ON FUNCTION almagest.port_overlap(geometry, geometry) IS 'What two footprints have in common, as areas; empty where they only touch.';
 
 
-CREATE OR REPLACE FUNCTION almagest.below(lat float8) RETURNS float8
+CREATE OR REPLACE FUNCTION almagest.area_below(lat float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     -- WGS 84: a^2 (1 - e^2) / 2, e^2 and e (Snyder, Map Projections, 1987, 3-12).
@@ -65,7 +76,7 @@ AS $$
         sin(radians(lat)) / (1 - 0.0066943799901413165 * sin(radians(lat)) ^ 2)
         + atanh(0.08181919084262149 * sin(radians(lat))) / 0.08181919084262149)
 $$;
-COMMENT ON FUNCTION almagest.below(float8) IS 'The area between the equator and a parallel, for each radian of longitude [km2].';
+COMMENT ON FUNCTION almagest.area_below(float8) IS 'The area between the equator and a parallel, for each radian of longitude [km2].';
 
 
 CREATE OR REPLACE FUNCTION almagest.port_area_km2(ground geometry) RETURNS float8
@@ -73,8 +84,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 5000
 AS $$
     -- By Green's theorem a sum over edges, each of which is integrated by three nodes of Gauss and Legendre.
     SELECT coalesce(sum(radians(e.west - e.east) * (
-        5 * almagest.below(e.south + 0.1127016653792583 * (e.north - e.south)) + 8 * almagest.below((e.south + e.north) / 2)
-        + 5 * almagest.below(e.south + 0.8872983346207417 * (e.north - e.south)))) / 18, 0)
+        5 * almagest.area_below(e.south + 0.1127016653792583 * (e.north - e.south)) + 8 * almagest.area_below((e.south + e.north) / 2)
+        + 5 * almagest.area_below(e.south + 0.8872983346207417 * (e.north - e.south)))) / 18, 0)
     FROM (
         SELECT ST_X(ST_StartPoint(s.geom)) AS west, ST_Y(ST_StartPoint(s.geom)) AS south,
                ST_X(ST_EndPoint(s.geom)) AS east, ST_Y(ST_EndPoint(s.geom)) AS north
@@ -106,14 +117,13 @@ DECLARE
     of_other float8;
     whole float8;
 BEGIN
-    IF NOT one && other THEN
-        RETURN 0;
-    END IF;
     of_one := almagest.port_area_km2(almagest.port_ground(one));
     of_other := almagest.port_area_km2(almagest.port_ground(other));
     whole := CASE of_what WHEN 'min' THEN least(of_one, of_other) WHEN 'max' THEN greatest(of_one, of_other)
                           WHEN 'first' THEN of_one WHEN 'second' THEN of_other END;
-    IF whole > 0 THEN
+    IF NOT one && other AND whole > 0 THEN
+        RETURN 0;
+    ELSIF whole > 0 THEN
         RETURN least(1, almagest.port_area_km2(almagest.port_overlap(one, other)) / whole);
     END IF;
     RETURN NULL;

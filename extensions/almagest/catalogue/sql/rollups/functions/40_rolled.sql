@@ -139,7 +139,7 @@ DECLARE
     state CONSTANT almagest.rollup_state := (SELECT s FROM almagest.rollup_state AS s);
     class int;
 BEGIN
-    IF of_collections IS NULL OR state.scheme IS DISTINCT FROM almagest.rollup_scheme()
+    IF coalesce(of_collections, '{}') = '{}' OR state.scheme IS DISTINCT FROM almagest.rollup_scheme()
        OR (SELECT count(*) FROM almagest.changes_after(state.era, state.xact, -1, of_collections, most_changes + 1)) > most_changes THEN
         RETURN NULL;
     END IF;

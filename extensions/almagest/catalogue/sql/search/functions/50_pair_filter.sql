@@ -47,14 +47,15 @@ DECLARE
     kind text := 'value';
 BEGIN
     FOR arg IN SELECT a FROM jsonb_array_elements(args) AS a LOOP
-        IF arg ?| '{timestamp,date}' OR lower(arg->>'op') IN ('t_start', 't_end') THEN
+        -- To jsonb, a text has itself as a member.
+        IF jsonb_typeof(arg) = 'object' AND arg ?| '{timestamp,date}' OR lower(arg->>'op') IN ('t_start', 't_end') THEN
             RETURN 'time';
         ELSIF jsonb_typeof(arg) = 'number'
               OR lower(arg->>'op') IN ('+', '-', '*', '/', 't_diff', 'n_diff', 's_raoverlap', 'duration') THEN
             RETURN 'number';
         ELSIF jsonb_typeof(arg) = 'string' THEN
             kind := 'text';
-        ELSIF arg ? 'property' THEN
+        ELSIF jsonb_typeof(arg) = 'object' AND arg ? 'property' THEN
             SELECT o.* INTO operand
             FROM almagest.pair_names(arg) AS n,
                  almagest.port_operand(n.name, ARRAY(SELECT jsonb_array_elements_text(collections->n.side))) AS o;
@@ -80,14 +81,13 @@ AS $$
     SELECT CASE
         WHEN kind = 'number' AND jsonb_typeof(node) = 'number' THEN format('%L::float8', node)
         WHEN kind = 'number' AND lower(node->>'op') = 'duration' THEN format('extract(epoch FROM %L::interval)::float8', node->'args'->>0)
-        WHEN kind = 'number' AND node ? 'duration' THEN format('extract(epoch FROM %L::interval)::float8', node->>'duration')
-        -- What names no time zone is in UTC, whatever the session's is.
-        WHEN kind = 'time' AND node ?| '{timestamp,date}' THEN
-            format('(%L::timestamptz)', (coalesce(node->>'timestamp', node->>'date')::timestamp AT TIME ZONE 'UTC'))
-        WHEN kind = 'time' AND jsonb_typeof(node) = 'string' THEN format('%L::timestamptz', node #>> '{}')
+        WHEN kind = 'number' AND jsonb_typeof(node) = 'object' AND node ? 'duration' THEN format('extract(epoch FROM %L::interval)::float8', node->>'duration')
+        WHEN kind = 'time' AND jsonb_typeof(node) = 'object' AND node ?| '{timestamp,date}' THEN
+            format('%L::timestamptz', almagest.port_moment(coalesce(node->'timestamp', node->'date')))
+        WHEN kind = 'time' AND jsonb_typeof(node) = 'string' THEN format('%L::timestamptz', almagest.port_moment(node))
         WHEN kind = 'text' AND jsonb_typeof(node) = 'string' THEN format('%L::text', node #>> '{}')
         WHEN kind = 'value' AND jsonb_typeof(node) = 'boolean' THEN format('%L::jsonb', node)
-        WHEN kind = 'geometry' AND node ? 'coordinates' THEN format('public.ST_SetSRID(public.ST_GeomFromGeoJSON(%L), 4326)', node)
+        WHEN kind = 'geometry' AND jsonb_typeof(node) = 'object' AND node ? 'coordinates' THEN format('public.ST_SetSRID(public.ST_GeomFromGeoJSON(%L), 4326)', node)
     END
 $$;
 COMMENT ON FUNCTION almagest.pair_literal(jsonb, text) IS 'A constant of a kind as SQL; NULL for what is none. Durations are seconds.';
@@ -104,7 +104,8 @@ AS $$
         ('*', 'number', 'number', '(%s * %s)'),
         ('/', 'number', 'number', '(%s / nullif(%s, 0))'),
         ('n_diff', 'number', 'number', '(%s - %s)'),
-        ('t_diff', 'number', 'time', 'extract(epoch FROM %s - %s)::float8'),
+        -- As numbers: an infinite time cannot be taken from another.
+        ('t_diff', 'number', 'time', '(date_part(''epoch'', %s) - date_part(''epoch'', %s))'),
         ('s_raoverlap', 'number', 'geometry', 'almagest.port_share(%s, %s, %s)')
     ) AS f(name, kind, kind_of_args, template)
     WHERE f.name = op
@@ -152,14 +153,15 @@ DECLARE
     parts text[] := '{}';
     part text;
 BEGIN
-    IF node ? 'property' THEN
+    IF jsonb_typeof(node) = 'object' AND node ? 'property' THEN
         SELECT p.columns, p.expression INTO columns, expression
         FROM almagest.pair_property(node->>'property', kind, collections, columns) AS p;
     ELSIF op IN ('t_start', 't_end') AND kind = 'time' AND args->0 ? 'property' THEN
         SELECT p.columns, p.expression INTO columns, expression
-        FROM almagest.pair_property(
-            CASE op WHEN 't_end' THEN regexp_replace(args->0->>'property', '^(first|second)\.datetime$', '\1.end_datetime')
-                    ELSE args->0->>'property' END, kind, collections, columns) AS p;
+        FROM almagest.pair_property(args->0->>'property', kind, collections, columns) AS p;
+        IF op = 't_end' THEN
+            expression := regexp_replace(expression, '^(first|second)\.datetime$', '\1.end_datetime');
+        END IF;
     ELSE
         expression := almagest.pair_literal(node, kind);
     END IF;
@@ -230,11 +232,16 @@ DECLARE
     part text;
     kind text;
 BEGIN
-    IF cardinality(sides) < 2 AND NOT jsonb_path_exists(
+    IF jsonb_typeof(node) = 'boolean' THEN
+        condition := node::text;
+    ELSIF jsonb_typeof(node) <> 'object' THEN
+        RAISE EXCEPTION 'filter: `%` is no condition.', left(node::text, 100);
+    ELSIF cardinality(sides) < 2 AND NOT jsonb_path_exists(
         node, '$.**.op ? (@ like_regex "^(t_diff|t_start|t_end|n_diff|s_raoverlap)$" flag "i")'
     ) THEN
-        SELECT c.columns, c.reference INTO columns, condition FROM almagest.pair_column(columns, side, almagest.port_condition(
-            almagest.of_side(node, side), ARRAY(SELECT jsonb_array_elements_text(collections->side)))) AS c;
+        SELECT c.columns, c.reference INTO columns, condition
+        FROM almagest.pair_column(columns, side, format('(%s)::boolean', almagest.port_condition(
+            almagest.of_side(node, side), ARRAY(SELECT jsonb_array_elements_text(collections->side))))) AS c;
     ELSIF op IN ('and', 'or') AND jsonb_array_length(args) > 0 OR op = 'not' AND jsonb_array_length(args) = 1 THEN
         FOR n IN 0 .. jsonb_array_length(args) - 1 LOOP
             SELECT c.columns, c.condition INTO columns, part FROM almagest.pair_condition(args->n, collections, columns) AS c;

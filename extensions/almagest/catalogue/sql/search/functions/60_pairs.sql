@@ -76,6 +76,9 @@ DECLARE
     -- OFFSET: so that an overlap is made once, and only of what is a pair as far as all else goes.
     common CONSTANT text := CASE WHEN asked ?| '{min-overlap-area,min-overlap-fraction}' THEN
         'CROSS JOIN LATERAL (SELECT * FROM almagest.port_common(first.geometry, second.geometry) OFFSET 0) AS common' ELSE '' END;
+    -- What is known of the overlap by then is not made once more for the page.
+    kept CONSTANT text := CASE common WHEN '' THEN '' ELSE ', common.km2, common.share' END;
+    told CONSTANT text := CASE common WHEN '' THEN 'almagest.port_common(p.one, p.other)' ELSE '(SELECT p.km2, p.share)' END;
     beyond text := 'TRUE';
     falling boolean[];
 BEGIN
@@ -107,16 +110,17 @@ BEGIN
             FROM (
                 SELECT first.collection, first.id, second.collection AS partner_collection, second.id AS partner_id,
                        jsonb_build_array(%1$s) AS sort_values, second.datetime - first.datetime AS apart,
-                       first.geometry AS one, second.geometry AS other
+                       first.geometry AS one, second.geometry AS other%9$s
                 FROM (%2$s) AS first CROSS JOIN (%3$s) AS second %4$s
                 WHERE %5$s AND %6$s
                 ORDER BY %7$s
                 LIMIT %8$s
             ) AS p
-            CROSS JOIN LATERAL almagest.port_common(p.one, p.other) AS common
+            CROSS JOIN LATERAL %10$s AS common
             $query$,
             array_to_string(keys, '::text, ') || '::text', sides->>'first', sides->>'second', common,
-            array_to_string(conditions, ' AND '), beyond, almagest.order_by(keys, falling, backward), page_size);
+            array_to_string(conditions, ' AND '), beyond, almagest.order_by(keys, falling, backward), page_size,
+            kept, told);
     END IF;
     RETURN format($query$
         SELECT %1$I.collection, %1$I.id, NULL::text, NULL::text, jsonb_build_array(%2$s), NULL::float8, NULL::float8, NULL::float8
