@@ -201,7 +201,8 @@ def test_a_stranger_searches_few_things_at_a_time_and_reads_files_meanwhile(
             # The body never arrives.
             slow[-1].sendall(f"POST {posted} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
         time.sleep(0.5)
-        assert door.ask("GET", "/external/collections", source=stranger)[0] == 429
+        for search in ("collections", "pair-search", "aggregate", "coverage"):
+            assert door.ask("GET", f"/external/{search}", source=stranger)[0] == 429, search
         assert door.ask("POST", "/external/tiles/searches/a/feature", source=stranger)[0] == 429
         for path in ("/external/assets/a/b/c", "/external/tiles/colorMaps"):
             assert door.ask("GET", path, source=stranger)[0] == 200
