@@ -20,6 +20,7 @@ from almagest.pipelines.matchups.coverage.drawing import WIDTH
 from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Events, Month, Names, Pair, share
 from almagest.pipelines.matchups.coverage.page import Places, page
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, pairs_of, survey
+from almagest.services.stac import coverage as serving
 from almagest.services.stac.coverage import Covering
 
 Document = dict[str, Any]
@@ -382,32 +383,78 @@ class Away:
         raise self._error
 
 
+def covering(pool: Any = None, spoil: Callable[[Count], Any] = lambda _: None, *, others: int = 0) -> Covering:
+    """A catalogue of a pair and some others, which does something before it answers a question."""
+
+    async def named(_: str) -> list[Document]:
+        return [*PAIR, *(described(f"a-A-vs-x{number}", A, (f"x{number}", "X")) for number in range(others))]
+
+    async def aggregate(search: Document, names: list[str], choices: Document, _: None) -> Any:
+        question = Count(search, tuple(names), choices)
+        if (waits := spoil(question)) is not None:
+            await waits
+        return answered(question, COUNTS, filtered=True, tile="1/1")
+
+    aggregator = SimpleNamespace(catalogue=SimpleNamespace(named=named), aggregate=aggregate, pool=pool)
+    return Covering(aggregator, "http://host", is_inside=pool is not None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("error", [DatabaseUnavailableError(), OverloadedError()])
 def test_a_page_says_what_it_can_when_what_is_stale_cannot_be_told_now(error: AlmagestError) -> None:
     """After many matchups were found, it is a while until it is noted what they are made of: the rest is told."""
-    aggregator = SimpleNamespace(pool=Away(error))
-    covering = Covering(aggregator, "http://host", is_inside=True)  # type: ignore[arg-type]
-    assert asyncio.run(covering._outdated(Outdated("a", 3))) is None
+    look = asyncio.run(covering(Away(error)).look({}, []))
+    (pair,) = look.coverage.pairs
+    assert (pair.matchups, pair.compared, pair.stale, look.is_whole) == (40, 7, None, False)
+    look = asyncio.run(covering().look({}, []))
+    assert (look.coverage.pairs[0].stale, look.is_whole) == (None, True), "outsiders are never told"
 
 
 @pytest.mark.parametrize(
-    ("error", "may_be_refused", "is_told"),
+    ("error", "may_be_refused", "left_out"),
     [
-        (BadRequestError("no"), True, False),
-        (OverloadedError(), True, False),
-        (BadRequestError("no"), False, True),
-        (OverloadedError(), False, True),
-        (DatabaseUnavailableError(), True, True),
+        (BadRequestError("no"), True, "for ever"),
+        (OverloadedError(), True, "for now"),
+        (BadRequestError("no"), False, None),
+        (OverloadedError(), False, None),
+        (DatabaseUnavailableError(), True, None),
     ],
 )
-def test_only_what_may_be_refused_is_left_out(error: AlmagestError, may_be_refused: bool, is_told: bool) -> None:
-    async def aggregate(*_: Any) -> Any:
-        raise error
+def test_only_what_may_be_refused_is_left_out(error: AlmagestError, may_be_refused: bool, left_out: str | None) -> None:
+    def spoil(question: Count) -> None:
+        if ("comparison" in str(question.search)) if may_be_refused else ("total_count" in question.names):
+            raise error
 
-    covering = Covering(SimpleNamespace(aggregate=aggregate), "http://host", is_inside=True)  # type: ignore[arg-type]
-    asking = covering._counted(Count({}, ("total_count",), may_be_refused=may_be_refused))
-    if is_told:
+    asking = covering(spoil=spoil).look({}, [])
+    if left_out is None:
         with pytest.raises(type(error)):
             asyncio.run(asking)
     else:
-        assert asyncio.run(asking) is None
+        look = asyncio.run(asking)
+        assert (look.coverage.pairs[0].compared, look.is_whole) == (None, left_out == "for ever")
+
+
+def test_a_page_ends_in_time_and_counts_the_pairs_that_it_has_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements have a limit each; without one for all of them a page would hold a connection for many minutes."""
+    monkeypatch.setattr(serving, "_PATIENCE_S", 0.2)
+
+    def stuck_at(identifier: str) -> Callable[[Count], Any]:
+        return lambda question: asyncio.sleep(60) if question.search["collections"] == [identifier] else None
+
+    look = asyncio.run(covering(spoil=stuck_at("a-A-vs-x1"), others=4).look({}, []))
+    assert ([pair.names.name for pair in look.coverage.pairs], look.coverage.left_out) == (
+        ["a-A-vs-b-B", "a-A-vs-x0"],
+        3,
+    )
+    assert not look.is_whole
+    with pytest.raises(OverloadedError):  # and not a page that says that there is nothing
+        asyncio.run(covering(spoil=stuck_at("a-A-vs-b-B"), others=4).look({}, []))
+
+
+def test_a_page_does_not_read_through_very_many_matchups_for_those_that_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for most, told_of in ((40, 7), (39, None)):
+        monkeypatch.setattr(serving, "_MOST_SCANNED", most)
+        look = asyncio.run(covering().look({}, []))
+        assert (look.coverage.pairs[0].compared, look.is_whole) == (told_of, True)
+    assert told(PAIR, {**COUNTS, "": 10_000_000}).pairs[0].compared == 7, "the command waits"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from almagest.catalogue.lineage import STALE
-from almagest.core.errors import BadRequestError, DatabaseUnavailableError, OverloadedError
+from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError, OverloadedError
 from almagest.pipelines.matchups.coverage.numbers import Coverage
 from almagest.pipelines.matchups.coverage.page import Places, page
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, survey
@@ -18,9 +20,26 @@ from almagest.services.stac.aggregating import Aggregator
 from almagest.services.stac.client import CatalogueClient
 
 #: On one page: each takes several statements.
-_MOST_PAIRS = 40
+_MOST_PAIRS = 10
+#: All of a page [s]: whoever waits for it has given up soon after.
+_PATIENCE_S = 20.0
+#: Of more matchups than these, it takes too long for a page to count those that are compared: each is read.
+_MOST_SCANNED = 200_000
 #: From the page to where STAC Browser is.
 _BROWSER = "../"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found.
+
+    Attributes:
+        coverage: of a catalogue.
+        is_whole: nothing is left out of it that could be told at another moment.
+    """
+
+    coverage: Coverage
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -37,8 +56,8 @@ class Covering:
     origin: str
     is_inside: bool
 
-    async def look(self, search: dict[str, Any], among: list[str]) -> Coverage:
-        """The coverage.
+    async def look(self, search: dict[str, Any], among: list[str]) -> Look:
+        """The coverage, as far as it can be told in one page's time.
 
         Args:
             search: `datetime` and `bbox` of a search.
@@ -46,15 +65,31 @@ class Covering:
 
         Raises:
             BadRequestError: the search is not possible.
+            OverloadedError: not a single pair can be told in that time.
         """
-        asking = survey(await self.aggregator.catalogue.named("%-vs-%"), search, among=among, most=_MOST_PAIRS)
-        answer: Any = None
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        described = await self.aggregator.catalogue.named("%-vs-%")
+        asking = survey(described, search, among=among, most=_MOST_PAIRS, most_compared=_MOST_SCANNED)
+        is_whole = True
+        ask: Callable[[], Count | Outdated] = partial(next, asking)
         while True:
             try:
-                question = asking.send(answer)
+                question = ask()
             except StopIteration as ended:
-                return ended.value  # type: ignore[no-any-return]  # a Coverage
-            answer = await (self._counted(question) if isinstance(question, Count) else self._outdated(question))
+                return Look(ended.value, is_whole)
+            answer: Any = None
+            try:
+                async with asyncio.timeout_at(deadline):
+                    answer = await self._answered(question)
+            except TimeoutError:
+                is_whole = False
+                ask = partial(asking.throw, OverloadedError())
+                continue
+            except (DatabaseUnavailableError, OverloadedError) as error:
+                if not _may_be_missing(question, error):
+                    raise
+                is_whole = False
+            ask = partial(asking.send, answer)
 
     async def browsed(self, found: Coverage) -> frozenset[str]:
         """Those of its collections that STAC Browser shows."""
@@ -64,23 +99,28 @@ class Covering:
         async with self.aggregator.pool.connection() as connection:
             return frozenset(await connection.fetchval("SELECT public_among($1)", ids))
 
-    async def _counted(self, question: Count) -> list[dict[str, Any]] | None:
+    async def _answered(self, question: Count | Outdated) -> Any:
+        """The answer; None: it is not told to this audience."""
+        if isinstance(question, Outdated):
+            return await self._outdated(question) if self.is_inside else None
         try:
             return await self.aggregator.aggregate(question.search, list(question.names), question.choices, None)
-        except (BadRequestError, OverloadedError):
+        except BadRequestError:
             if question.may_be_refused:
                 return None
             raise
 
-    async def _outdated(self, question: Outdated) -> list[str] | None:
-        if not self.is_inside:
-            return None
-        try:
-            async with self.aggregator.pool.connection() as connection:
-                rows = await connection.fetch(STALE, question.collection, "", "", question.most, self.origin)
-        except (DatabaseUnavailableError, OverloadedError):
-            return None  # where much has just been found, it is not noted yet what that is made of
+    async def _outdated(self, question: Outdated) -> list[str]:
+        async with self.aggregator.pool.connection() as connection:
+            rows = await connection.fetch(STALE, question.collection, "", "", question.most, self.origin)
         return [row["item"] for row in rows]
+
+
+def _may_be_missing(question: Count | Outdated, error: AlmagestError) -> bool:
+    """Whether the rest is told without the answer."""
+    if isinstance(question, Outdated):
+        return True  # where much has just been found, it is not noted yet what that is made of
+    return question.may_be_refused and isinstance(error, OverloadedError)
 
 
 def router(covering: Covering, client: CatalogueClient) -> APIRouter:
@@ -104,7 +144,8 @@ def router(covering: Covering, client: CatalogueClient) -> APIRouter:
         checked = client.checked({name: value for name, value in asked.items() if value is not None})
         search = {name: checked[name] for name in asked if name in checked}
         among = [name.strip() for name in (collections or "").split(",") if name.strip()]
-        found = await covering.look(search, among)
+        look = await covering.look(search, among)
+        found = look.coverage
         places = Places("", _BROWSER, await covering.browsed(found))
         asks = {"collections": ",".join(among), "datetime": datetime or "", "bbox": bbox or ""}
         # Beside the loop, which others wait for.

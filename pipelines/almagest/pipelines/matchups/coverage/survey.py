@@ -10,6 +10,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from almagest.core.errors import OverloadedError
 from almagest.pipelines.matchups.coverage import drawing
 from almagest.pipelines.matchups.coverage.answers import Answer
 from almagest.pipelines.matchups.coverage.numbers import Coverage, Events, Month, Names, Pair
@@ -92,8 +93,11 @@ def survey(
     among: Collection[str] = (),
     can_filter: bool = True,
     most: int | None = None,
+    most_compared: int | None = None,
 ) -> Survey:
     """Asks for the coverage of each pair of sensors.
+
+    Whoever has no more time throws OverloadedError: pairs that are known by then are told.
 
     Args:
         collections: all that there are, with id, title and summaries.
@@ -101,14 +105,16 @@ def survey(
         among: only pairs with one of these collections, of scenes, of matchups or of events; none: all.
         can_filter: the catalogue can filter what it counts; else it is not asked for what takes that.
         most: of so many pairs at most, those with most matchups.
+        most_compared: of more matchups than these it is not asked which are compared; None: it always is.
 
     Raises:
+        OverloadedError: there was no time for a single pair.
         OddAnswerError: what is answered is no answer.
     """
     pairs = [names for names in pairs_of(collections) if not among or not set(among).isdisjoint(_of(names))]
     everywhere = [identifier for names in pairs for identifier in (names.matchups, names.events) if identifier]
     events = [names.events for names in pairs if names.events]
-    asks = _Asks(search, can_filter)
+    asks = _Asks(search, can_filter, most_compared)
     total = (yield from asks.each(everywhere)) or {}
     predicted = yield from asks.each(events, _PREDICTED)
     deprecated = yield from asks.each(events, _DEPRECATED)
@@ -118,9 +124,13 @@ def survey(
         return Events(max(0, total.get(names.events or "", 0) - sum(number or 0 for number in told)), *told)
 
     pairs.sort(key=lambda names: (-total.get(names.matchups or "", 0), -total.get(names.events or "", 0), names.name))
-    found = []
-    for names in pairs[:most]:
-        found.append((yield from asks.pair(names, of(names), is_empty=not total.get(names.matchups or "", 0))))
+    found: list[Pair] = []
+    try:
+        for names in pairs[:most]:
+            found.append((yield from asks.pair(names, of(names), is_empty=not total.get(names.matchups or "", 0))))
+    except OverloadedError:
+        if not found:
+            raise
     return Coverage(tuple(found), dict(search), len(pairs) - len(found))
 
 
@@ -162,6 +172,7 @@ class _Asks:
 
     search: Document
     can_filter: bool
+    most_compared: int | None
 
     def each(
         self, collections: Collection[str], condition: Document | None = None
@@ -184,9 +195,11 @@ class _Asks:
         here = {"collections": [names.matchups]}
         answer = yield from self._count(here, (_TOTAL, _FIRST, _LAST, _MONTHS, _GRID), {f"{_GRID}_precision": _ZOOM})
         assert answer is not None
-        compared = yield from self._count(here, (_TOTAL, _MONTHS), condition=_COMPARED)
-        stale, has_more = yield from self._stale(names.matchups)
         total, cells = answer.count(_TOTAL), answer.cells(_GRID, _MOST_CELLS)
+        compared = None
+        if self.most_compared is None or total <= self.most_compared:
+            compared = yield from self._count(here, (_TOTAL, _MONTHS), condition=_COMPARED)
+        stale, has_more = yield from self._stale(names.matchups)
         if (zoom := min(drawing.zoom(cells), _FINEST if total <= _MOST_SCANNED else _AT_HAND)) > _ZOOM:
             finer = yield from self._count(here, (_GRID,), {f"{_GRID}_precision": zoom})
             cells = finer.cells(_GRID, _MOST_CELLS) if finer else cells
