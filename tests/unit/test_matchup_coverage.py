@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
+import sys
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from almagest.pipelines.matchups.coverage.answers import Answer, OddAnswerError
 from almagest.pipelines.matchups.coverage.drawing import WIDTH
 from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Events, Month, Names, Pair, share
 from almagest.pipelines.matchups.coverage.page import Places, page
-from almagest.pipelines.matchups.coverage.survey import Count, Outdated, pairs_of, survey
+from almagest.pipelines.matchups.coverage.survey import Count, Outdated, _months, pairs_of, survey
 from almagest.services.stac import coverage as serving
 from almagest.services.stac.coverage import Covering
 
@@ -155,6 +157,8 @@ BUCKETS: list[Callable[[Document], Any]] = [
     lambda good: [{**good, "buckets": [3]}],
     lambda good: [{**good, "buckets": [{"key": "2024-05-01T00:00:00Z", "frequency": "4"}]}],
     lambda good: [{**good, "buckets": [{"key": "2024-05-01T00:00:00Z", "frequency": -1}]}],
+    lambda good: [{**good, "buckets": [{"key": "2024-05-01T00:00:00Z", "frequency": 2**63}]}],
+    lambda good: [{**good, "name": ["n"]}],
     lambda good: [{**good, "buckets": [{"key": "2024-13-01T00:00:00Z", "frequency": 1}]}],
     lambda good: [{**good, "buckets": [{"key": "2024-05-02T00:00:00Z", "frequency": 1}]}],
 ]
@@ -352,6 +356,38 @@ def test_a_terminal_gets_bars_that_it_can_show(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(command, "_can_print", lambda _: False)
     assert [*command._by_year(found)][-1] == "2024  :-=+*%# :-=+  38"
     assert command._share(None, 3) == "-"
+
+
+def test_a_terminal_that_knows_few_letters_gets_the_rest_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output raises at a letter that it does not know: nothing would be told of any pair."""
+    names = Names("é-vs-b", (), "t", "x", None)
+    months = (month("2024-01", 3),)
+    found = Pair(names, matchups=1001, stale=1000, has_more_stale=True, start="2024-01-é", months=months)
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    command._tell(Coverage((found,), {}))
+    printed = raw.getvalue().decode()
+    assert ">= 1,000 (>99%)" in printed
+    assert "\n?-vs-b, matchups by month" in printed
+
+
+def test_a_month_that_is_wrong_does_not_hide_those_that_are_right() -> None:
+    """From 2024 to 9999 are more months than anybody shows: those at the end alone were empty but for one."""
+    shown = _months({"2024-05": 5, "2024-07": 1, "9999-12": 1}, {"2024-05": 2}, None, {"2024-06": 4})
+    assert [(month.month, month.matchups, month.predicted) for month in shown] == [
+        ("2024-05", 5, 0),
+        ("2024-06", 0, 4),
+        ("2024-07", 1, 0),
+        ("9999-12", 1, 0),
+    ]
+    assert [month.month for month in _months({"2024-05": 5, "2024-07": 1}, {}, None, None)] == [
+        "2024-05",
+        "2024-06",
+        "2024-07",
+    ], "else there are no gaps"
+    everything = {f"{year:04d}-{number:02d}": 1 for year in range(1, 1000) for number in range(1, 13)}
+    assert len(_months(everything, {}, None, None)) == 2400
+    assert drawing.chart(shown) is not None
 
 
 @pytest.mark.parametrize(

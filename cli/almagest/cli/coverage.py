@@ -108,14 +108,14 @@ def _tell(found: Coverage) -> None:
     for pair in found.pairs:
         stale = _share(pair.stale, pair.matchups)
         table.add_row(
-            plain(pair.names.name),
+            _printable(pair.names.name),
             f"{pair.events.seen:,}",
             _number(pair.events.predicted),
             _number(pair.events.deprecated),
             f"{pair.matchups:,}",
             _share(pair.compared, pair.matchups),
-            f"≥ {stale}" if pair.has_more_stale else stale,
-            *(plain(moment or "")[:10] for moment in (pair.start, pair.end)),
+            f"{'≥' if _can_print('≥') else '>='} {stale}" if pair.has_more_stale else stale,
+            *(_printable(moment or "")[:10] for moment in (pair.start, pair.end)),
         )
     results().print(table)
     for pair in found.pairs:
@@ -129,7 +129,7 @@ def _by_year(pair: Pair) -> Iterator[str]:
     most = max((month.matchups for month in pair.months), default=0)
     if not most:
         return
-    yield f"\n{plain(pair.names.name)}, matchups by month (at most {most:,})"
+    yield f"\n{_printable(pair.names.name)}, matchups by month (at most {most:,})"
     yield "      JFMAMJJASOND"
     for year in sorted({month.month[:4] for month in pair.months}):
         months = {int(month.month[5:]): month for month in pair.months if month.month.startswith(year)}
@@ -143,10 +143,19 @@ def _by_year(pair: Pair) -> Iterator[str]:
 
 def _can_print(signs: str) -> bool:
     try:
-        signs.encode(sys.stdout.encoding or "ascii")
+        signs.encode(_encoding())
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _printable(text: str) -> str:
+    """A text that somebody else chose, as far as the terminal knows its letters."""
+    return plain(text).encode(_encoding(), "replace").decode(_encoding())
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "ascii"
 
 
 def _number(number: int | None) -> str:

@@ -15,6 +15,8 @@ _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-01T00:00:00(?:\.0+)?Z?")
 #: Zoom, column and row.
 Tile = tuple[int, int, int]
 
+#: No catalogue holds more: a signed number of eight bytes.
+_MOST = 2**63 - 1
 _TILE = re.compile(r"(\d{1,2})/(\d{1,10})/(\d{1,10})")
 
 
@@ -29,8 +31,8 @@ class Answer:
         """Args:
         aggregations: as the STAC API aggregation extension has them.
         """
-        self._named: dict[Any, Mapping[str, Any]] = {
-            one.get("name"): one for one in aggregations if isinstance(one, Mapping)
+        self._named: dict[str, Mapping[str, Any]] = {
+            one["name"]: one for one in aggregations if isinstance(one, Mapping) and isinstance(one.get("name"), str)
         }
 
     def count(self, name: str) -> int:
@@ -82,7 +84,7 @@ class Answer:
 
 
 def _whole(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
         raise OddAnswerError(f"The aggregation {name} is answered with something that is no number of items.")
     return value
 

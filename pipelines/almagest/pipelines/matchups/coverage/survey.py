@@ -6,7 +6,7 @@ service that has the catalogue (its page).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ _ZOOM, _FINEST = 6, 11
 _MOST_CELLS = 1500
 #: Up to this zoom they are counted beforehand. Of more matchups than these, others take too long to count.
 _AT_HAND, _MOST_SCANNED = 7, 200_000
-#: Longer times are of something that is wrong: 200 years.
+#: Longer times are of something that is wrong (200 years), and all that is empty in between says nothing.
 _MOST_MONTHS = 2400
 
 _TOTAL, _FIRST, _LAST, _OF = "total_count", "datetime_min", "datetime_max", "collection_frequency"
@@ -254,19 +254,19 @@ def _months(
     stale: Mapping[str, int] | None,
     predicted: Mapping[str, int] | None,
 ) -> tuple[Month, ...]:
-    """One after the other, from the first with anything to the last."""
-    known = {*matchups, *(predicted or {})}
+    """One after the other, from the first with anything to the last; where these are far apart, those with anything."""
+    known = sorted({*matchups, *(predicted or {})})
+    shown = _between(known[0], known[-1]) if known else []
     return tuple(
         Month(
             month,
             matchups.get(month, 0),
             *(None if some is None else some.get(month, 0) for some in (compared, stale, predicted)),
         )
-        for month in (_between(min(known), max(known)) if known else ())
+        for month in (shown if len(shown) <= _MOST_MONTHS else known[-_MOST_MONTHS:])
     )
 
 
-def _between(first: str, last: str) -> Iterator[str]:
+def _between(first: str, last: str) -> list[str]:
     begin, end = (12 * int(month[:4]) + int(month[5:]) - 1 for month in (first, last))
-    for number in range(max(begin, end - _MOST_MONTHS), end + 1):
-        yield f"{number // 12:04d}-{number % 12 + 1:02d}"
+    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(begin, end + 1)]
