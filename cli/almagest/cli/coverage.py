@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import secrets
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import typer
 
 from almagest.cli import options, searching
 from almagest.cli.output import console, plain, results
+from almagest.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +47,13 @@ def coverage(
     bbox: searching.Box = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write a page of HTML, with charts and maps."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Also write a page of HTML, with charts and maps; `-` prints it, and nothing else.",
+        ),
     ] = None,
     key: options.Key = None,
     key_file: options.KeyFile = None,
@@ -61,23 +69,66 @@ def coverage(
     from almagest.client.http import Http
     from almagest.core.configuration import Configuration
 
+    if output is not None:
+        _require_writable(output, as_json=as_json)
     search = searching.body(bbox=bbox)
     if datetime:
         search["datetime"] = _interval(datetime)
     target = options.api(Configuration.load(config), api_url=api_url, key=key, key_file=key_file)
-    with Http(target.url, target.key, say=searching.say) as http:
+    with (
+        Http(target.url, target.key, say=searching.say) as http,
+        Http(target.url, target.key, patience_s=0) as once,
+    ):
         api = StacApi.open(http, target.url)
-        found = of_an_api(http, api, search, collections or ())
+        found = of_an_api(once, api, search, collections or ())
     if output is not None:
         from almagest.pipelines.matchups.coverage.page import Places, page
 
         source = f"{api.root}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
-        output.write_text(page(found, Places(api.root), source=source), encoding="utf-8")
-        console.print(f"written: {output}", markup=False, soft_wrap=True)
+        _write(output, page(found, Places(api.root), source=source))
     if as_json:
         print(json.dumps(found.as_json()))
-    else:
+    elif output != "-":
         _tell(found)
+
+
+def _require_writable(output: str, *, as_json: bool) -> None:
+    """Fails before anything is asked: counting may take minutes."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise ConfigurationError(
+            "Pages need jinja2: install Almagest from its clone with the extra `services`, as with "
+            "`pip install './almagest[services]'`."
+        )
+    if output == "-":
+        if as_json:
+            raise typer.BadParameter("one of them goes to standard output.", param_hint="'--json' / '--output'")
+        return
+    target = Path(output)
+    if target.is_dir():
+        raise typer.BadParameter(f"{output} is a folder.", param_hint="'--output'")
+    if not target.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {target.parent}.", param_hint="'--output'")
+
+
+def _write(output: str, text: str) -> None:
+    """Writes a page, which has its name only once it is whole."""
+    from almagest.catalogue.exchange.writing import is_stream
+
+    if output == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        return
+    target = Path(output)
+    if is_stream(target):
+        target.write_text(text, encoding="utf-8")
+    else:
+        draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    console.print(f"written: {output}", markup=False, soft_wrap=True)
 
 
 def _interval(text: str) -> str:

@@ -6,15 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from almagest.client.api import StacApi, links_of, spelt
-from almagest.client.http import Http, joined
-from almagest.core.errors import (
-    BadRequestError,
-    ConfigurationError,
-    DatabaseUnavailableError,
-    NotFoundError,
-    UnauthorizedError,
-)
+from almagest.catalogue import moments
+from almagest.client.api import Asks, StacApi, links_of, spelt
+from almagest.client.http import joined
+from almagest.core.errors import AlmagestError, ConfigurationError
 from almagest.pipelines.matchups.coverage.numbers import Coverage
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, survey
 
@@ -29,11 +24,13 @@ class Counting:
         href: where it does.
         takes_posts: whether questions may have a body.
         can_filter: whether they may have a condition.
+        is_ours: whether it is an Almagest, which knows what is out of date.
     """
 
     href: str
     takes_posts: bool
     can_filter: bool
+    is_ours: bool
 
     @classmethod
     def of(cls, api: StacApi) -> Counting:
@@ -53,15 +50,16 @@ class Counting:
             )
         href = str(links[0]["href"]) if links else "aggregate"
         takes_posts = any(str(link.get("method")).upper() == "POST" for link in links)
-        return cls(joined(api.root, href), takes_posts, any(one.endswith(f"{_CONFORMANCE}#filter") for one in offered))
+        can_filter = any(one.endswith(f"{_CONFORMANCE}#filter") for one in offered)
+        return cls(joined(api.root, href), takes_posts, can_filter, moments.CONFORMANCE in offered)
 
 
-def coverage(http: Http, api: StacApi, search: Mapping[str, Any], among: Collection[str] = ()) -> Coverage:
+def coverage(once: Asks, api: StacApi, search: Mapping[str, Any], among: Collection[str] = ()) -> Coverage:
     """The coverage of a catalogue.
 
     Args:
-        http: asks its API.
-        api: that API.
+        once: asks the API without patience for what may remain untold.
+        api: that API, asked for all else.
         search: `datetime` and `bbox` of a STAC item search.
         among: only pairs with one of these collections; none: all.
 
@@ -76,28 +74,33 @@ def coverage(http: Http, api: StacApi, search: Mapping[str, Any], among: Collect
             question = asking.send(answer)
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]  # a Coverage
-        answer = _counted(api, counting, question) if isinstance(question, Count) else _outdated(http, question)
+        if isinstance(question, Count):
+            answer = _counted(once if question.may_be_refused else api.ask, counting, question)
+        else:
+            answer = _outdated(once, question) if counting.is_ours else None
 
 
-def _counted(api: StacApi, counting: Counting, question: Count) -> Any:
+def _counted(ask: Asks, counting: Counting, question: Count) -> Any:
     asked = {**question.search, **question.choices, "aggregations": list(question.names)}
     try:
         if counting.takes_posts:
-            found = api.ask("POST", counting.href, json=asked)
+            found = ask("POST", counting.href, json=asked)
         else:
-            found = api.ask("GET", counting.href, params=spelt(asked))
-    except (BadRequestError, DatabaseUnavailableError):
+            found = ask("GET", counting.href, params=spelt(asked))
+    except AlmagestError:
         if question.may_be_refused:
             return None
         raise
     aggregations = found.get("aggregations")
-    return aggregations if isinstance(aggregations, list) else []
+    if isinstance(aggregations, list):
+        return aggregations
+    return None if question.may_be_refused else []
 
 
-def _outdated(http: Http, question: Outdated) -> list[str] | None:
-    """As Almagest tells those inside; others do not, and nor does it while much is new."""
+def _outdated(once: Asks, question: Outdated) -> list[str] | None:
+    """As Almagest tells those inside, while not too much is new."""
     try:
-        found = http("GET", "stale", params={"collection": question.collection, "limit": str(question.most)})
+        found = once("GET", "stale", params={"collection": question.collection, "limit": str(question.most)})
         return [str(item["id"]) for item in found["products"]]
-    except (BadRequestError, DatabaseUnavailableError, NotFoundError, UnauthorizedError, KeyError, TypeError):
+    except (AlmagestError, KeyError, TypeError):
         return None
