@@ -11,7 +11,9 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from almagest.cli import coverage as command
@@ -24,6 +26,7 @@ from almagest.pipelines.matchups.coverage.page import Places, page
 from almagest.pipelines.matchups.coverage.survey import Count, Outdated, _months, pairs_of, survey
 from almagest.services.stac import coverage as serving
 from almagest.services.stac.coverage import Covering
+from almagest.services.web import unchanged
 
 Document = dict[str, Any]
 
@@ -494,3 +497,35 @@ def test_a_page_does_not_read_through_very_many_matchups_for_those_that_are_comp
         look = asyncio.run(covering().look({}, []))
         assert (look.coverage.pairs[0].compared, look.is_whole) == (told_of, True)
     assert told(PAIR, {**COUNTS, "": 10_000_000}).pairs[0].compared == 7, "the command waits"
+
+
+def test_a_page_that_lacks_something_for_now_is_not_sent_again_and_a_whole_one_is() -> None:
+    """No commit tells that there is time again, or that what is stale is noted: the epoch stays."""
+    asked, is_busy = [], True
+
+    def spoil(question: Count) -> None:
+        if "comparison" in str(question.search):
+            asked.append(question)
+            if is_busy:
+                raise OverloadedError
+
+    async def one_epoch(_: Any) -> int:
+        return 1
+
+    app = FastAPI()
+    app.include_router(serving.router(covering(spoil=spoil), SimpleNamespace(checked=dict)))  # type: ignore[arg-type]
+    layer = unchanged.Unchanged(app, one_epoch, most_bytes=1 << 24)
+
+    async def told() -> None:
+        nonlocal is_busy
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(layer), base_url="http://host") as client:
+            for _ in range(3):
+                answer = await client.get("/coverage")
+                assert (answer.headers["cache-control"], "comparison" in answer.text) == ("no-store", False)
+            is_busy = False
+            for _ in range(3):
+                answer = await client.get("/coverage")
+                assert ("cache-control" in answer.headers, "comparison" in answer.text) == (False, True)
+
+    asyncio.run(told())
+    assert len(asked) == 4

@@ -149,7 +149,9 @@ def router(covering: Covering, client: CatalogueClient) -> APIRouter:
         places = Places("", _BROWSER, await covering.browsed(found))
         asks = {"collections": ",".join(among), "datetime": datetime or "", "bbox": bbox or ""}
         # Beside the loop, which others wait for.
-        return HTMLResponse(await asyncio.to_thread(page, found, places, asks=asks))
+        text = await asyncio.to_thread(page, found, places, asks=asks)
+        # What is left out may be there a moment later, and no commit tells of it.
+        return HTMLResponse(text, headers=None if look.is_whole else {"Cache-Control": "no-store"})
 
     return routes
 

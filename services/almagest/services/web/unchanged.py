@@ -69,6 +69,11 @@ class Answer:
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
         await send({"type": "http.response.body", "body": self.body})
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether it is a document, and the app does not say that it is of this moment alone."""
+        return self.etag is not None and "no-store" not in Headers(raw=[*self.headers]).get("cache-control", "")
+
     def _of_both(self) -> list[tuple[str, str]]:
         given = Headers(raw=[*self.headers])
         return [(name, given[name]) for name in ("vary", "cache-control") if name in given]
@@ -125,7 +130,7 @@ class Unchanged:
         self._flights[key, epoch] = flight
 
         def landed(answer: Answer | None) -> None:
-            if answer is not None and answer.etag is not None:
+            if answer is not None and answer.may_be_kept:
                 self._keep(key, epoch, answer)
             if self._flights.get((key, epoch)) is flight:
                 del self._flights[key, epoch]
