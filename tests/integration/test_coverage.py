@@ -300,6 +300,19 @@ def test_links_of_the_page_lead_to_what_they_say(site: Site) -> None:
     assert {item["id"] for item in march} == {item["id"] for item in site.items(PAIR) if month_of(item) == "2024-03"}
 
 
+def test_links_of_a_part_lead_to_as_many_as_they_say(site: Site) -> None:
+    asked = {"collections": PAIR, "bbox": "-106,38,-104,39.5", "datetime": "2024-02-01T00:00:00Z/2024-07-31T00:00:00Z"}
+    text = site.inside.get("/api/coverage", params=asked).text
+    links = {(unescape(link), int(number)) for link, number in re.findall(r'href="(search[^"]+)">(\d+)<', text)}
+    assert len(links) >= 7
+    assert sum("matchup-events" in link for link, _ in links) == 2
+    for link, number in links:
+        found = site.inside.get(f"/api/{link}&limit=1000").json()["features"]
+        # By the middle, of all that meet a cell.
+        assert len(found) >= number if "POLYGON" in link else len(found) == number, link
+    assert "stale?collection" not in text, "where all of it is listed"
+
+
 def test_an_api_that_does_not_count_is_told_from_one_that_does() -> None:
     async def foreign(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

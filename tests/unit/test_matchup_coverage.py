@@ -7,9 +7,11 @@ import io
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, unquote_plus
 
 import httpx
 import pytest
@@ -336,13 +338,39 @@ def test_of_months_nothing_is_shown_that_is_not_told() -> None:
 
 
 def test_links_lead_to_the_browser_where_it_shows_the_same() -> None:
-    found = Coverage((pair("a/b-vs-c"),), {"bbox": [1, 2, 3, 4.5]})
+    found = Coverage((pair("a/b-vs-c"),), {})
     hrefs = Read(page(found, Places("", "../", frozenset({"a/b-vs-c"})))).all("a", "href")
     assert "../collections/a%2Fb-vs-c" in hrefs
     assert "collections/matchup-events-a%2Fb-vs-c" in hrefs
     assert "stale?collection=a%2Fb-vs-c" in hrefs
     (compared,) = {href for href in hrefs if "comparison" in href}
-    assert "bbox=1%2C2%2C3%2C4.5" in compared
+    assert compared.startswith("search?collections=a%2Fb-vs-c&filter=")
+
+
+def test_links_of_a_part_lead_to_no_more_than_that_part() -> None:
+    """A number that was counted within a box and a time is not that of a collection."""
+    search = {"bbox": [10, 45, 10.5, 45.5], "datetime": "2024-01-01T00:00:00Z/.."}
+    for part in (search, {"bbox": search["bbox"]}, {"datetime": search["datetime"]}):
+        read = Read(page(Coverage((pair(),), part), Places("", "../", frozenset({"a-A-vs-b-B"}))))
+        hrefs = [href for href in read.all("a", "href") if not href.startswith("#")]
+        assert {href.partition("?")[0] for href in hrefs} == {"search"}
+        for href in hrefs:
+            asked = parse_qs(href.partition("?")[2])
+            if "bbox" in part:
+                assert asked["bbox"] == ["10,45,10.5,45.5"]
+            if "datetime" in part:
+                assert asked["datetime"] == [search["datetime"]]
+        (cell,) = (href for href in hrefs if "POLYGON" in href or "bbox=10%2C45%2C11%2C46" in href)
+        assert ("POLYGON((10 45, 11 45, 11 46, 10 46, 10 45))" in unquote_plus(cell)) == ("bbox" in part)
+    untold = replace(pair(), events=Events(5, None, None))
+    (events,) = {
+        href
+        for href in Read(page(Coverage((untold,), search), Places(""))).all("a", "href")
+        if "matchup-events" in href
+    }
+    assert "filter" not in events
+    last = replace(pair(), months=(Month("9999-12", 1, 0, 0, 0),))
+    assert "10000-" not in page(Coverage((last,), {}), Places(""))
 
 
 def test_where_there_is_nothing_the_page_says_what_would_bring_something() -> None:

@@ -17,6 +17,9 @@ from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Month, 
 
 #: The fullest cells of a map that stand in a table, too.
 _CELLS = 12
+_LIVES = "(deprecated IS NULL OR deprecated = FALSE)"
+_PREDICTED = '"matchup:predicted" = TRUE'
+_SEEN = '("matchup:predicted" IS NULL OR "matchup:predicted" = FALSE)'
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,25 @@ class _Shown:
     @property
     def matchups_href(self) -> str:
         """All matchups."""
-        return self._places.collection(self.names.matchups or "")
+        return self._find() if self._search else self._places.collection(self.names.matchups or "")
 
     @property
     def events_href(self) -> str:
-        """All events."""
-        return self._places.collection(self.names.events or "")
+        """Those of which there are scenes, or all events."""
+        events, told = self.names.events or "", self.pair.events
+        if not self._search:
+            return self._places.collection(events)
+        # Where it is not told which are others, they are counted with these.
+        conditions = [_LIVES] * (told.deprecated is not None) + [_SEEN] * (told.predicted is not None)
+        return self._places.search(events, self._search, *conditions)
+
+    @property
+    def predicted_href(self) -> str:
+        """Those that are to come, or all events."""
+        events = self.names.events or ""
+        if not self._search:
+            return self._places.collection(events)
+        return self._places.search(events, self._search, _LIVES, _PREDICTED)
 
     @property
     def compared_href(self) -> str:
@@ -108,21 +124,28 @@ class _Shown:
 
     @property
     def stale_href(self) -> str:
-        """What is out of date."""
-        return self._places.stale(self.names.matchups or "")
+        """What is out of date; none where only some of it is counted: it is listed whole alone."""
+        return "" if self._search else self._places.stale(self.names.matchups or "")
 
     def month_href(self, month: Month) -> str:
         """Matchups that begin in a month."""
         year, number = int(month.month[:4]), int(month.month[5:])
         following = f"{year + number // 12:04d}-{number % 12 + 1:02d}"
-        return self._find(
-            f"datetime >= TIMESTAMP('{month.month}-01T00:00:00Z')", f"datetime < TIMESTAMP('{following}-01T00:00:00Z')"
-        )
+        limits = [f"datetime >= TIMESTAMP('{month.month}-01T00:00:00Z')"]
+        if year + number // 12 < 10_000:  # behind there is no time
+            limits.append(f"datetime < TIMESTAMP('{following}-01T00:00:00Z')")
+        return self._find(*limits)
 
     def cell_href(self, cell: Cell) -> str:
         """Matchups that meet a cell: some more than those whose middle is in it."""
-        bounds = (cell.west, cell.south, cell.east, cell.north)
-        return self._places.search(self.names.matchups or "", {**self._search, "bbox": bounds})
+        if "bbox" not in self._search:
+            bounds = (cell.west, cell.south, cell.east, cell.north)
+            return self._places.search(self.names.matchups or "", {**self._search, "bbox": bounds})
+        # Both are met, each somewhere: what meets a box at its edge has its middle beyond, in a cell that does not.
+        xs = (cell.west, cell.east, cell.east, cell.west, cell.west)
+        ys = (cell.south, cell.south, cell.north, cell.north, cell.south)
+        ring = ", ".join(f"{x:.7g} {y:.7g}" for x, y in zip(xs, ys, strict=True))
+        return self._find(f"S_INTERSECTS(geometry, POLYGON(({ring})))")
 
     def _find(self, *conditions: str) -> str:
         return self._places.search(self.names.matchups or "", self._search, *conditions)
