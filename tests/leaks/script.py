@@ -141,8 +141,8 @@ def script(folder: Path, kind: Kind) -> Iterator[Write]:
     yield from _pictures(folder)
     yield from _internal(folder)
     yield from _searches()
-    yield from _afterwards(kind)
     yield from _matchups()
+    yield from _afterwards(kind)
     yield Forget("secret-mission", hidden=True)
 
 
