@@ -32,6 +32,11 @@ def test_names_and_empty_lines_do_not_matter(text: str) -> None:
     assert abs(found.epoch - expected) < timedelta(milliseconds=1)
 
 
+def test_numbers_may_begin_with_blanks() -> None:
+    (found,) = parse(f"{summed(FIRST.replace('22001.', '22  1.'))}\n{SECOND}")
+    assert found.epoch.day == 1
+
+
 def test_many_sets_stand_one_after_the_other() -> None:
     later = summed(FIRST.replace("22001.", "22003."))
     found = parse(f"SENTINEL-2A\n{PAIR}\nSENTINEL-2A\n{later}\n{SECOND}")
@@ -67,6 +72,12 @@ def test_years_of_two_digits_begin_with_the_first_satellites() -> None:
         (f"{FIRST}\n{summed(SECOND.replace('98.5700', '98,5700'))}", "line 2: its columns are not those of a line 2"),
         (f"{summed(FIRST.replace('22001.13055556', '22001.13x55556'))}\n{SECOND}", "line 1: its columns"),
         (f"{FIRST.replace('2', chr(0x662))}\n{SECOND}", "line 1: "),
+        # A letter of two bytes is one character, and moves all columns behind it.
+        (f"{summed(FIRST.replace('24001A', '24é01A'))}\n{SECOND}", "line 1: there is no 'é' in elements"),
+        (f"{summed(FIRST.replace('24001A', '24' + chr(9) + '01A'))}\n{SECOND}", r"line 1: there is no '\\t' in elements"),
+        (f"{summed(FIRST.replace('22001.', '221 1.'))}\n{SECOND}", "line 1: its columns"),
+        (f"{FIRST}\n{summed(SECOND.replace(' 272.4', ' 2 2.4'))}", "line 2: its columns"),
+        (f"{FIRST}\n{summed(SECOND.replace(' 14.3', ' 1 .3'))}", "line 2: its columns"),
     ],
 )  # fmt: skip
 def test_what_is_damaged_is_named_by_its_line(text: str, said: str) -> None:

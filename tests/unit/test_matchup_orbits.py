@@ -11,7 +11,7 @@ from sgp4.api import jday
 from sgp4.propagation import gstime
 from shapely.geometry import shape
 
-from almagest.pipelines.matchups.elements import parse
+from almagest.pipelines.matchups.elements import Elements, parse
 from almagest.pipelines.matchups.orbits import Orbit, OrbitError, distance_km, lon_lat, sidereal
 from almagest.pipelines.matchups.stretches import Stretch
 from support import data, orbiting
@@ -100,6 +100,14 @@ def test_what_has_come_down_is_nowhere() -> None:
     here = orbit(f"{first}{total}\n{low[1]}")
     with pytest.raises(OrbitError, match=r"^ours, line 1: .* 20\d\d-.*: .*"):
         here.ground(BEGIN + np.arange(0, 60 * 86_400, 600))
+
+
+def test_a_place_that_is_not_a_number_is_none() -> None:
+    """SGP4 says nothing of it: it counts columns in bytes, and a letter of two of them moves all that stand behind."""
+    first, second = orbiting.lines(1, NOON).splitlines()
+    moved = Orbit.of("ours", [Elements(first.replace("24001A", "24é01A"), second, 1)])
+    with pytest.raises(OrbitError, match="^ours, line 1: .*its place is not a number"):
+        moved.ground(np.array([BEGIN]))
 
 
 def test_real_satellites_pass_over_the_middle_of_their_scenes() -> None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 #: Columns of both lines, the last one of which is the checksum, as Space-Track describes them. A letter may begin the
-#: number of a satellite ("alpha-5").
+#: number of a satellite ("alpha-5"). A number may begin with blanks, and has none within.
 _FIRST = re.compile(
-    r"1 [0-9A-Z ][\d ]{4}[A-Z ] .{8} \d\d[\d ]{3}\.\d{8} [ +-]\.\d{8} [ +-][\d ]{5}[ +-]\d [ +-][\d ]{5}[ +-]\d"
+    r"1 [0-9A-Z ][\d ]{4}[A-Z ] .{8} \d\d(?= *\d*\.)[\d ]{3}\.\d{8} [ +-]\.\d{8} [ +-][\d ]{5}[ +-]\d [ +-][\d ]{5}[ +-]\d"
     r" [\d ] [\d ]{4}\d",
     re.ASCII,
 )
 _SECOND = re.compile(
-    r"2 [0-9A-Z ][\d ]{4} [\d ]{3}\.\d{4} [\d ]{3}\.\d{4} \d{7} [\d ]{3}\.\d{4} [\d ]{3}\.\d{4} [\d ]{2}\.\d{8}"
-    r"[\d ]{5}\d",
+    r"2 [0-9A-Z ][\d ]{4}( (?= *\d*\.)[\d ]{3}\.\d{4}){2} \d{7}( (?= *\d*\.)[\d ]{3}\.\d{4}){2}"
+    r" (?= *\d*\.)[\d ]{2}\.\d{8}[\d ]{5}\d",
     re.ASCII,
 )
 _LENGTH = 69
@@ -93,6 +93,9 @@ def _pair(number: int, first: str, next_number: int, second: str) -> Elements:
 
 
 def _check(number: int, line: str, form: re.Pattern[str]) -> None:
+    if not (line.isascii() and line.isprintable()):  # SGP4 counts its columns in bytes
+        odd = next(sign for sign in line if not (sign.isascii() and sign.isprintable()))
+        raise ValueError(f"line {number}: there is no {odd!r} in elements, which are written in ASCII")
     if len(line) != _LENGTH:
         raise ValueError(f"line {number}: it has {len(line)} characters, not {_LENGTH}")
     total = sum(int(sign) for sign in line[:-1] if sign in "0123456789") + line[:-1].count("-")

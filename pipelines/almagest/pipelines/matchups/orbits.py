@@ -106,11 +106,12 @@ class Orbit:
         for number in np.unique(which):
             chosen = which == number
             errors, places, _ = self.models[number].sgp4_array(_JULIAN_1970 + days[chosen], rest[chosen] / DAY_S)
-            if errors.any():
-                at = int(np.flatnonzero(errors)[0])
+            lost = (errors != 0) | ~np.isfinite(places).all(axis=1)
+            if lost.any():
+                at = int(np.flatnonzero(lost)[0])
                 moment = datetime.fromtimestamp(int(seconds[chosen][at]), UTC)
                 where = f"{self.platform}, line {self.elements[number].line}"
-                reason = SGP4_ERRORS[int(errors[at])]
+                reason = SGP4_ERRORS.get(int(errors[at]), "its place is not a number")
                 raise OrbitError(f"{where}: these elements lead nowhere at {moment:%Y-%m-%dT%H:%M:%SZ}: {reason}")
             positions[chosen] = places
         return _normals(_turned(positions, seconds))
