@@ -186,6 +186,28 @@ def test_a_prediction_is_made_of_something_else_where_scenes_lie_elsewhere(desk:
     assert predicted(desk) == {"events": 4, "found": 0, "removed": 0}
 
 
+@pytest.mark.parametrize("gap", [300, 31 * 86_400])
+def test_what_a_found_event_answers_does_not_depend_on_what_was_asked_for(desk: Desk, gap: int) -> None:
+    """Otherwise what comes on the next day would be taken away, and the next prediction would bring it back."""
+    later = NOON + timedelta(days=1)
+    newer = {
+        "landsat-9": orbiting.over(1, later, 11),
+        "S2A": orbiting.over(2, later + timedelta(minutes=3), 11, height_km=500, inclination=60),
+    }
+    there = {"datetime": "2024-05-02T11:00:00Z/2024-05-02T14:00:00Z", "elements": newer}
+    both = predicted(desk), predicted(desk, **there)
+    everything = events(desk)
+    assert [told["events"] for told in both] == [4, 4]
+    desk.put(*SCENES)
+    desk.found(event_gap=gap, max_time_difference=31 * 86_400)
+    assert events(desk) == [name for name in everything if name != AT_NOON]
+    before = desk.writes()
+    assert predicted(desk, **there) == {"events": 4, "found": 0, "removed": 0}
+    assert predicted(desk) == {"events": 3, "found": 1, "removed": 0}
+    desk.found(event_gap=gap, max_time_difference=31 * 86_400)
+    assert desk.writes() == before
+
+
 def test_an_event_that_is_called_as_a_prediction_was_takes_its_place(desk: Desk) -> None:
     predicted(desk)
     desk.put(scene("l9-a", -21 / 60), scene("s2-a", 3))

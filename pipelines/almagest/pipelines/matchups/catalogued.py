@@ -146,7 +146,7 @@ class Catalogued:
             return []
         search = {**within(collection, window), **(ONLY_PREDICTED if predicted else NOT_PREDICTED)}
         return [
-            Happening(row.id, moment_of(row.begins), moment_of(row.ends), [shapely.from_wkb(row.footprint)])
+            Happening(row.id, moment_of(row.begins), [shapely.from_wkb(row.footprint)])
             for row in self.snapshot.outlines(search, None, None, "title").rows()
             if row.footprint is not None
         ]

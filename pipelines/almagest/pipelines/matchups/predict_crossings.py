@@ -151,9 +151,8 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:
         of = orbits[one], orbits[other]
         found[one, other] = list(crossing_items((one, other), of, limits, inputs.interval))
     with snapshot(Settings.load(), "almagest_worker") as moment:  # once all is known: it holds up the database
-        reach = timedelta(seconds=inputs.max_time_difference + inputs.event_gap)
         catalogued = Catalogued(moment, {}, Wanted())
-        prediction = Prediction(catalogued, inputs.interval, reach, inputs.bbox, context, inputs.public)
+        prediction = Prediction(catalogued, inputs.interval, inputs.bbox, context, inputs.public)
         for pair, items in found.items():
             prediction.run(pair, items)
     context.log(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
@@ -19,7 +19,7 @@ from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued
 from almagest.pipelines.matchups.crossings import Limits, Wanted, crossings
 from almagest.pipelines.matchups.documents import Document
 from almagest.pipelines.matchups.orbits import Floats, Orbit, Seconds, lon_lat
-from almagest.pipelines.matchups.predictions import Happening, answered, crossing_item
+from almagest.pipelines.matchups.predictions import Happening, answered, around, crossing_item
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.sun import elevations_deg
@@ -32,7 +32,6 @@ class Prediction:
     Attributes:
         catalogued: what was found and predicted before.
         interval: in which crossings begin.
-        reach: an event that was found stands for those that are no further away in time.
         bbox: where it is looked; None: anywhere.
         context: publishes and removes.
         public: whether outsiders may see events, though they may not see all of the scenes.
@@ -43,7 +42,6 @@ class Prediction:
 
     catalogued: Catalogued
     interval: Stretch
-    reach: timedelta
     bbox: Sequence[float] | None
     context: Context
     public: bool = False
@@ -75,9 +73,8 @@ class Prediction:
         if not items:
             return set()
         new = list(map(_happening, items))
-        window = Stretch(min(each.begin for each in new) - self.reach, max(each.end for each in new) + self.reach)
-        found = self.catalogued.happenings(combination, window, predicted=False)
-        return {*answered(new, found, self.reach), *self.catalogued.found(combination, [each.id for each in new])}
+        found = self.catalogued.happenings(combination, around(new), predicted=False)
+        return {*answered(new, found), *self.catalogued.found(combination, [each.id for each in new])}
 
     def _before(self, combination: str) -> set[str]:
         """What was predicted to begin in the interval, where it is looked."""
@@ -136,6 +133,4 @@ def wanted(bbox: Sequence[float] | None, min_solar_elevation: float | None) -> W
 
 def _happening(item: Mapping[str, Any]) -> Happening:
     said = item["properties"]
-    return Happening(
-        item["id"], parsed(said["start_datetime"]), parsed(said["end_datetime"]), [shape(item["geometry"])]
-    )
+    return Happening(item["id"], parsed(said["start_datetime"]), [shape(item["geometry"])])

@@ -18,26 +18,28 @@ from almagest.pipelines.matchups.crossings import Crossing
 from almagest.pipelines.matchups.documents import Document
 from almagest.pipelines.matchups.orbits import Orbit, Seconds, distance_km, lon_lat
 from almagest.pipelines.matchups.scenes import Sensor
+from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.sun import elevation_deg
 
 #: So far from the ground below satellites may lie what both saw: half a wide swath, and some of a scene [km].
 _NEAR_KM = 500.0
+#: So far apart what is one event may begin, as it was predicted and as it was found: less than half an orbit, after
+#: which satellites cross again, and the same for whoever compares them, whatever he was asked for.
+REACH = timedelta(minutes=35)
 
 
 @dataclass(frozen=True)
 class Happening:
-    """When and where an event is, found or predicted.
+    """When an event begins and where it is, found or predicted.
 
     Attributes:
         id: of its item.
-        begin: when it begins.
-        end: when it ends.
+        begin: when the earlier satellite is there; the later one may come, and its scene end, whenever it likes.
         grounds: shapes that it is made of, longitudes from -180 to 180.
     """
 
     id: str
     begin: datetime
-    end: datetime
     grounds: Sequence[Any]
 
     @cached_property
@@ -46,23 +48,25 @@ class Happening:
         return Box.of(documents.bbox(shapely.union_all(self.grounds)))
 
 
-def answered(predicted: Sequence[Happening], found: Sequence[Happening], reach: timedelta) -> Iterator[str]:
-    """Ids of the predictions in whose place something was found.
+def around(happenings: Sequence[Happening]) -> Stretch:
+    """When what they answer, or are answered by, begins; of at least one."""
+    begins = [each.begin for each in happenings]
+    return Stretch(min(begins) - REACH, max(begins) + REACH)
+
+
+def answered(predicted: Sequence[Happening], found: Sequence[Happening]) -> Iterator[str]:
+    """Ids of the predictions in whose place something was found: that begins at nearly the same time, and lies there.
 
     Args:
         predicted: of one combination.
         found: of the same one.
-        reach: no further away in time than this; the place has to be the same as well.
     """
     in_time = sorted(found, key=lambda each: each.begin)
     begins = [each.begin for each in in_time]
-    longest = max((each.end - each.begin for each in in_time), default=timedelta(0))
     for each in predicted:
-        first = bisect_left(begins, each.begin - reach - longest)
-        last = bisect_right(begins, each.end + reach)
-        near = (other for other in in_time[first:last] if other.end + reach >= each.begin)
-        around = each.box.wider(_NEAR_KM)
-        if any(around.overlaps(other.box) for other in near):
+        near = in_time[bisect_left(begins, each.begin - REACH) : bisect_right(begins, each.begin + REACH)]
+        ground = each.box.wider(_NEAR_KM)
+        if any(ground.overlaps(other.box) for other in near):
             yield each.id
 
 

@@ -19,7 +19,7 @@ from almagest.pipelines.matchups.chains import Entry, Event, merge, named
 from almagest.pipelines.matchups.documents import Document, Matchup
 from almagest.pipelines.matchups.finding import grouped, matchups
 from almagest.pipelines.matchups.pairing import Limits
-from almagest.pipelines.matchups.predictions import Happening, answered
+from almagest.pipelines.matchups.predictions import Happening, answered, around
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
 from almagest.pipelines.matchups.stretches import Stretch
 
@@ -232,10 +232,8 @@ class Update:
         if not found:
             return
         events_of = naming.events_collection(combination)
-        reach = timedelta(seconds=self.limits.max_time_difference_s + self.gap_s)
-        window = Stretch(min(each.begin for each in found) - reach, max(each.end for each in found) + reach)
-        predicted = self.catalogued.happenings(combination, window, predicted=True)
-        names = self.catalogued.own(events_of, [*answered(predicted, found, reach)], PREDICTING)
+        predicted = self.catalogued.happenings(combination, around(found), predicted=True)
+        names = self.catalogued.own(events_of, [*answered(predicted, found)], PREDICTING)
         self._answered.update((events_of, name) for name in names)
         self._published.update((events_of, each.id) for each in found)
 
@@ -267,9 +265,8 @@ class Update:
 
 
 def _happening(event: Event) -> Happening:
-    """When and where the matchups of an event are."""
-    entries = event.entries
-    return Happening(event.id, entries[0].start, max(e.stop for e in entries), [e.overlap for e in entries])
+    """When the first matchup of an event begins, and where all are."""
+    return Happening(event.id, event.entries[0].start, [entry.overlap for entry in event.entries])
 
 
 def _span(chain: Sequence[Entry]) -> Stretch:
