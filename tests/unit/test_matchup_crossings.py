@@ -146,6 +146,13 @@ def test_who_looks_at_parts_of_an_interval_finds_the_same(seed: int) -> None:
     assert [rows([each]) for part in parts for each in part] == [rows([each]) for each in whole]
 
 
+def test_who_waits_is_told_of_each_day() -> None:
+    told: list[float] = []
+    one, other = map(orbit, CROSSING)
+    list(crossings(one, other, Limits(60, 50, 300), START, START + 3 * DAY, told.append))
+    assert told == [number / 6 for number in range(6)], "three days, one before and two behind"
+
+
 def test_two_that_fly_one_behind_the_other_cross_all_day_long() -> None:
     """As in the tandem phase of two Sentinel-3, half a minute apart: one event without end would be of no use."""
     one, other = (orbit(orbiting.lines(number, BEGIN, anomaly=-2 * number)) for number in (1, 2))

@@ -74,7 +74,7 @@ def test_years_of_two_digits_begin_with_the_first_satellites() -> None:
         (f"{FIRST.replace('2', chr(0x662))}\n{SECOND}", "line 1: "),
         # A letter of two bytes is one character, and moves all columns behind it.
         (f"{summed(FIRST.replace('24001A', '24é01A'))}\n{SECOND}", "line 1: there is no 'é' in elements"),
-        (f"{summed(FIRST.replace('24001A', '24' + chr(9) + '01A'))}\n{SECOND}", r"line 1: there is no '\\t' in elements"),
+        (f"{summed(FIRST.replace('001A', chr(9) + '01A'))}\n{SECOND}", r"line 1: there is no '\\t' in elements"),
         (f"{summed(FIRST.replace('22001.', '221 1.'))}\n{SECOND}", "line 1: its columns"),
         (f"{FIRST}\n{summed(SECOND.replace(' 272.4', ' 2 2.4'))}", "line 2: its columns"),
         (f"{FIRST}\n{summed(SECOND.replace(' 14.3', ' 1 .3'))}", "line 2: its columns"),

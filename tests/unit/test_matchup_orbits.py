@@ -106,7 +106,7 @@ def test_a_place_that_is_not_a_number_is_none() -> None:
     """SGP4 says nothing of it: it counts columns in bytes, and a letter of two of them moves all that stand behind."""
     first, second = orbiting.lines(1, NOON).splitlines()
     moved = Orbit.of("ours", [Elements(first.replace("24001A", "24é01A"), second, 1)])
-    with pytest.raises(OrbitError, match="^ours, line 1: .*its place is not a number"):
+    with pytest.raises(OrbitError, match=r"^ours, line 1: .*its place is not a number"):
         moved.ground(np.array([BEGIN]))
 
 

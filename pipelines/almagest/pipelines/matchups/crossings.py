@@ -101,7 +101,9 @@ class Crossing:
         return Crossing(self.begin[cut], self.first[cut], self.second[cut], self.km[cut], self.until[cut])
 
 
-def crossings(first: Track, second: Track, limits: Limits, begin: int, end: int) -> Iterator[Crossing]:
+def crossings(
+    first: Track, second: Track, limits: Limits, begin: int, end: int, seen: Callable[[float], None] | None = None
+) -> Iterator[Crossing]:
     """Crossings that begin within an interval, in the order of time.
 
     Where two fly one behind the other there is no end of it: what goes on for a whole day of UTC is cut at midnights.
@@ -111,10 +113,14 @@ def crossings(first: Track, second: Track, limits: Limits, begin: int, end: int)
         limits: what a crossing is.
         begin: of the interval [s since 1970].
         end: of it, which does not belong to it [s].
+        seen: is told before each day which share of the days has been looked at, from 0 to 1.
     """
     waiting: list[Crossing] = []
     # What begins within a day ends on the next one, or is cut there; and it may have begun on the day before.
-    for day in range(begin // DAY_S - 1, end // DAY_S + 2):
+    days = range(begin // DAY_S - 1, end // DAY_S + 2)
+    for number, day in enumerate(days):
+        if seen is not None:
+            seen(number / len(days))
         for part in _parted(_of_day(first, second, limits, day * DAY_S), limits.gap_s):
             goes_on = waiting and part.start - int(waiting[-1].begin[-1]) <= limits.gap_s
             if not goes_on or any(_fills_day(each, limits.gap_s) for each in (waiting[-1], part)):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 #: Columns of both lines, the last one of which is the checksum, as Space-Track describes them. A letter may begin the
 #: number of a satellite ("alpha-5"). A number may begin with blanks, and has none within.
 _FIRST = re.compile(
-    r"1 [0-9A-Z ][\d ]{4}[A-Z ] .{8} \d\d(?= *\d*\.)[\d ]{3}\.\d{8} [ +-]\.\d{8} [ +-][\d ]{5}[ +-]\d [ +-][\d ]{5}[ +-]\d"
-    r" [\d ] [\d ]{4}\d",
+    r"1 [0-9A-Z ][\d ]{4}[A-Z ] .{8} \d\d(?= *\d*\.)[\d ]{3}\.\d{8} [ +-]\.\d{8} [ +-][\d ]{5}[ +-]\d"
+    r" [ +-][\d ]{5}[ +-]\d [\d ] [\d ]{4}\d",
     re.ASCII,
 )
 _SECOND = re.compile(

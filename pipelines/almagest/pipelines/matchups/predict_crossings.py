@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from math import isfinite
+from math import ceil, comb, isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from almagest.pipelines.matchups.scenes import Sensor
 
 _LONGEST = timedelta(days=400)
+#: So many pairs of sensors, times days, can be looked at within the limit of time, at a second each, or less.
+_MOST_PAIR_DAYS = 10_000
 #: From then on elements tell less and less, kilometres along the orbit at first.
 _AGED = timedelta(days=14)
 _SATELLITE = """\
@@ -121,7 +123,19 @@ class Inputs(BaseModel):
             raise ValueError(f"there are no elements of {missing[0]}")
         if others := sorted(self.elements.keys() - set(self.platforms)):
             raise ValueError(f"there are elements of {others[0]}, which is none of the platforms")
+        if (work := comb(len(self.platforms), 2) * self.days) > _MOST_PAIR_DAYS:
+            raise ValueError(
+                f"{work:,} days of a pair of sensors are more than can be looked at: ask for {_MOST_PAIR_DAYS:,} at"
+                " most, and for the rest by itself"
+            )
         return self
+
+    @property
+    def days(self) -> int:
+        """How long the interval is, in whole days."""
+        assert self.interval.begin is not None
+        assert self.interval.end is not None
+        return ceil((self.interval.end - self.interval.begin) / timedelta(days=1))
 
     @property
     def interval(self) -> Stretch:
@@ -147,9 +161,12 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:
     limits = Limits(inputs.max_time_difference, inputs.max_distance, inputs.event_gap, where)
     found = {}
     for number, (one, other) in enumerate(pairs):
-        context.progress(100 * number / len(pairs), naming.combination((one, other)))
         of = orbits[one], orbits[other]
-        found[one, other] = list(crossing_items((one, other), of, limits, inputs.interval))
+
+        def seen(share: float, number: int = number, name: str = naming.combination((one, other))) -> None:
+            context.progress(100 * (number + share) / len(pairs), name)
+
+        found[one, other] = list(crossing_items((one, other), of, limits, inputs.interval, seen))
     with snapshot(Settings.load(), "almagest_worker") as moment:  # once all is known: it holds up the database
         catalogued = Catalogued(moment, {}, Wanted())
         prediction = Prediction(catalogued, inputs.interval, inputs.bbox, context, inputs.public)
@@ -199,6 +216,7 @@ PROCESS = Process(
     },
     run=_run,
     scope="catalogue:write",
+    max_attempts=1,  # what is too much for one is too much for the next one
     time_limit_s=4 * 3600,
     memory_limit_mb=4096,
     keywords=("matchup", "orbit", "TLE", "SGP4", "simultaneous nadir overpass"),

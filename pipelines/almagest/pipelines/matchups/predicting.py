@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -87,7 +87,11 @@ class Prediction:
 
 
 def crossing_items(
-    sensors: tuple[Sensor, Sensor], orbits: tuple[Orbit, Orbit], limits: Limits, interval: Stretch
+    sensors: tuple[Sensor, Sensor],
+    orbits: tuple[Orbit, Orbit],
+    limits: Limits,
+    interval: Stretch,
+    seen: Callable[[float], None] | None = None,
 ) -> Iterator[Document]:
     """The crossings of two sensors as items.
 
@@ -96,6 +100,7 @@ def crossing_items(
         orbits: in the same order.
         limits: what a crossing is.
         interval: with both ends, in which they begin.
+        seen: is told again and again which share of it has been looked at, from 0 to 1.
 
     Raises:
         OrbitError: an orbit leads nowhere.
@@ -103,7 +108,7 @@ def crossing_items(
     assert interval.begin is not None
     assert interval.end is not None
     begin, end = (ceil(moment.timestamp()) for moment in (interval.begin, interval.end))
-    for crossing in crossings(*orbits, limits, begin, end):
+    for crossing in crossings(*orbits, limits, begin, end, seen):
         identifier = naming.event(naming.combination(sensors), datetime.fromtimestamp(crossing.start, UTC))
         yield crossing_item(identifier, sensors, orbits, crossing)
 
