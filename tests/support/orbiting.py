@@ -59,6 +59,14 @@ def lines(
     return "\n".join(export_tle(model))
 
 
+def falling(number: int, epoch: datetime, height_km: float = 250, drag: str = "99999-2") -> str:
+    """Elements of an orbit so low, and with so much drag, that it ends: a day and nine hours later."""
+    first, second = lines(number, epoch, height_km=height_km).splitlines()
+    first = f"{first[:53]} {drag}{first[61:-1]}"
+    total = sum(int(sign) if sign.isdigit() else sign == "-" for sign in first) % 10
+    return f"{first}{total}\n{second}"
+
+
 def over(number: int, moment: datetime, lon: float, **more: Any) -> str:
     """Elements of a satellite that is above the equator at a longitude [degree] then, on its way north."""
     began = sum(jday(moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second))

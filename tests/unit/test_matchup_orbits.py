@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,13 +94,17 @@ def test_how_old_the_elements_are() -> None:
 
 
 def test_what_has_come_down_is_nowhere() -> None:
-    low = orbiting.lines(1, NOON, height_km=150).splitlines()
-    # Drag, which brings it down within hours.
-    first = low[0][:53] + " 99999-1" + low[0][61:-1]
-    total = sum(int(sign) if sign.isdigit() else sign == "-" for sign in first) % 10
-    here = orbit(f"{first}{total}\n{low[1]}")
+    here = orbit(orbiting.falling(1, NOON, 150, "99999-1"))
     with pytest.raises(OrbitError, match=r"^ours, line 1: .* 20\d\d-.*: .*"):
         here.ground(BEGIN + np.arange(0, 60 * 86_400, 600))
+
+
+def test_where_it_need_not_be_it_may_be_nowhere() -> None:
+    seconds = BEGIN + np.arange(0, 48) * 3600
+    here = replace(orbit(orbiting.falling(1, NOON)), needed=(BEGIN, BEGIN + 33 * 3600))
+    assert np.isfinite(here.ground(seconds)).all(axis=1).tolist() == [hour < 34 for hour in range(48)]
+    with pytest.raises(OrbitError, match="nowhere at 2025-05-02T22:00:00Z"):
+        replace(here, needed=(BEGIN, BEGIN + 34 * 3600)).ground(seconds)
 
 
 def test_a_place_that_is_not_a_number_is_none() -> None:

@@ -14,7 +14,7 @@ from almagest.catalogue.acceptance import Rules, accept_item
 from almagest.core.errors import InvalidDocumentError
 from almagest.pipelines.matchups.crossings import Limits
 from almagest.pipelines.matchups.elements import parse
-from almagest.pipelines.matchups.orbits import Orbit
+from almagest.pipelines.matchups.orbits import Orbit, OrbitError
 from almagest.pipelines.matchups.predict_crossings import PROCESS
 from almagest.pipelines.matchups.predicting import crossing_items
 from almagest.pipelines.matchups.predictions import Happening, answered
@@ -65,6 +65,20 @@ def test_a_crossing_over_a_pole_is_all_around_it() -> None:
     assert any(item["bbox"][3] == 90 and item["bbox"][::2] == [-180, 180] for item in found)
     for item in found:
         accept_item(item, Rules("http://localhost"))
+
+
+def test_a_satellite_may_come_down_once_nothing_of_the_interval_needs_it() -> None:
+    """Crossings are looked for by the day, from the day before to the one behind, to see where they begin and end."""
+    texts = orbiting.falling(1, NOON), orbiting.lines(2, NOON, height_km=500, inclination=60)
+    one, other = (Orbit.of(sensor.platform, parse(text)) for sensor, text in zip(SENSORS, texts, strict=True))
+
+    def found(until: timedelta) -> list[dict[str, Any]]:
+        interval = Stretch(NOON, NOON + until)
+        return list(crossing_items(SENSORS, (one, other), Limits(1800, 100, 300), interval))
+
+    assert found(timedelta(hours=32))
+    with pytest.raises(OrbitError, match="landsat-9, line 1: these elements lead nowhere at 2024-05-02T21:"):
+        found(timedelta(hours=33))
 
 
 def happening(name: str, minute: float, lon: float = 10, lat: float = 0) -> Happening:
@@ -139,6 +153,10 @@ def test_what_cannot_be_done_in_time_is_refused_and_not_tried_again() -> None:
         ({"datetime": "2024-05-02T00:00:00Z/2024-05-01T00:00:00Z"}, "ends before it begins"),
         ({"datetime": "2024-05-01T00:00:00Z/2025-06-06T00:00:00Z"}, "400 days at most"),
         ({"datetime": "May/June"}, "RFC 3339"),
+        ({"datetime": "2025-05-03T00:00:00Z/2025-05-15T00:00:00Z"}, "landsat-9: the elements are of more than a year"),
+        ({"datetime": "9999-12-31T00:00:00Z/9999-12-31T23:59:59Z"}, "landsat-9: the elements are of more than a year"),
+        ({"datetime": "0001-01-01T00:00:00Z/0001-01-02T00:00:00Z"}, "landsat-9: the elements are of more than a year"),
+        ({"elements": {**ASKED["elements"], "S2A": orbiting.lines(2, NOON - timedelta(days=367))}}, "S2A: the"),
         ({"bbox": [0, 10, 5, -10]}, "write west, south, east and north"),
         ({"bbox": [0, 0, 190, 10]}, "write west, south, east and north"),
         ({"bbox": [0, 0, float("nan"), 10]}, "write west, south, east and north"),

@@ -39,7 +39,7 @@ class Track(Protocol):
         ...
 
     def ground(self, seconds: Seconds) -> Floats:
-        """Unit vectors, as an array of shape (number of seconds, 3)."""
+        """Unit vectors, as an array of shape (number of seconds, 3); not a number where it is nowhere."""
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import radians, sqrt
+from math import inf, radians, sqrt
 from typing import Any, Self
 
 import numpy as np
@@ -56,12 +56,14 @@ class Orbit:
         elements: in the order of epochs, each epoch once.
         models: of SGP4, one for each.
         epochs: of each [s].
+        needed: from when to when it has to be somewhere [s].
     """
 
     platform: str
     elements: Sequence[Elements]
     models: Sequence[Any]
     epochs: Floats
+    needed: tuple[float, float] = (-inf, inf)
 
     @classmethod
     def of(cls, platform: str, elements: Sequence[Elements]) -> Self:
@@ -93,27 +95,29 @@ class Orbit:
         return _FASTER * RADIUS_KM * max(map(_rate, self.models))
 
     def ground(self, seconds: Seconds) -> Floats:
-        """What is below it, as an array of shape (number of seconds, 3).
+        """What is below it, as an array of shape (number of seconds, 3); not a number where it is nowhere.
 
         Raises:
-            OrbitError: it is nowhere then: it has come down, or its elements are too far away in time.
+            OrbitError: it is nowhere when it is needed: it has come down, or its elements are too far away in time.
         """
         from sgp4.api import SGP4_ERRORS
 
         positions = np.empty((len(seconds), 3))
         days, rest = np.divmod(seconds, DAY_S)
+        begin, end = self.needed
         which = self._nearest(seconds)
         for number in np.unique(which):
             chosen = which == number
             errors, places, _ = self.models[number].sgp4_array(_JULIAN_1970 + days[chosen], rest[chosen] / DAY_S)
             lost = (errors != 0) | ~np.isfinite(places).all(axis=1)
-            if lost.any():
-                at = int(np.flatnonzero(lost)[0])
+            missed = lost & (begin <= seconds[chosen]) & (seconds[chosen] <= end)
+            if missed.any():
+                at = int(np.flatnonzero(missed)[0])
                 moment = datetime.fromtimestamp(int(seconds[chosen][at]), UTC)
                 where = f"{self.platform}, line {self.elements[number].line}"
                 reason = SGP4_ERRORS.get(int(errors[at]), "its place is not a number")
                 raise OrbitError(f"{where}: these elements lead nowhere at {moment:%Y-%m-%dT%H:%M:%SZ}: {reason}")
-            positions[chosen] = places
+            positions[chosen] = np.where(lost[:, None], np.nan, places)
         return _normals(_turned(positions, seconds))
 
     def used(self, seconds: Seconds) -> list[datetime]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil, comb, isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -23,6 +23,8 @@ _LONGEST = timedelta(days=400)
 _MOST_PAIR_DAYS = 10_000
 #: From then on elements tell less and less, kilometres along the orbit at first.
 _AGED = timedelta(days=14)
+#: They tell nothing at all of what is further away than this.
+_OUTDATED = timedelta(days=366)
 _SATELLITE = """\
 1 99001U 24001A   22001.13055556  .00000000  00000-0  00000+0 0    14
 2 99001  98.5700  78.2800 0001149   0.0000 272.4000 14.31717441    19"""
@@ -123,6 +125,9 @@ class Inputs(BaseModel):
             raise ValueError(f"there are no elements of {missing[0]}")
         if others := sorted(self.elements.keys() - set(self.platforms)):
             raise ValueError(f"there are elements of {others[0]}, which is none of the platforms")
+        for platform, text in self.elements.items():
+            if not any(_is_near(self.interval, each.epoch) for each in elements.parse(text)):
+                raise ValueError(f"{platform}: the elements are of more than a year before or after the interval")
         if (work := comb(len(self.platforms), 2) * self.days) > _MOST_PAIR_DAYS:
             raise ValueError(
                 f"{work:,} days of a pair of sensors are more than can be looked at: ask for {_MOST_PAIR_DAYS:,} at"
@@ -141,6 +146,12 @@ class Inputs(BaseModel):
     def interval(self) -> Stretch:
         """What is looked at; it has both ends."""
         return Stretch.parse(self.datetime)
+
+
+def _is_near(interval: Stretch, epoch: datetime) -> bool:
+    assert interval.begin is not None
+    assert interval.end is not None
+    return interval.begin - epoch <= _OUTDATED and epoch - interval.end <= _OUTDATED
 
 
 def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:

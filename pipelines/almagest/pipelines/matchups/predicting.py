@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
@@ -103,12 +103,15 @@ def crossing_items(
         seen: is told again and again which share of it has been looked at, from 0 to 1.
 
     Raises:
-        OrbitError: an orbit leads nowhere.
+        OrbitError: an orbit leads nowhere while a satellite may be the earlier or the later one of a crossing. What is
+            looked at beyond that only tells where crossings begin and end.
     """
     assert interval.begin is not None
     assert interval.end is not None
     begin, end = (ceil(moment.timestamp()) for moment in (interval.begin, interval.end))
-    for crossing in crossings(*orbits, limits, begin, end, seen):
+    reach = ceil(limits.max_time_difference_s)
+    one, other = (replace(orbit, needed=(begin - reach, end + reach)) for orbit in orbits)
+    for crossing in crossings(one, other, limits, begin, end, seen):
         identifier = naming.event(naming.combination(sensors), datetime.fromtimestamp(crossing.start, UTC))
         yield crossing_item(identifier, sensors, orbits, crossing)
 
