@@ -208,6 +208,31 @@ def test_what_a_found_event_answers_does_not_depend_on_what_was_asked_for(desk: 
     assert desk.writes() == before
 
 
+@pytest.mark.parametrize("process", ["find-matchups", "predict-crossings"])
+def test_what_has_taken_the_place_of_a_prediction_meanwhile_stays(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, process: str
+) -> None:
+    """A job sees the catalogue as it was at one moment, and writes later: others may have written in between."""
+    predicted(desk)
+    event = desk.items(EVENTS)[f"{PAIRS}_{AT_NOON}"]
+    versions = Catalogued.versions
+
+    def see(catalogued: Catalogued, names: Any) -> Any:
+        seen = versions(catalogued, names)
+        desk.put({**event, "properties": {**event["properties"], "matchup:predicted": False}, "links": []})
+        return seen
+
+    desk.put(*SCENES)
+    monkeypatch.setattr(Catalogued, "versions", see)
+    if process == "find-matchups":
+        desk.found()
+        assert AT_NOON in events(desk, are_predicted=False)
+    else:
+        predicted(desk, max_time_difference=30)
+        assert events(desk, are_predicted=False) == [AT_NOON]
+    assert AT_NOON not in events(desk)
+
+
 def test_an_event_that_is_called_as_a_prediction_was_takes_its_place(desk: Desk) -> None:
     predicted(desk)
     desk.put(scene("l9-a", -21 / 60), scene("s2-a", 3))

@@ -175,11 +175,12 @@ class Context(Protocol):
             NotFoundError: a file is not there, or a source was not read.
         """
 
-    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+    def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         """Removes items when, and only when, the job ends well; their versions stay.
 
         Args:
-            names: collection and id of each; of those that are not there, nothing happens.
+            names: collection and id of each; of those that are not there, nothing happens. With the version that was
+                seen behind these, nothing happens to what has changed since, either.
         """
 
     def recall(self, key: str) -> Any:

@@ -210,7 +210,7 @@ class _Context:
     def collection(self, document: Mapping[str, Any], made_of: Sequence[str], **more: Any) -> None:
         self._call("collection", dict(document), list(made_of), **more)
 
-    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+    def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         self._call("remove", list(names))
 
     def recall(self, key: str) -> Any:

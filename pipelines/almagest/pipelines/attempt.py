@@ -97,9 +97,9 @@ class Attempt:
         """See :class:`almagest.core.jobs.Context`."""
         self.publication.collection(dict(document), made_of, public=public)
 
-    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+    def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         """See :class:`almagest.core.jobs.Context`."""
-        self.publication.remove([(collection, item) for collection, item in names])
+        self.publication.remove({(of, item): version[0] if version else None for of, item, *version in names})
 
     def recall(self, key: str) -> Any:
         """See :class:`almagest.core.jobs.Context`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,7 +19,7 @@ from almagest.catalogue.jobs import Job
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Batch, Store
-from almagest.catalogue.versions import version_of
+from almagest.catalogue.versions import moment_of, version_of
 from almagest.core.errors import ConflictError, NotFoundError
 from almagest.core.settings import Settings
 from almagest.pipelines import rooms
@@ -36,9 +36,13 @@ _PRESENT = """
     SELECT n.place, almagest.item_document(n.collection, n.id)
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n(collection, id, place)
 """
+#: In a statement of its own: the next one sees what others have written before they let go.
+_LOCK = "SELECT almagest.lock_item(n.collection, n.id) FROM unnest(%s::text[], %s::text[]) AS n(collection, id)"
 _REMOVE = """
-    SELECT almagest.delete_item(n.collection, n.id) FROM unnest(%s::text[], %s::text[]) AS n(collection, id)
-    WHERE almagest.item_document(n.collection, n.id) IS NOT NULL
+    SELECT almagest.delete_item(n.collection, n.id)
+    FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS n(collection, id, seen),
+         LATERAL almagest.item_states(n.collection, n.id, NULL, 1) AS s
+    WHERE NOT s.deleted AND (n.seen IS NULL OR n.seen = s.valid_from)
 """
 _INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
@@ -66,7 +70,8 @@ class Publication:
         self._lock = threading.Lock()
         self._items: list[Document] = []
         self._assets: list[tuple[str, str, str, Document, date]] = []
-        self._removed: dict[tuple[str, str], None] = {}
+        #: And when the version began that it has to be still; None: any.
+        self._removed: dict[tuple[str, str], datetime | None] = {}
         self._noted: dict[str, Any] = {}
         self._rooms: list[tuple[Document, frozenset[str]]] = []
         #: All that was read, and by name how it was read last.
@@ -110,12 +115,15 @@ class Publication:
             if not public:
                 self._guarded.add((str(document.get("id")), frozenset(made_of)))
 
-    def remove(self, names: Sequence[tuple[str, str]]) -> None:
-        """Items that are no longer true; one that is gone anyway is no matter."""
-        for collection in {collection for collection, _ in names}:
+    def remove(self, versions: Mapping[tuple[str, str], str | None]) -> None:
+        """Items that are no longer true, by collection and id, each with the version that it has to be still, if any.
+
+        One that is gone anyway, or another version by then, is no matter.
+        """
+        for collection in {collection for collection, _ in versions}:
             require_changeable(collection)
         with self._lock:
-            self._removed |= dict.fromkeys(names)
+            self._removed |= {name: moment_of(version) if version else None for name, version in versions.items()}
 
     def recall(self, connection: psycopg.Connection[Any], key: str) -> Any:
         """What the process has noted before."""
@@ -214,7 +222,9 @@ class Publication:
         if batch.rows:
             store.put(batch)
         if self._removed:
-            connection.execute(_REMOVE, _columns(sorted(self._removed)))
+            names = sorted(self._removed)
+            connection.execute(_LOCK, _columns(names))
+            connection.execute(_REMOVE, [*_columns(names), [self._removed[name] for name in names]])
         for key, value in self._noted.items():
             connection.execute("SELECT almagest.remember(%s, %s, %s)", (self._job.process, key, Jsonb(value)))
         written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}

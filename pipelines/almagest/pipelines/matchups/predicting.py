@@ -63,7 +63,8 @@ class Prediction:
         for collection in documents.collections(sensors, extents):
             self.context.collection(collection, made_of, public=self.public)
         gone = self.catalogued.own(events_of, self._before(combination) - {item["id"] for item in new}, PREDICTING)
-        self.context.remove([(events_of, identifier) for identifier in gone])
+        seen = self.catalogued.versions([(events_of, identifier) for identifier in gone])
+        self.context.remove([(*name, version) for name, version in seen.items()])  # not what is found there meanwhile
         self.events += len(new)
         self.found += len(done)
         self.removed += len(gone)

@@ -160,7 +160,8 @@ class Update:
 
         An event that is called as a prediction was has taken its place already.
         """
-        self.context.remove(sorted(self._answered - self._published))
+        seen = self.catalogued.versions(self._answered - self._published)
+        self.context.remove([(*name, version) for name, version in sorted(seen.items())])
         return len(self._answered)
 
     def _timelines(self, share: Share) -> list[Timeline]:
