@@ -154,6 +154,17 @@ def test_what_is_looked_at_in_a_box_leaves_what_lies_elsewhere(desk: Desk) -> No
     assert events(desk) == [name for name in CROSSINGS if name != AT_NOON]
 
 
+@pytest.mark.parametrize("east", [10.9, 11.1])
+def test_a_box_does_not_cut_crossings(desk: Desk, east: float) -> None:
+    """What is left of one would begin in another second, have another id, and stand beside the whole one."""
+    predicted(desk)
+    before = desk.writes()
+    assert predicted(desk, bbox=[0, 0, east, 10]) == {"events": 1, "found": 0, "removed": 0}
+    assert events(desk) == CROSSINGS
+    assert desk.writes() == before
+    assert predicted(desk, bbox=[0, 0, east, 10], max_time_difference=30)["removed"] == 1
+
+
 @pytest.mark.parametrize("only_changes", [False, True])
 def test_a_prediction_goes_when_scenes_have_come_and_others_stay(desk: Desk, only_changes: bool) -> None:
     desk.put(scene("s2-before", -600, 50))

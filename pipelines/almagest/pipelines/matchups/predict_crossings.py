@@ -76,7 +76,7 @@ class Inputs(BaseModel):
         None,
         min_length=4,
         max_length=4,
-        description="Only where the ground below both lies in this box [degree].",
+        description="Only crossings, as a whole, whose boxes overlap this one [degree].",
         examples=[[-109.1, 36.9, -102.0, 41.0]],
     )
     public: bool = Field(
@@ -168,7 +168,7 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:
     pairs = list(_pairs(orbits, context))
     if not pairs:
         raise ProcessFailedError("There are no two satellites among these platforms.")
-    where = wanted(inputs.bbox, inputs.min_solar_elevation)
+    where = wanted(inputs.min_solar_elevation)
     limits = Limits(inputs.max_time_difference, inputs.max_distance, inputs.event_gap, where)
     found = {}
     for number, (one, other) in enumerate(pairs):

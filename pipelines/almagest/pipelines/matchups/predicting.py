@@ -32,7 +32,8 @@ class Prediction:
     Attributes:
         catalogued: what was found and predicted before.
         interval: in which crossings begin.
-        bbox: where it is looked; None: anywhere.
+        bbox: where it is looked: at whole crossings whose boxes overlap it, so that each has one id whoever looks at
+            it, and replaces what was predicted in its place before; None: anywhere.
         context: publishes and removes.
         public: whether outsiders may see events, though they may not see all of the scenes.
         events: how many crossings there will be.
@@ -53,6 +54,7 @@ class Prediction:
         """All crossings of two sensors, which stand in the order of names."""
         combination = naming.combination(sensors)
         events_of = naming.events_collection(combination)
+        items = [item for item in items if self._is_looked_at(Box.of(item["bbox"]))]
         done = self._found(combination, items)
         new = [item for item in items if item["id"] not in done]
         extents: dict[str, Extent] = {}
@@ -79,12 +81,14 @@ class Prediction:
 
     def _before(self, combination: str) -> set[str]:
         """What was predicted to begin in the interval, where it is looked."""
-        within = None if self.bbox is None else Box.of(self.bbox)
         return {
             each.id
             for each in self.catalogued.happenings(combination, self.interval, predicted=True)
-            if each.begin in self.interval and (within is None or within.contains(each.box))
+            if each.begin in self.interval and self._is_looked_at(each.box)
         }
+
+    def _is_looked_at(self, box: Box) -> bool:
+        return self.bbox is None or Box.of(self.bbox).overlaps(box)
 
 
 def crossing_items(
@@ -117,25 +121,18 @@ def crossing_items(
         yield crossing_item(identifier, sensors, orbits, crossing)
 
 
-def wanted(bbox: Sequence[float] | None, min_solar_elevation: float | None) -> Wanted | None:
+def wanted(min_solar_elevation: float | None) -> Wanted | None:
     """Where and when both satellites have to be; None: anywhere at any time.
 
     Args:
-        bbox: west, south, east, north [degree].
         min_solar_elevation: how high the sun has to stand [degree].
     """
-    box = None if bbox is None else Box.of(bbox)
-    if box is None and min_solar_elevation is None:
+    if min_solar_elevation is None:
         return None
 
     def is_wanted(seconds: Seconds, ground: Floats) -> Any:
         lon, lat = lon_lat(ground)
-        found = lon == lon
-        if box is not None:
-            found &= box.holds(lon, lat)
-        if min_solar_elevation is not None:
-            found &= elevations_deg(seconds, lon, lat) >= min_solar_elevation
-        return found
+        return elevations_deg(seconds, lon, lat) >= min_solar_elevation
 
     return is_wanted
 
