@@ -82,7 +82,7 @@ def test_from_an_account_by_a_form_and_a_job_to_its_item_in_stac_browser(
         assert client.get("/ops/admin/accounts/grace@example.org").json()["role"] == "USER"
         granted = client.patch("/ops/admin/accounts/grace@example.org", json={"scopes": ["catalogue:write"]})
         assert granted.status_code == 200, granted.text
-        (item,) = client.get("/external/search?limit=1").json()["features"]
+        (item,) = client.get("/external/search?limit=1&collections=sample-oli-l1").json()["features"]
     page.goto(f"{site.origin}/ops/ui/processes/register-analysis")
     page.get_by_label("Name").fill("grace@example.org")
     page.get_by_label("Password").fill(PASSWORD)

@@ -375,7 +375,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SEARCH,
         (
             ("    RETURN statement;", "    RETURN original;"),
-            ("    path text;\nBEGIN", "    path text;\n    original text := statement;\nBEGIN"),
+            ("    shown text;\n", "    shown text;\n    original text := statement;\n"),
         ),
         ("search", "items"),
     ),
