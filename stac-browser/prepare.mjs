@@ -30,6 +30,32 @@ const PATCHES = [
     put: '$1 tabindex="0" role="application" :aria-label="$$t(\'map\')">'
   },
   {
+    why: 'of a box across the antimeridian west is the greater number',
+    file: 'src/components/Map.vue',
+    find: /<script>\n/g,
+    put: `$&import { transformExtent } from 'ol/proj.js';
+
+const across = (layer) => {
+  const box = layer.getData()?.getBoundingBox?.();
+  return box?.length === 4 && box[0] > box[2] ? [box[0], box[1], box[2] + 360, box[3]] : null;
+};
+
+`
+  },
+  {
+    why: 'so it is no empty one to zoom to',
+    file: 'src/components/Map.vue',
+    find: /const extent = (this\.stacLayer\.getExtent\(\));/g,
+    put: `const box = across(this.stacLayer);
+      const extent = box ? transformExtent(box, 'EPSG:4326', this.map.getView().getProjection()) : $1;`
+  },
+  {
+    why: 'and there is something to see',
+    file: 'src/components/Map.vue',
+    find: /this\.empty = (this\.stacLayer\.isEmpty\(\));/g,
+    put: 'this.empty = $1 && !across(this.stacLayer);'
+  },
+  {
     why: 'our name stays in one line on a telephone',
     file: 'src/theme/page.scss',
     find: /font-size: 1\.5rem;(\s*font-weight: 600;)/g,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,4 +67,24 @@ def test_scenes_become_events_and_matchups_that_everybody_sees(site: Stack, watc
     page.goto(f"{site.origin}/external/coverage")
     page.get_by_role("row", name=PAIRS).get_by_role("link").nth(1).click()
     page.get_by_role("heading", name=title).first.wait_for()
+    assert watched.complaints == []
+
+
+def test_an_event_across_the_antimeridian_is_zoomed_to(site: Stack, watched: Watched, tmp_path: Path) -> None:
+    """Its box has the greater number in the west (RFC 7946): the map took that for an empty one."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    inputs = re.search(r"crossings\.json <<'END'\n(.*?)\nEND", readme, re.DOTALL)
+    assert inputs is not None
+    (tmp_path / "crossings.json").write_text(inputs[1])
+    site.run("jobs", "submit", "predict-crossings", "--inputs", str(tmp_path / "crossings.json"), "--wait")
+    with site.client() as client:
+        found = client.get("/external/search?filter=matchup:predicted=true&limit=100").json()["features"]
+    across = next(item for item in found if item["bbox"][0] > item["bbox"][2])
+    page = watched.page
+    page.goto(f"{site.origin}/collections/{across['collection']}/items/{across['id']}")
+    page.locator("canvas").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)
+    watched.picture("across")
+    assert page.get_by_text("No spatial information").count() == 0
     assert watched.complaints == []
