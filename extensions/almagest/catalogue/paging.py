@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from almagest.core.errors import BadRequestError
 
@@ -32,6 +32,23 @@ class Anchor:
 
     values: tuple[str | None, ...]
     backward: bool
+
+    @classmethod
+    def at(cls, row: Mapping[str, Any], *, backward: bool) -> Self:
+        """At a row of the search core."""
+        return cls(tuple(json.loads(row["sort_values"])), backward)
+
+
+class Leaf(NamedTuple):
+    """Where a page leads.
+
+    Attributes:
+        next: token of the page behind this one, None on the last.
+        prev: token of the page before this one, None on the first.
+    """
+
+    next: str | None
+    prev: str | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,30 @@ class TokenKey:
         payload = json.dumps(anchor.values, ensure_ascii=False, separators=(",", ":")).encode()
         direction = "prev" if anchor.backward else "next"
         return f"{direction}:{self.seal(payload, *self._bound(direction, search))}"
+
+    def leaf(
+        self, rows: Sequence[Mapping[str, Any]], limit: int, anchor: Anchor | None, search: Mapping[str, Any]
+    ) -> Leaf:
+        """Where the page leads that begins at an anchor (None: the first one).
+
+        Args:
+            rows: of the search core, in the order in which it gave them, one more than fit where there are more.
+            limit: so many fit.
+            anchor: where it begins.
+            search: which search's it is.
+        """
+        backward = anchor is not None and anchor.backward
+        more, rows = len(rows) > limit, rows[:limit]
+        if not rows:
+            return Leaf(None, None)
+        first, last = (rows[-1], rows[0]) if backward else (rows[0], rows[-1])
+        return Leaf(
+            next=self._token(last, search, backward=False) if more or backward else None,
+            prev=self._token(first, search, backward=True) if anchor is not None and (more or not backward) else None,
+        )
+
+    def _token(self, row: Mapping[str, Any], search: Mapping[str, Any], *, backward: bool) -> str:
+        return self.sign(Anchor.at(row, backward=backward), search)
 
     def read(self, token: str, search: Mapping[str, Any]) -> Anchor:
         """The anchor in a token.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from almagest.catalogue.boxes import require_finite
 from almagest.catalogue.filters import parse
+from almagest.catalogue.paging import Leaf
 from almagest.catalogue.versions import Subject
 from almagest.core.errors import BadRequestError, NotFoundError
 from almagest.services.stac.as_of import NAME, moment_of
@@ -154,7 +156,7 @@ class CatalogueClient(AsyncBaseCoreClient):
             {"rel": "collection", "type": JSON, "href": of},
             {"rel": "root", "type": JSON, "href": self.public.base},
         ]
-        return _feature_collection(page, links + _paging(page, str(request.url)))
+        return _feature_collection(page, links + turning(page.leaf, str(request.url)))
 
     async def get_search(self, request: Request, **parameters: Any) -> Response:  # type: ignore[override]
         """``GET /search``."""
@@ -164,22 +166,19 @@ class CatalogueClient(AsyncBaseCoreClient):
             opened = await self.streams.open(kind, search, self.public, request.query_params.get("limit"))
             return await self.streams.answer(kind, request, *opened)
         page = await self.search.page(search, self.public)
-        return _feature_collection(page, self._search_links() + _paging(page, str(request.url)))
+        return _feature_collection(page, self._search_links() + turning(page.leaf, str(request.url)))
 
     async def post_search(self, search_request: Any, request: Request, **_: Any) -> Response:  # type: ignore[override]
         """``POST /search``."""
         search = orjson.loads(search_request.model_dump_json(exclude_none=True, by_alias=True))
         # As it came, since a link that printed defaults would not be the client's own search; but no more than is one.
         known = set(search)
-        try:
-            asked = {name: value for name, value in orjson.loads(await request.body()).items() if name in known}
-        except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
-            raise BadRequestError(f"The body is not JSON: {error}.") from None
+        asked = await sent(request, known)
         if kind := wanted(request):
             opened = await self.streams.open(kind, search, self.public, asked.get("limit"))
             return await self.streams.answer(kind, request, *opened)
         page = await self.search.page(search, self.public)
-        return _feature_collection(page, self._search_links() + _paging(page, str(request.url), asked))
+        return _feature_collection(page, self._search_links() + turning(page.leaf, str(request.url), asked))
 
     async def _at(self, subject: Subject, moment: datetime, request: Request) -> Response:
         found = await self.history.at(subject, moment)
@@ -253,9 +252,28 @@ def _parse(parameters: dict[str, Any], **base: Any) -> dict[str, Any]:
     return search
 
 
-def _paging(page: Page, url: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+async def sent(request: Request, known: Collection[str]) -> dict[str, Any]:
+    """Those of some members of a body that the client has sent, as it sent them.
+
+    Raises:
+        BadRequestError: it is not JSON.
+    """
+    try:
+        return {name: value for name, value in orjson.loads(await request.body()).items() if name in known}
+    except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
+        raise BadRequestError(f"The body is not JSON: {error}.") from None
+
+
+def turning(leaf: Leaf, url: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Links to the pages beside one.
+
+    Args:
+        leaf: their tokens.
+        url: by which it was asked for.
+        body: what was sent, where it was a search by POST.
+    """
     links: list[dict[str, Any]] = []
-    for rel, token in (("next", page.next), ("prev", page.prev)):
+    for rel, token in (("next", leaf.next), ("prev", leaf.prev)):
         if token is None:
             continue
         if body is None:

@@ -15,12 +15,12 @@ from starlette.responses import Response
 
 from almagest.catalogue.filters import parse
 from almagest.catalogue.hydration import Document, base_item, hydrated
-from almagest.catalogue.paging import Anchor, TokenKey
+from almagest.catalogue.paging import Leaf, TokenKey
 from almagest.core.errors import BadRequestError
 from almagest.services.stac.as_of import NAME as AS_OF
-from almagest.services.stac.client import answer
+from almagest.services.stac.client import answer, sent, turning
 from almagest.services.stac.extensions import SearchBody
-from almagest.services.stac.links import GEOJSON, JSON, Link, Links, with_parameters
+from almagest.services.stac.links import GEOJSON, JSON, Links
 from almagest.services.stac.search import ItemSearch
 from almagest.services.web.pool import Pool
 
@@ -200,15 +200,13 @@ class PairPage:
         rows: of the pairs, in their order; or of the items of one side that have a partner.
         is_of_both: which of the two.
         features: the items that they are made of, each once, linked.
-        next: token of the page behind this one, None on the last.
-        prev: token of the page before this one, None on the first.
+        leaf: the pages beside it.
     """
 
     rows: list[Any]
     is_of_both: bool
     features: list[Document]
-    next: str | None
-    prev: str | None
+    leaf: Leaf
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ class PairSearch:
             told = await connection.fetch(_PAGE, orjson.dumps(asked).decode(), begin, backward, limit + 1)
         pairs = sorted((row for row in told if row["place"] is not None), key=lambda row: row["place"])
         items = {(row["collection"], row["id"]): row for row in told if row["place"] is None}
-        more = len(pairs) > limit
+        leaf = self.key.leaf(pairs, limit, anchor, {"pairs": asked})
         pairs = pairs[:limit]
         if backward:
             pairs.reverse()
@@ -252,25 +250,16 @@ class PairSearch:
             pairs,
             body.response_type == "pair",
             [self._linked(items[name]) for name in dict.fromkeys(named) if name in items],
-            next=self._token(pairs[-1], asked, backward=False) if pairs and (more or backward) else None,
-            prev=self._token(pairs[0], asked, backward=True)
-            if pairs and anchor is not None and (more or not backward)
-            else None,
+            leaf,
         )
 
-    def document(self, page: PairPage, url: str, body: Mapping[str, Any] | None) -> Document:
+    def document(self, page: PairPage, url: str, body: dict[str, Any] | None) -> Document:
         """The answer that tells it."""
-        links: list[Link] = [
+        links = [
             {"rel": "self", "type": GEOJSON, "href": self.links.href("pair-search")},
             {"rel": "root", "type": JSON, "href": self.links.base},
+            *turning(page.leaf, url, body),
         ]
-        for rel, token in (("next", page.next), ("prev", page.prev)):
-            if token is not None and body is None:
-                links.append({"rel": rel, "type": GEOJSON, "method": "GET", "href": with_parameters(url, token=token)})
-            elif token is not None:
-                links.append(
-                    {"rel": rel, "type": GEOJSON, "method": "POST", "href": url, "body": {**body, "token": token}}  # type: ignore[dict-item]
-                )
         document = {
             "type": "FeatureCollection",
             "features": page.features,
@@ -284,9 +273,6 @@ class PairSearch:
 
     def _linked(self, row: Any) -> Document:
         return self.items.linked(hydrated(row["item"], base_item(row["base"])), self.links)
-
-    def _token(self, row: Any, asked: Document, *, backward: bool) -> str:
-        return self.key.sign(Anchor(tuple(orjson.loads(row["sort_values"])), backward), {"pairs": asked})
 
 
 def _names(row: Any) -> list[tuple[str, str]]:
@@ -321,10 +307,6 @@ def router(search: PairSearch) -> APIRouter:
         """Search for pairs of items"""
         page = await search.page(asked)
         known = {field.alias or name for name, field in PairBody.model_fields.items()}
-        try:
-            body = {name: value for name, value in orjson.loads(await request.body()).items() if name in known}
-        except orjson.JSONDecodeError as error:  # Python's own parser takes half a character, and numbers that are none
-            raise BadRequestError(f"The body is not JSON: {error}.") from None
-        return answer(search.document(page, str(request.url), body), GEOJSON)
+        return answer(search.document(page, str(request.url), await sent(request, known)), GEOJSON)
 
     return routes

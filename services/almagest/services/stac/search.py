@@ -11,7 +11,7 @@ import orjson
 
 from almagest.catalogue.fields import cut
 from almagest.catalogue.hydration import Document, documents
-from almagest.catalogue.paging import Anchor, TokenKey
+from almagest.catalogue.paging import Anchor, Leaf, TokenKey
 from almagest.services.stac.as_of import NAME, moment_of
 from almagest.services.stac.links import Links
 from almagest.services.stac.tiles import TileLinks
@@ -33,13 +33,11 @@ class Page:
 
     Attributes:
         features: items, hydrated and linked.
-        next: token of the page behind this one, None on the last.
-        prev: token of the page before this one, None on the first.
+        leaf: the pages beside it.
     """
 
     features: list[Document]
-    next: str | None
-    prev: str | None
+    leaf: Leaf
 
 
 @dataclass(frozen=True)
@@ -75,20 +73,11 @@ class ItemSearch:
         anchor = self.key.read(token, search) if token else None
         backward = anchor is not None and anchor.backward
         rows = await self._rows(search, anchor, limit + 1)
-        more = len(rows) > limit
-        rows = rows[:limit]
         # Geometries go out as they come.
-        features = self._documents(rows, search.get("fields") or {}, links, orjson.Fragment)
+        features = self._documents(rows[:limit], search.get("fields") or {}, links, orjson.Fragment)
         if backward:
             features.reverse()
-            rows.reverse()
-        has_next = bool(rows) and (more or backward)
-        has_prev = bool(rows) and anchor is not None and (more or not backward)
-        return Page(
-            features,
-            next=self._token(rows[-1], search, backward=False) if has_next else None,
-            prev=self._token(rows[0], search, backward=True) if has_prev else None,
-        )
+        return Page(features, self.key.leaf(rows, limit, anchor, search))
 
     async def stream(self, search: Mapping[str, Any], links: Links, limit: int) -> AsyncIterator[list[Document]]:
         """Runs a search to its end, a page at a time, and holds no connection in between.
@@ -115,7 +104,7 @@ class ItemSearch:
             if len(rows) < asked:
                 return
             limit -= asked
-            anchor = self._anchor(rows[-1], backward=False)
+            anchor = Anchor.at(rows[-1], backward=False)
 
     def linked(self, document: Document, links: Links) -> Document:
         """An item with its links."""
@@ -134,13 +123,6 @@ class ItemSearch:
             if moment is None:
                 return list(await connection.fetch(_PAGE, *asked))
             return list(await connection.fetch(_PAGE_AT, *asked, moment))
-
-    @staticmethod
-    def _anchor(row: Any, *, backward: bool) -> Anchor:
-        return Anchor(tuple(orjson.loads(row["sort_values"])), backward)
-
-    def _token(self, row: Any, search: Mapping[str, Any], *, backward: bool) -> str:
-        return self.key.sign(self._anchor(row, backward=backward), search)
 
     def _documents(
         self, rows: list[Any], fields: Mapping[str, Any], links: Links, geometry: Callable[[str], Any] = orjson.loads
