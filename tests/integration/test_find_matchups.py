@@ -169,6 +169,27 @@ def test_what_others_found_by_other_limits_stays(desk: Desk) -> None:
     assert len(desk.items(PAIRS)) == 3
 
 
+def test_a_run_does_not_bring_back_what_another_one_has_removed_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job sees the catalogue as it was at one moment, and writes later."""
+    desk.put(*FIRST, *LATER)
+    desk.found()
+    before = desk.events()
+    assert before["20240501T124000"] == ["l9-c", "s2-c"]
+
+    def go() -> None:
+        desk.delete("s2-c")
+        assert desk.found(max_time_difference=60)["removed"] == 1
+
+    desk.meanwhile(monkeypatch, go)
+    desk.put(scene("l9-new", 41))
+    overtaken = desk.find()
+    assert (overtaken.status, (overtaken.error or {})["title"]) == ("accepted", "Overtaken")
+    assert desk.again(overtaken).status == "successful"
+    assert desk.events() == {"20240501T120000": before["20240501T120000"]}
+
+
 def test_which_scenes_are_looked_at(desk: Desk) -> None:
     desk.put(*FIRST, *LATER, scene("s2-none", 1, platform=None))
     assert desk.found(platforms=["S2B"]) == {"events": 0, "matchups": 0, "removed": 0}
@@ -226,6 +247,8 @@ class Recorder:
     def progress(self, *_: Any) -> None: ...
     def log(self, *_: Any) -> None: ...
     def pin(self, *_: Any) -> None: ...
+
+    def rely_on(self, *_: Any) -> None: ...
     def collection(self, *_: Any, **__: Any) -> None: ...
 
     def publish(self, items: Sequence[Document], **_: Any) -> None:

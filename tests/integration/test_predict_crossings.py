@@ -226,21 +226,13 @@ def test_what_has_taken_the_place_of_a_prediction_meanwhile_stays(
     """A job sees the catalogue as it was at one moment, and writes later: others may have written in between."""
     predicted(desk)
     event = desk.items(EVENTS)[f"{PAIRS}_{AT_NOON}"]
-    versions = Catalogued.versions
-
-    def see(catalogued: Catalogued, names: Any) -> Any:
-        seen = versions(catalogued, names)
-        desk.put({**event, "properties": {**event["properties"], "matchup:predicted": False}, "links": []})
-        return seen
-
+    taken = {**event, "properties": {**event["properties"], "matchup:predicted": False}, "links": []}
     desk.put(*SCENES)
-    monkeypatch.setattr(Catalogued, "versions", see)
-    if process == "find-matchups":
-        desk.found()
-        assert AT_NOON in events(desk, are_predicted=False)
-    else:
-        predicted(desk, max_time_difference=30)
-        assert events(desk, are_predicted=False) == [AT_NOON]
+    desk.meanwhile(monkeypatch, lambda: desk.put(taken))
+    job = desk.find() if process == "find-matchups" else predict(desk, max_time_difference=30)
+    assert (job.error or {})["title"] == "Overtaken"
+    assert desk.again(job).status == "successful"
+    assert AT_NOON in events(desk, are_predicted=False)
     assert AT_NOON not in events(desk)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from almagest.catalogue import audience, database, jobs, uploads
+from almagest.catalogue import audience, database, exporting, jobs, uploads
 from almagest.catalogue.storing import Store
 from almagest.catalogue.versions import version_of
 from almagest.core.errors import NotFoundError, StorageFullError
@@ -25,6 +26,7 @@ from almagest.core.jobs import Child, Context, DismissedError, Fanout, Output, P
 from almagest.core.settings import Settings
 from almagest.pipelines import echo
 from almagest.pipelines.keeper import Keeper
+from almagest.pipelines.publishing import Publication
 from almagest.pipelines.reconciler import Reconciler
 from almagest.pipelines.runner import Runner
 from support import rasters
@@ -407,6 +409,129 @@ def test_what_is_made_of_what_is_internal_stays_so(
     assert (document(collections, "products", "made") is not None) is public
     if not public:
         assert "would become public in 'products'" in (works.job(job).error or {})["detail"]
+
+
+def put(settings: Settings, identifier: str, collection: str, job: str | None = None) -> None:
+    """As somebody who has nothing to do with the job, or on behalf of one."""
+    with database.connect(settings, "postgres") as admin, admin.transaction():
+        admin.execute("SELECT almagest.write_as('bob', NULL, NULL, %s)", (job,))
+        admin.execute("SELECT almagest.put_item(%s::jsonb)", (json.dumps(scene(identifier, collection)),))
+
+
+def counting(works: Works, meanwhile: Callable[[], object]) -> Callable[[Number, Context], Mapping[str, Any]]:
+    """A process that counts products; something happens between that and its end, the first time."""
+    first = iter([meanwhile])
+
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        with exporting.snapshot(works.settings, "almagest_worker") as moment:
+            counted = len(list(moment.items("products", {})))
+            context.rely_on(["products", "scenes"], moment.mark())
+        context.publish([scene(f"counted-{counted}", "products")])
+        next(first, lambda: None)()
+        return {"number": counted}
+
+    return run
+
+
+def test_what_follows_from_what_others_have_changed_since_is_not_published(
+    works: Works, collections: psycopg.Connection[Any]
+) -> None:
+    job = works.accept(counting(works, lambda: put(works.settings, "theirs", "products")))
+    works.runner.run(job)
+    found = works.job(job)
+    assert (found.status, found.attempt) == ("accepted", 1)
+    assert (found.error or {})["title"] == "Overtaken"
+    assert "products/theirs was changed by others" in (found.error or {})["internal"]
+    assert document(collections, "products", "counted-1") is None
+    collections.execute("UPDATE almagest.job SET run_after = almagest.clock()")
+    works.runner.run(job)
+    assert works.job(job).outputs == {"number": 2}
+    assert document(collections, "products", "counted-2") is not None
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM items WHERE collection = 'scenes'", "UPDATE items SET content = content || '{\"a\": 1}'"]
+)
+def test_it_does_not_matter_how_they_have_changed_it(
+    works: Works, collections: psycopg.Connection[Any], change: str
+) -> None:
+    job = works.accept(counting(works, lambda: collections.execute(f"SET search_path = pgstac, public; {change}")))
+    works.runner.run(job)
+    assert (works.job(job).error or {})["title"] == "Overtaken"
+
+
+def test_what_others_change_elsewhere_does_not_matter(works: Works, collections: psycopg.Connection[Any]) -> None:
+    job = works.accept(counting(works, lambda: put(works.settings, "theirs", "drafts")))
+    works.runner.run(job)
+    assert works.job(job).status == "successful", works.job(job).error
+
+
+def test_what_was_seen_is_no_reason_to_look_again(works: Works, collections: psycopg.Connection[Any]) -> None:
+    """Somebody began before the change that was seen, and is still at it: by the horizon alone it came later.
+
+    What he writes himself, after that, has not been seen.
+    """
+    with database.connect(works.settings, "postgres", autocommit=False) as slow:
+        slow.execute("SELECT pg_current_xact_id()")
+        put(works.settings, "before", "products")
+        job = works.accept(counting(works, lambda: None))
+        works.runner.run(job)
+        assert works.job(job).outputs == {"number": 2}, works.job(job).error
+
+        def end() -> None:
+            slow.execute("SELECT almagest.put_item(%s::jsonb)", (json.dumps(scene("late", "products")),))
+            slow.commit()
+
+        job = works.accept(counting(works, end))
+        works.runner.run(job)
+        assert "products/late" in (works.job(job).error or {})["internal"]
+
+
+def test_parts_of_one_job_do_not_overtake_each_other(works: Works, collections: psycopg.Connection[Any]) -> None:
+    children: list[UUID] = []
+    steps = iter([lambda: works.runner.run(children[1]), lambda: None])
+
+    def count(_: Number, context: Context) -> Mapping[str, Any]:
+        return counting(works, next(steps))(_, context)
+
+    part = process(count, id="part")
+    works.known["part"] = part
+
+    def run(_: Number, context: Context) -> Mapping[str, Any] | Fanout:
+        if context.children:
+            return {"number": len(context.children)}
+        return Fanout([Child("part", {}), Child("part", {})])
+
+    job = works.accept(run)
+    works.runner.run(job)
+    with works.pool.connection() as connection:
+        rows = connection.execute("SELECT id FROM almagest.job_children(%s)", (job,)).fetchall()
+    children += [child for (child,) in rows]
+    works.runner.run(children[0])
+    assert [works.job(child).status for child in children] == ["successful"] * 2
+    # Another job is not one of them, whatever it says of itself.
+    steps = iter([lambda: put(works.settings, "theirs", "products", str(works.accept(run)))])
+    single = works.accept(part)
+    works.runner.run(single)
+    assert works.job(single).status == "accepted"
+
+
+def test_of_two_that_end_at_once_one_overtakes_the_other(
+    works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither sees the other one's items when it looks whether there are any, unless one waits for the other."""
+    both, check = threading.Barrier(2), Publication._check_overtaken
+
+    def meet(publication: Publication, connection: psycopg.Connection[Any]) -> None:
+        check(publication, connection)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)
+
+    monkeypatch.setattr(Publication, "_check_overtaken", meet)
+    one, other = (works.accept(counting(works, both.reset)) for _ in range(2))
+    with works.running(one), works.running(other):
+        pass
+    assert sorted(works.job(job).status for job in (one, other)) == ["accepted", "successful"]
 
 
 def test_each_result_says_of_what_alone_it_is_made(works: Works, collections: psycopg.Connection[Any]) -> None:

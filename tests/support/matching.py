@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from almagest.core.jobs import Process
 from almagest.core.settings import Settings
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.matchups import find_matchups, predict_crossings
-from almagest.pipelines.matchups.catalogued import derived_from
+from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
 from almagest.pipelines.runner import Runner
 from support import following, rasters
 
@@ -53,6 +53,25 @@ class Desk:
         self.runner.run(job)
         with self.pool.connection() as connection:
             return jobs.find(connection, job)
+
+    def again(self, job: jobs.Job) -> jobs.Job:
+        """Does a job once more that is to be tried again."""
+        with database.connect(self.settings, self.settings.database.admin_user) as connection:
+            connection.execute("UPDATE almagest.job SET run_after = almagest.clock() WHERE id = %s", (job.id,))
+        self.runner.run(job.id)
+        with self.pool.connection() as connection:
+            return jobs.find(connection, job.id)
+
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+        """Lets something happen once a job has looked at the catalogue and before it writes, the first time."""
+        first, versions = iter([happens]), Catalogued.versions
+
+        def see(catalogued: Catalogued, names: Any) -> Any:
+            seen = versions(catalogued, names)
+            next(first, lambda: None)()
+            return seen
+
+        monkeypatch.setattr(Catalogued, "versions", see)
 
     def find(self, **inputs: Any) -> jobs.Job:
         return self.do(FINDING, {"collections": ["s2", "l9"], "max_time_difference": 600, **inputs})

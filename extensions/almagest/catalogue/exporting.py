@@ -149,6 +149,12 @@ class Snapshot:
         assert row is not None
         return Place(row[0], int(row[1]))
 
+    def mark(self) -> str:
+        """Which changes this snapshot shows: by it :func:`almagest.catalogue.jobs.overtaken` tells of all others."""
+        row = self.connection.execute("SELECT change_mark()").fetchone()
+        assert row is not None
+        return str(row[0])
+
     def keeps(self, place: Place) -> bool:
         """Whether all that changed after a place in the log can still be told."""
         given = (place.era, str(place.xact), place.sequence)

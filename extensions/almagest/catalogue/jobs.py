@@ -184,6 +184,22 @@ def hold(connection: Connection, job: UUID, owner: str) -> bool:
     return _truth(connection, "SELECT almagest.hold_job(%s, %s)", job, owner)
 
 
+def overtaken(connection: Connection, job: UUID, collections: Iterable[str], mark: str) -> str | None:
+    """What others have changed in some collections since somebody looked; until the transaction ends nobody does.
+
+    Args:
+        connection: in a transaction.
+        job: changes made by it, and by those that do parts of the same one, do not count.
+        collections: ids.
+        mark: as :meth:`almagest.catalogue.exporting.Snapshot.mark` has told it.
+
+    Returns:
+        An item, as `collection/id`; None: nothing.
+    """
+    found: str | None = _value(connection, "SELECT almagest.overtaken(%s, %s, %s)", job, list(collections), mark)
+    return found
+
+
 def release(connection: Connection, job: UUID, owner: str) -> bool:
     """Gives a job back that somebody else may take up at once; False where it is no longer this owner's."""
     return _truth(connection, "SELECT almagest.release_job(%s, %s)", job, owner)

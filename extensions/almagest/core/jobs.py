@@ -43,6 +43,13 @@ class ProcessFailedError(AlmagestError):
     slug = "process-failed"
 
 
+class OvertakenError(AlmagestError):
+    """Others have changed meanwhile what the results follow from: they would undo it."""
+
+    status = 503
+    slug = "overtaken"
+
+
 @dataclass(frozen=True)
 class Output:
     """One result of a process.
@@ -173,6 +180,17 @@ class Context(Protocol):
         Raises:
             InvalidDocumentError: one is not valid STAC.
             NotFoundError: a file is not there, or a source was not read.
+        """
+
+    def rely_on(self, collections: Sequence[str], mark: str) -> None:
+        """Says that what is published follows from collections that the process has read by itself.
+
+        Should anybody else have changed items of theirs by the time it is published, nothing is, and the job is tried
+        again. Jobs that do other parts of the same one are not anybody else: their parts must not overlap.
+
+        Args:
+            collections: ids.
+            mark: of the snapshot in which they were read.
         """
 
     def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:

@@ -32,7 +32,7 @@ _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 #: What a child may call of its context.
 _CALLS = frozenset({
-    "progress", "log", "source", "sources", "pin", "fetch", "collection", "publish", "remove", "register",
+    "progress", "log", "source", "sources", "pin", "fetch", "collection", "publish", "rely_on", "remove", "register",
     "recall", "remember",
 })  # fmt: skip
 #: Refusals that a process may want to tell from others.
@@ -209,6 +209,9 @@ class _Context:
 
     def collection(self, document: Mapping[str, Any], made_of: Sequence[str], **more: Any) -> None:
         self._call("collection", dict(document), list(made_of), **more)
+
+    def rely_on(self, collections: Sequence[str], mark: str) -> None:
+        self._call("rely_on", list(collections), mark)
 
     def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         self._call("remove", list(names))

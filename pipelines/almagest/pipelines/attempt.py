@@ -97,6 +97,10 @@ class Attempt:
         """See :class:`almagest.core.jobs.Context`."""
         self.publication.collection(dict(document), made_of, public=public)
 
+    def rely_on(self, collections: Sequence[str], mark: str) -> None:
+        """See :class:`almagest.core.jobs.Context`."""
+        self.publication.rely_on(collections, mark)
+
     def remove(self, names: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         """See :class:`almagest.core.jobs.Context`."""
         self.publication.remove({(of, item): version[0] if version else None for of, item, *version in names})

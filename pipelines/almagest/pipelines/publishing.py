@@ -13,14 +13,14 @@ from urllib.parse import quote, urlsplit
 import psycopg
 from psycopg.types.json import Jsonb
 
-from almagest.catalogue import files, uploads
+from almagest.catalogue import files, jobs, uploads
 from almagest.catalogue.acceptance import Rules, accept_item
-from almagest.catalogue.jobs import Job
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.reserved import require_changeable
 from almagest.catalogue.storing import Batch, Store
 from almagest.catalogue.versions import moment_of, version_of
 from almagest.core.errors import ConflictError, NotFoundError
+from almagest.core.jobs import OvertakenError
 from almagest.core.settings import Settings
 from almagest.pipelines import rooms
 
@@ -64,7 +64,7 @@ class Source:
 class Publication:
     """Gathers what is to be published while a process runs."""
 
-    def __init__(self, settings: Settings, job: Job) -> None:
+    def __init__(self, settings: Settings, job: jobs.Job) -> None:
         self._settings = settings
         self._job = job
         self._lock = threading.Lock()
@@ -73,6 +73,8 @@ class Publication:
         #: And when the version began that it has to be still; None: any.
         self._removed: dict[tuple[str, str], datetime | None] = {}
         self._noted: dict[str, Any] = {}
+        #: Collections that all of it follows from, by the mark of the snapshot in which they were read.
+        self._relied_on: dict[str, set[str]] = {}
         self._rooms: list[tuple[Document, frozenset[str]]] = []
         #: All that was read, and by name how it was read last.
         self._sources: dict[Source, None] = {}
@@ -114,6 +116,11 @@ class Publication:
             self._rooms.append((document, frozenset() if public else frozenset(made_of)))
             if not public:
                 self._guarded.add((str(document.get("id")), frozenset(made_of)))
+
+    def rely_on(self, collections: Iterable[str], mark: str) -> None:
+        """What is published follows from these collections, as a snapshot with this mark shows them."""
+        with self._lock:
+            self._relied_on.setdefault(mark, set()).update(collections)
 
     def remove(self, versions: Mapping[tuple[str, str], str | None]) -> None:
         """Items that are no longer true, by collection and id, each with the version that it has to be still, if any.
@@ -212,8 +219,10 @@ class Publication:
 
         Raises:
             ConflictError: something made of what is internal would become public.
+            OvertakenError: others have changed what it follows from.
         """
         self._check_audience(connection)
+        self._check_overtaken(connection)
         kind, _, identifier = self._job.principal.partition(":")
         actor = self._job.request.get("by") or self._job.principal
         key_id = identifier if kind == "key" else None
@@ -260,6 +269,11 @@ class Publication:
                     f"What is made of {sorted(sources & internal)[0]!r}, which is internal, would become public in"
                     f" {name!r}: `almagest audience set --internal {name}` first, or ask for it to be public."
                 )
+
+    def _check_overtaken(self, connection: psycopg.Connection[Any]) -> None:
+        for mark, collections in self._relied_on.items():
+            if changed := jobs.overtaken(connection, self._job.id, collections, mark):
+                raise OvertakenError(f"{changed} was changed by others while job {self._job.id} ran.")
 
     @property
     def _software(self) -> dict[str, str]:

@@ -75,6 +75,11 @@ class Catalogued:
         """The collections that there are."""
         return frozenset(self.snapshot.ids())
 
+    @cached_property
+    def mark(self) -> str:
+        """Which changes of it are seen."""
+        return self.snapshot.mark()
+
     def scenes(self, window: Stretch, reach: timedelta) -> dict[Sensor, Scenes]:
         """All scenes that begin within a window, and those behind it that may be the later ones of a pair with them.
 

@@ -54,6 +54,7 @@ class Prediction:
         """All crossings of two sensors, which stand in the order of names."""
         combination = naming.combination(sensors)
         events_of = naming.events_collection(combination)
+        self.context.rely_on([events_of], self.catalogued.mark)
         items = [item for item in items if self._is_looked_at(Box.of(item["bbox"]))]
         done = self._found(combination, items)
         new = [item for item in items if item["id"] not in done]

@@ -36,3 +36,42 @@ AS $$
     LEFT JOIN almagest.item_head AS h ON h.collection = of_collection AND h.id = asked.id
 $$;
 COMMENT ON FUNCTION almagest.current_versions(text, text[]) IS 'Since when items that are there have been as they are.';
+
+
+CREATE OR REPLACE FUNCTION almagest.change_mark() RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    -- A horizon would not do: whoever began before it and has ended since is seen as well.
+    SELECT format('%s %s', h.era, pg_current_snapshot()) FROM almagest.change_horizon() AS h
+$$;
+COMMENT ON FUNCTION almagest.change_mark() IS 'Which changes this snapshot shows, for changes_unseen.';
+
+
+CREATE OR REPLACE FUNCTION almagest.changes_unseen(of_collections text[], mark text)
+RETURNS TABLE (collection text, item text, job text)
+LANGUAGE plpgsql STABLE SET search_path = almagest, public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    of_era CONSTANT int := split_part(mark, ' ', 1);
+    seen CONSTANT pg_snapshot := split_part(mark, ' ', 2);
+BEGIN
+    RETURN QUERY
+    SELECT c.collection, c.item, s.job
+    FROM almagest.changes_after(of_era, pg_snapshot_xmin(seen), -1, of_collections, NULL) AS c
+    CROSS JOIN LATERAL (
+        SELECT h.job FROM almagest.item_head AS h
+        WHERE h.collection = c.collection AND h.id = c.item AND h.valid_from = c.at
+        UNION ALL
+        SELECT s.job FROM (
+            SELECT h.valid_from, h.job FROM almagest.item_history AS h
+            WHERE h.collection = c.collection AND h.id = c.item AND h.valid_to > c.at
+            ORDER BY h.valid_to LIMIT 1
+        ) AS s
+        WHERE s.valid_from = c.at
+    ) AS s
+    WHERE NOT (c.era = of_era AND pg_visible_in_snapshot(c.xact, seen));
+END;
+$$;
+COMMENT ON FUNCTION almagest.changes_unseen(text[], text) IS
+    'Changes of items of some collections that a snapshot did not show, by its change_mark, and the jobs that made them.';
