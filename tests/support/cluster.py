@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from almagest.core.settings import Api, Database, Settings, Site, Store
 ROOT_VARIABLE = "ALMAGEST_TEST_ROOT"
 #: A run takes a few hundred megabytes; whatever else the machine does needs some, too.
 _ROOM = 6 << 30
+#: Tests, and what checks properties for them, seed the other one: all would take the same ports.
+_DICE = random.SystemRandom()
 
 
 def server_programs() -> Path:
@@ -104,10 +107,12 @@ def lock(root: Path, name: str) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on at this moment, below those that the kernel gives to whoever asks for any."""
+    while True:
+        port = _DICE.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 def make_root() -> Path:
