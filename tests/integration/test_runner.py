@@ -24,7 +24,7 @@ from almagest.catalogue.versions import version_of
 from almagest.core.errors import NotFoundError, StorageFullError
 from almagest.core.jobs import Child, Context, DismissedError, Fanout, Output, Process, ProcessFailedError
 from almagest.core.settings import Settings
-from almagest.pipelines import echo
+from almagest.pipelines import echo, spool
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.publishing import Publication
 from almagest.pipelines.reconciler import Reconciler
@@ -368,6 +368,38 @@ def test_results_are_published_with_the_end_of_their_job(works: Works, collectio
     assert pin["almagest:version"] == version_of(state[0])
     (of,) = collections.execute("SELECT job, actor FROM almagest.item_states('products', 'made')").fetchall()
     assert of == (str(job), "ann")
+
+
+def test_many_results_are_published_in_parts_and_each_once(
+    works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last part is so small that its items are locked one by one, behind those that lock the collection."""
+    monkeypatch.setattr(spool, "_AT_ONCE", 40)
+    names = [(of, f"made-{number:02}") for of in ("products", "scenes") for number in range(45)]
+
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        for draft in (True, False):
+            context.publish(scene(name, of, title=f"{name} {draft}") for of, name in names)
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert {(each["collection"], each["item"]) for each in works.job(job).published or []} == set(names)
+
+    def states() -> list[Any]:
+        return [
+            row
+            for name in names
+            for row in collections.execute("SELECT valid_from, job FROM item_states(%s, %s)", name)
+        ]
+
+    first = states()
+    assert [of for _, of in first] == [str(job)] * len(names)
+    made = document(collections, "scenes", "made-44")
+    assert made is not None
+    assert made["title"] == "made-44 False"
+    works.runner.run(works.accept(run))
+    assert states() == first, "done again, it leaves no versions"
 
 
 def test_nothing_is_published_of_a_job_that_is_lost(works: Works, collections: psycopg.Connection[Any]) -> None:

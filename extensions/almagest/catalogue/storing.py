@@ -91,9 +91,21 @@ class Store:
             InvalidDocumentError: one cannot be stored.
             NotFoundError: there is no such collection.
         """
-        batch = self._batch(documents)
+        batch = self.batch(documents)
         self.make_room(batch.rows)
         return batch
+
+    def batch(self, documents: Iterable[Document]) -> Batch:
+        """As :meth:`prepare`, where room has been made before."""
+        documents = documents if isinstance(documents, Sequence) else tuple(documents)
+        maker = RowMaker(self._bases)
+        rows = {}
+        for item in documents:
+            if (collection := item["collection"]) not in self._bases:
+                self._bases[collection] = self._base(collection)
+            rows[collection, item["id"]] = maker.row(item)
+        # In one order, so that two batches of the same ids do not wait for each other.
+        return Batch(documents, tuple(rows[key] for key in sorted(rows)))
 
     def make_room(self, rows: Iterable[Row]) -> None:
         """Makes partitions for rows where they are missing; outside a transaction."""
@@ -135,7 +147,7 @@ class Store:
                     raise
                 # Collections may have changed since the rows were made.
                 self._bases.clear()
-                batch = self._batch(batch.documents)
+                batch = self.batch(batch.documents)
         raise AssertionError("the last try returns or raises")
 
     def refresh(self) -> None:
@@ -144,17 +156,6 @@ class Store:
             with self._connection.transaction():
                 self._connection.execute("SELECT almagest.refresh_partition(%s)", (name,))
         self.partitions.clear()
-
-    def _batch(self, documents: Iterable[Document]) -> Batch:
-        documents = documents if isinstance(documents, Sequence) else tuple(documents)
-        maker = RowMaker(self._bases)
-        rows = {}
-        for item in documents:
-            if (collection := item["collection"]) not in self._bases:
-                self._bases[collection] = self._base(collection)
-            rows[collection, item["id"]] = maker.row(item)
-        # In one order, so that two batches of the same ids do not wait for each other.
-        return Batch(documents, tuple(rows[key] for key in sorted(rows)))
 
     def _base(self, collection: str) -> Base:
         with self._connection.transaction():

@@ -17,12 +17,13 @@ from almagest.catalogue import files, jobs, uploads
 from almagest.catalogue.acceptance import Rules, accept_item
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.reserved import require_changeable
-from almagest.catalogue.storing import Batch, Store
+from almagest.catalogue.storing import Store
 from almagest.catalogue.versions import moment_of, version_of
 from almagest.core.errors import ConflictError, NotFoundError
 from almagest.core.jobs import OvertakenError
 from almagest.core.settings import Settings
 from almagest.pipelines import rooms
+from almagest.pipelines.spool import Spool
 
 Document = dict[str, Any]
 
@@ -47,8 +48,6 @@ _REMOVE = """
 _INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
 _JOB = "almagest:job"
-#: Documents that are compared at once.
-_COMPARED = 500
 _PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
@@ -64,11 +63,16 @@ class Source:
 class Publication:
     """Gathers what is to be published while a process runs."""
 
-    def __init__(self, settings: Settings, job: jobs.Job) -> None:
+    def __init__(self, settings: Settings, job: jobs.Job, folder: Path) -> None:
+        """Args:
+        settings: of the stack.
+        job: whose results these are.
+        folder: where results may wait for its end.
+        """
         self._settings = settings
         self._job = job
         self._lock = threading.Lock()
-        self._items: list[Document] = []
+        self._items = Spool(folder)
         self._assets: list[tuple[str, str, str, Document, date]] = []
         #: And when the version began that it has to be still; None: any.
         self._removed: dict[tuple[str, str], datetime | None] = {}
@@ -189,7 +193,7 @@ class Publication:
             whole = self._with_provenance(self._with_links(self._with_files(document, workdir)), made_of)
             accepted = accept_item(whole, rules).document
             with self._lock:
-                self._items.append(dict(accepted))
+                self._items.add(dict(accepted))
                 if not public:
                     self._guarded.add((accepted["collection"], collections))
 
@@ -204,17 +208,22 @@ class Publication:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to publish."""
-        return not any((self._items, self._assets, self._removed, self._rooms, self._noted))
+        return not any((len(self._items), self._assets, self._removed, self._rooms, self._noted))
 
-    def prepare(self, connection: psycopg.Connection[Any], store: Store) -> Batch:
+    def close(self) -> None:
+        """Lets go of what has not been published."""
+        self._items.close()
+
+    def prepare(self, connection: psycopg.Connection[Any], store: Store) -> None:
         """Makes room for the items; before the transaction that ends the job."""
         rules = Rules(self._settings.site.origin)
         for document, made_of in self._rooms:
             rooms.provide(connection, document, made_of, rules)
-        self._keep_jobs(connection)
-        return store.prepare(self._items)
+        for items in self._items.parts():
+            self._keep_jobs(connection, items)
+            store.prepare(items)
 
-    def commit(self, connection: psycopg.Connection[Any], store: Store, batch: Batch) -> list[Document]:
+    def commit(self, connection: psycopg.Connection[Any], store: Store) -> list[Document]:
         """Publishes, in the transaction that ends the job. Answers which items it wrote, and keys that assets got.
 
         Raises:
@@ -228,34 +237,29 @@ class Publication:
         key_id = identifier if kind == "key" else None
         request = self._job.request.get("request_id")
         connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
-        if batch.rows:
-            store.put(batch)
+        for items in self._items.parts():
+            store.put(store.batch(items))
         if self._removed:
             names = sorted(self._removed)
             connection.execute(_LOCK, _columns(names))
             connection.execute(_REMOVE, [*_columns(names), [self._removed[name] for name in names]])
         for key, value in self._noted.items():
             connection.execute("SELECT almagest.remember(%s, %s, %s)", (self._job.process, key, Jsonb(value)))
-        written: dict[tuple[str, str], list[str]] = {(item["collection"], item["id"]): [] for item in self._items}
+        written: dict[tuple[str, str], list[str]] = {name: [] for name in self._items.names}
         for collection, item, prefix, asset, day in self._assets:
             row = connection.execute(_REGISTER, (collection, item, prefix, Jsonb(asset), day)).fetchone()
             assert row is not None
             written.setdefault((collection, item), []).append(row[0])
         return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
 
-    def _keep_jobs(self, connection: psycopg.Connection[Any]) -> None:
+    def _keep_jobs(self, connection: psycopg.Connection[Any], items: Sequence[Document]) -> None:
         """What is there already, but for the job that made it, keeps that: who does the same again changes nothing."""
-        for start in range(0, len(self._items), _COMPARED):
-            items = self._items[start : start + _COMPARED]
-            names = _columns([(item["collection"], item["id"]) for item in items])
-            for place, present in connection.execute(_PRESENT, names).fetchall():
-                properties = items[place - 1]["properties"]
-                made_by = present and present["properties"].get(_JOB)
-                if (
-                    made_by
-                    and {**present, "properties": {**present["properties"], _JOB: properties[_JOB]}} == items[place - 1]
-                ):
-                    properties[_JOB] = made_by
+        names = _columns([(item["collection"], item["id"]) for item in items])
+        for place, present in connection.execute(_PRESENT, names).fetchall():
+            item = items[place - 1]
+            made_by = present and present["properties"].get(_JOB)
+            if made_by and {**item, "properties": {**item["properties"], _JOB: made_by}} == present:
+                self._items.add(dict(present))
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
         everything = frozenset(source.collection for source in self._sources)

@@ -9,7 +9,7 @@ import shutil
 import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,10 @@ class Runner:
 
     def _attempt(self, job: jobs.Job, owner: str, children: Sequence[Child]) -> None:
         workdir = self._workroot / f"{job.id}-{job.attempt}"
-        attempt = Attempt(job, owner, workdir, children, Publication(self._settings, job), self._pool)
-        with bound_contextvars(**attempt.facts):
-            self._try(attempt)
+        with closing(Publication(self._settings, job, self._workroot)) as publication:
+            attempt = Attempt(job, owner, workdir, children, publication, self._pool)
+            with bound_contextvars(**attempt.facts):
+                self._try(attempt)
 
     def _try(self, attempt: Attempt) -> None:
         try:
@@ -153,12 +154,12 @@ class Runner:
 
     def _publish(self, connection: jobs.Connection, attempt: Attempt, result: Mapping[str, Any]) -> bool:
         store = Store(connection)
-        batch = attempt.publication.prepare(connection, store)
+        attempt.publication.prepare(connection, store)
         with connection.transaction():
             # From here on nobody else can have the job, and what is published is published with its end.
             if not jobs.hold(connection, attempt.row.id, attempt.owner):
                 return False
-            published = attempt.publication.commit(connection, store, batch)
+            published = attempt.publication.commit(connection, store)
             return jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
