@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from almagest.catalogue import audience, database, exporting, jobs, loading
@@ -24,7 +25,7 @@ from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.updating import Share, Update
 from conftest import stac_client
-from support import colorado, matching, rasters
+from support import colorado, commands, matching, rasters
 from support.matching import EVENTS, FINDING, NOON, PAIRS, PLATFORMS, Desk, Document, scene
 
 
@@ -234,6 +235,33 @@ def test_matchups_of_internal_scenes_are_internal(desk: Desk) -> None:
     assert "would become public" in str(failed.error)
     assert len(desk.items(PAIRS)) == 2
     assert desk.found(public=True)["matchups"] == 3
+
+
+def test_scenes_that_become_internal_later_leave_word_of_what_was_made_of_them(desk: Desk) -> None:
+    desk.put(*FIRST)
+    desk.found()
+    run = commands.runner(desk.settings, "audience")
+
+    def sources(api: httpx.Client, prefix: str) -> list[str]:
+        links = api.get(f"{prefix}/collections/{PAIRS}").json()["links"]
+        return [link["href"].rpartition("/")[2] for link in links if link["rel"] == "derived_from"]
+
+    with stac_client(desk.door) as inside, stac_client(desk.door, "external") as outside:
+        assert sources(outside, "/external") == sources(inside, "/api") == ["l9", "s2"]
+        assert "made of" not in run("show").stderr
+        told = run("set", "--internal", "l9").stderr
+        assert json.loads(run("show", "--json").stdout)["made_of_internal"] == {PAIRS: ["l9"], EVENTS: ["l9"]}
+        assert sources(outside, "/external") == ["s2"]
+        for name in (PAIRS, EVENTS):
+            assert f"{name} is public and made of l9, which only insiders see." in told
+            assert f"almagest audience set --internal {name}\n" in told
+            assert outside.get(f"/external/collections/{name}").status_code == 200
+        told = run("set", "--internal", PAIRS, "--internal", EVENTS).stderr
+        assert "made of" not in told
+        assert outside.get(f"/external/collections/{PAIRS}").status_code == 404
+    before = desk.writes()
+    assert desk.found()["matchups"] == 2
+    assert desk.writes() == before, "no link is added twice"
 
 
 @dataclass

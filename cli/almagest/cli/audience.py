@@ -32,8 +32,10 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
     with admin.connected() as (_, connection):
         policy, collections = audience.policy(connection), audience.visibilities(connection)
+        doubtful = audience.made_of_internal(connection)
     if as_json:
-        print(json.dumps({**dataclasses.asdict(policy), "existing": collections}, indent=2))
+        told = {**dataclasses.asdict(policy), "existing": collections, "made_of_internal": doubtful}
+        print(json.dumps(told, indent=2))
         return
     shown = Table("collection", "audience", box=None, header_style="bold")
     for identifier, visibility in collections.items():
@@ -49,6 +51,10 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         "visible buckets": policy.visible_buckets,
     }.items():
         out.print(f"[bold]{title}[/bold]  {', '.join(values) or 'none'}", highlight=False, soft_wrap=True)
+    for identifier, sources in doubtful.items():
+        said = f"{identifier} is public and made of {', '.join(sources)}, which only insiders see."
+        mended = f"Unless that is meant: almagest audience set --internal {identifier}"
+        console.print(f"{said} {mended}", markup=False, soft_wrap=True)
 
 
 @app.command(

@@ -6,9 +6,10 @@ What the rules mean is decided in the database (``sql/audience``), and holds fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 
@@ -24,6 +25,7 @@ Visibility = Literal["public", "internal"]
 #: Members that we write ourselves. They stay hidden for good: the canary looks for one.
 OURS = "almagest:*"
 
+_COLLECTION = re.compile(r"/collections/([^/]+)/?$")
 _NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
 
 
@@ -98,6 +100,29 @@ def visibilities(connection: psycopg.Connection) -> dict[str, Visibility]:
         "SELECT id, almagest.is_internal(id) FROM almagest.collection_ids() AS c(id) ORDER BY id"
     ).fetchall()
     return {identifier: _visibility(internal) for identifier, internal in rows}
+
+
+def made_of_internal(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
+    """Public collections that say that they are derived from others which are internal, with these.
+
+    What is in them shows something of these. Whoever makes a collection out of others makes it internal where one of
+    them is; one of them may become internal later.
+    """
+    existing = visibilities(connection)
+    found = {}
+    for identifier, visibility in existing.items():
+        if visibility == "public":
+            row = connection.execute("SELECT almagest.collection_document(%s)", (identifier,)).fetchone()
+            sources = _derived_from((row and row[0]) or {})
+            if internal := [source for source in sources if existing.get(source) == "internal"]:
+                found[identifier] = internal
+    return found
+
+
+def _derived_from(collection: Mapping[str, Any]) -> list[str]:
+    links = [link for link in collection.get("links", ()) if link.get("rel") == "derived_from"]
+    places = [_COLLECTION.search(urlsplit(str(link.get("href"))).path) for link in links]
+    return sorted({unquote(place[1]) for place in places if place})
 
 
 def set_collections(connection: psycopg.Connection, pattern: str, visibility: Visibility | None) -> None:

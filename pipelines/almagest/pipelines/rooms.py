@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import psycopg
@@ -21,7 +22,7 @@ def provide(
 ) -> None:
     """Makes a collection where there is none, or widens the one that is there by the extent of the new one.
 
-    What else somebody has said of it stays as it is.
+    It says what it is derived from. What else somebody has said of it stays as it is.
 
     Args:
         connection: of the workers' role, without a transaction.
@@ -33,7 +34,8 @@ def provide(
         InvalidDocumentError: it is not valid STAC.
         ConfigurationError: its extent is missing.
     """
-    accepted = accept_collection(document, rules).document
+    sources = sorted(set(made_of))
+    accepted = _derived(accept_collection(document, rules).document, sources, rules.origin)
     identifier = accepted["id"]
     require_changeable(identifier)
     extent = Extent.of_collection(accepted)
@@ -43,17 +45,32 @@ def provide(
         connection.execute("SELECT almagest.lock_collection(%s)", (identifier,))
         present = _document(connection, identifier)
         if present is None:
-            connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sorted(set(made_of))))
+            connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sources))
             _call(connection, "SELECT almagest.create_collection(%s::jsonb)", accepted)
             return
-        known = Extent.of_collection(present)
-        if known is not None and known | extent != known:
-            # Whatever else it says of more boxes or spans stays: the first is around all of them.
-            boxes, intervals = present["extent"]["spatial"]["bbox"], present["extent"]["temporal"]["interval"]
-            wider = (known | extent).as_json()
-            wider["spatial"]["bbox"] += boxes[1:]
-            wider["temporal"]["interval"] += intervals[1:]
-            _call(connection, "SELECT almagest.replace_collection(%s::jsonb)", {**present, "extent": wider})
+        changed = _derived(_widened(present, extent), sources, rules.origin)
+        if changed != present:
+            _call(connection, "SELECT almagest.replace_collection(%s::jsonb)", changed)
+
+
+def _widened(present: Document, extent: Extent) -> Document:
+    known = Extent.of_collection(present)
+    if known is None or known | extent == known:
+        return present
+    # Whatever else it says of more boxes or spans stays: the first is around all of them.
+    wider = (known | extent).as_json()
+    wider["spatial"]["bbox"] += present["extent"]["spatial"]["bbox"][1:]
+    wider["temporal"]["interval"] += present["extent"]["temporal"]["interval"][1:]
+    return {**present, "extent": wider}
+
+
+def _derived(document: Document, sources: Sequence[str], origin: str) -> Document:
+    """With a link to each collection that its items are made of."""
+    links = document.get("links", [])
+    hrefs = [f"{origin}/api/collections/{quote(source, safe='')}" for source in sources]
+    known = {link.get("href") for link in links if link.get("rel") == "derived_from"}
+    new = [{"rel": "derived_from", "type": "application/json", "href": href} for href in hrefs if href not in known]
+    return {**document, "links": [*links, *new]} if new else document
 
 
 def _document(connection: psycopg.Connection[Any], identifier: str) -> Document | None:
