@@ -51,6 +51,11 @@ def test_what_is_found_becomes_items_that_name_the_versions_they_are_made_of(des
             assert version == begun[name].strftime("%Y%m%dT%H%M%S.%fZ")
         assert matchup["properties"]["processing:software"] == {"almagest/find-matchups": FINDING.version}
     assert not any(derived_from(event) for event in desk.items(EVENTS).values())
+    with desk.pool.connection() as connection:
+        (by,) = connection.execute(
+            "SELECT DISTINCT job, actor FROM collection_head WHERE id = ANY (%s)", ([PAIRS, EVENTS],)
+        )
+    assert by == (matchup["properties"]["almagest:job"], "user:ann")
     (link,) = (link for link in matchup["links"] if link["rel"] == "related")
     assert link["href"] == f"{desk.settings.site.origin}/api/collections/{EVENTS}/items/{PAIRS}_20240501T124000"
     with stac_client(desk.door), stac_client(desk.door, "external") as outside:
@@ -189,6 +194,21 @@ def test_a_run_does_not_bring_back_what_another_one_has_removed_meanwhile(
     assert (overtaken.status, (overtaken.error or {})["title"]) == ("accepted", "Overtaken")
     assert desk.again(overtaken).status == "successful"
     assert desk.events() == {"20240501T120000": before["20240501T120000"]}
+
+
+def test_two_pairs_of_sensors_that_would_have_one_name_are_told_apart(desk: Desk) -> None:
+    """`s2` with `MSI-A` and `s2-MSI` with `A`: a run over the one would remove what a run over the other has found."""
+    loading.load_documents(desk.settings, [rasters.collection("s2-MSI")], [])
+    one, other = (scene(f"s2-{number}", 0, platform=platform) for number, platform in enumerate(("MSI-A", "A")))
+    desk.put(one, {**other, "collection": "s2-MSI"}, scene("l9-a", 3))
+    assert desk.found()["matchups"] == 1
+    found = desk.items("l9-landsat-9-vs-s2-MSI-A")
+    failed = desk.find(collections=["s2-MSI", "l9"])
+    assert failed.status == "failed"
+    assert "holds matchups of 'landsat-9' of 'l9' and 'MSI-A' of 's2', and would hold" in str(failed.error)
+    assert "'A' of 's2-MSI', too" in str(failed.error)
+    assert desk.find(collections=["s2-MSI", "s2", "l9"]).status == "failed"
+    assert desk.items("l9-landsat-9-vs-s2-MSI-A") == found
 
 
 def test_which_scenes_are_looked_at(desk: Desk) -> None:

@@ -449,6 +449,21 @@ def test_old_jobs_are_forgotten_but_for_the_dead(
     assert {found.id for found in jobs.listed(worker)} == {failed, fresh}
 
 
+def test_what_nobody_has_noted_anew_for_a_year_is_forgotten(
+    worker: psycopg.Connection[Any], later: Callable[[float], None]
+) -> None:
+    for key in ("old", "renewed"):
+        worker.execute("SELECT almagest.remember('test', %s, '1')", (key,))
+    later(200 * 86400)
+    worker.execute("SELECT almagest.remember('test', 'renewed', '2')")
+    assert jobs.expire_memory(worker, timedelta(days=30)) == 0
+    later(366 * 86400)
+    assert jobs.expire_memory(worker, timedelta(days=400)) == 0
+    assert jobs.expire_memory(worker, timedelta(days=30)) == 1
+    row = worker.execute("SELECT almagest.recall('test', 'old'), almagest.recall('test', 'renewed')").fetchone()
+    assert row == (None, 2)
+
+
 def test_everybody_lists_his_own(worker: psycopg.Connection[Any]) -> None:
     mine = [accept(worker, number) for number in range(5)]
     jobs.accept(worker, PROCESS, {}, "bob")

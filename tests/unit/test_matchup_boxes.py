@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -19,6 +21,11 @@ LAT = some.floats(-88.9, 88.9).map(lambda degrees: round(degrees, 6))
 def around(*places: tuple[float, float]) -> Box:
     lon, lat = np.array(places).T
     return Box.around(lon, lat)
+
+
+def holds(box: Box, lon: Any, lat: Any) -> Any:
+    """Which of some places are in it, its edges included."""
+    return (box.south <= lat) & (lat <= box.north) & ((lon - box.west) % 360 <= box.width)
 
 
 def test_a_box_is_the_smallest_one_whichever_way_round() -> None:
@@ -53,12 +60,10 @@ def test_its_shape_is_parted_at_the_antimeridian_and_its_bbox_is_not() -> None:
 @given(some.lists(some.tuples(LON, LAT), min_size=1, max_size=8))
 def test_it_holds_what_it_is_around(places: list[tuple[float, float]]) -> None:
     box = around(*places)
-    assert box.holds(*np.array(places).T).all()
-    assert box.contains(box)
+    assert holds(box, *np.array(places).T).all()
     assert box.overlaps(box)
     assert all(shapely.intersects_xy(box.shape, *place) for place in places if abs(place[0]) < 180)
     for place in places:
-        assert box.contains(around(place))
         assert box.overlaps(around(place))
         assert around(place).overlaps(box)
 
@@ -68,7 +73,7 @@ def test_what_is_near_is_in_the_wider_one(here: tuple[float, float], there: tupl
     apart = float(haversine_km(np.radians(here), np.radians(there)))
     wider = around(here).wider(km)
     if apart <= km:
-        assert wider.holds(*np.array([there]).T).all()
+        assert holds(wider, *np.array([there]).T).all()
         assert wider.overlaps(around(there))
     assert wider.width <= 360
 
@@ -86,7 +91,6 @@ def test_boxes_overlap_where_their_shapes_do(
         assert second.overlaps(first)
     if not first.overlaps(second):
         assert area == 0
-        assert not first.contains(second) or second.shape.area < 1e-3
 
 
 def test_what_is_elsewhere_is_not_in_it() -> None:
@@ -94,9 +98,3 @@ def test_what_is_elsewhere_is_not_in_it() -> None:
     assert not box.overlaps(Box(-160, -10, 160, 10))
     assert not box.overlaps(Box(175, 11, -175, 20))
     assert box.overlaps(Box(-175, 0, 0, 5))
-    assert not box.contains(Box(-175, 0, 0, 5))
-    assert box.contains(Box(175, 0, -175, 5))
-    assert box.contains(Box(169.99, 0, -170, 10.01)), "but for what rounding has added"
-    assert not box.contains(Box(169, 0, -170, 10))
-    assert not Box(-180, -90, 180, 0).contains(Box(0, 1, 1, 2))
-    assert Box(-180, -90, 180, 0).contains(Box(175, -5, -175, -2))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from almagest.pipelines.matchups.crossings import Crossing, Limits, crossings
+from almagest.pipelines.matchups.crossings import Crossing, Nearness, crossings
 from almagest.pipelines.matchups.elements import parse
 from almagest.pipelines.matchups.orbits import Orbit, distance_km, lon_lat
-from almagest.pipelines.matchups.predicting import wanted
+from almagest.pipelines.matchups.predictions import sunlit
 from support import orbiting
 
 #: A midnight, so that three hours from there lie in one day.
@@ -67,7 +67,7 @@ def expected_rows(pairs: np.ndarray[Any, Any]) -> dict[int, tuple[float, int, in
 def test_every_pair_of_seconds_that_brute_force_finds_is_found_and_no_other(seed: int) -> None:
     chance = random.Random(seed)
     one, other = some_orbits(chance)
-    limits = Limits(chance.choice((0, 45, 300, 600)), chance.choice((20, 100, 400)), 300)
+    limits = Nearness(chance.choice((0, 45, 300, 600)), chance.choice((20, 100, 400)), 300)
     times = START + np.arange(0, 3 * 3600 + 601)
     pairs = orbiting.near_pairs(
         *(orbiting.sub_satellite(text, times) for text in (one, other)),
@@ -100,14 +100,14 @@ def test_brute_force_has_something_to_find() -> None:
     for seed in range(8):
         chance = random.Random(seed)
         one, other = map(orbit, some_orbits(chance))
-        limits = Limits(chance.choice((0, 45, 300, 600)), chance.choice((20, 100, 400)), 300)
+        limits = Nearness(chance.choice((0, 45, 300, 600)), chance.choice((20, 100, 400)), 300)
         several += any(True for _ in crossings(one, other, limits, START, START + 3 * 3600 - 300))
     assert several >= 4
 
 
 def test_closest_is_where_both_come_closest() -> None:
     one, other = map(orbit, CROSSING)
-    for each in crossings(one, other, Limits(1800, 100, 300), START, START + 3 * DAY):
+    for each in crossings(one, other, Nearness(1800, 100, 300), START, START + 3 * DAY):
         at = each.closest
         here, there = one.ground(each.first[at : at + 1]), other.ground(each.second[at : at + 1])
         assert each.km[at] == each.km.min() == pytest.approx(float(distance_km(here, there)[0]))
@@ -120,7 +120,7 @@ def test_a_pause_that_is_longer_than_the_gap_parts_them() -> None:
     one, other = map(orbit, CROSSING)
 
     def found(gap: float) -> list[Crossing]:
-        return list(crossings(one, other, Limits(2000, 100, gap), START, START + 2 * DAY))
+        return list(crossings(one, other, Nearness(2000, 100, gap), START, START + 2 * DAY))
 
     narrow, wide = found(300), found(2715)  # half an orbit, or a little less
     assert len(narrow) > len(wide) > 10
@@ -136,7 +136,7 @@ def test_a_pause_that_is_longer_than_the_gap_parts_them() -> None:
 def test_who_looks_at_parts_of_an_interval_finds_the_same(seed: int) -> None:
     chance = random.Random(seed)
     one, other = map(orbit, CROSSING)
-    limits = Limits(1500, 100, 300)
+    limits = Nearness(1500, 100, 300)
     begin, end = START + chance.randrange(DAY), START + 2 * DAY + chance.randrange(DAY)
     whole = list(crossings(one, other, limits, begin, end))
     middle = [each.start + len(each) // 2 for each in whole]  # cuts that lie in the middle of a crossing
@@ -149,7 +149,7 @@ def test_who_looks_at_parts_of_an_interval_finds_the_same(seed: int) -> None:
 def test_who_waits_is_told_of_each_day() -> None:
     told: list[float] = []
     one, other = map(orbit, CROSSING)
-    list(crossings(one, other, Limits(60, 50, 300), START, START + 3 * DAY, told.append))
+    list(crossings(one, other, Nearness(60, 50, 300), START, START + 3 * DAY, told.append))
     assert told == [number / 6 for number in range(6)], "three days, one before and two behind"
 
 
@@ -157,7 +157,7 @@ def test_two_that_fly_one_behind_the_other_cross_all_day_long() -> None:
     """As in the tandem phase of two Sentinel-3, half a minute apart: one event without end would be of no use."""
     one, other = (orbit(orbiting.lines(number, BEGIN, anomaly=-2 * number)) for number in (1, 2))
     begin, end = START + 40_000, START + 2 * DAY + 40_000
-    found = list(crossings(one, other, Limits(60, 50, 300), begin, end))
+    found = list(crossings(one, other, Nearness(60, 50, 300), begin, end))
     assert [(each.start, len(each)) for each in found] == [(START + DAY, DAY), (START + 2 * DAY, DAY)]
     assert {int(abs(a - b)) for a, b in zip(found[0].first, found[0].second, strict=True)} < set(range(25, 40))
 
@@ -166,7 +166,7 @@ def test_only_when_it_is_wanted() -> None:
     one, other = map(orbit, CROSSING)
 
     def found(sun: float | None = None) -> list[Crossing]:
-        limits = Limits(1800, 100, 300, wanted(sun))
+        limits = Nearness(1800, 100, 300, sunlit(sun))
         return list(crossings(one, other, limits, START, START + 2 * DAY))
 
     everything = found()
@@ -186,7 +186,7 @@ def test_where_elements_change_nothing_is_left_out(later: int) -> None:
     angle = 360 * (epoch - BEGIN).total_seconds() / 5926
     elsewhere, behind = orbiting.lines(1, BEGIN, anomaly=180), orbiting.lines(1, epoch, anomaly=angle - 1)
     one, other = orbit(f"{elsewhere}\n{behind}"), orbit(orbiting.lines(2, BEGIN))
-    found = {row[0] for row in rows(list(crossings(one, other, Limits(60, 50, 300), START, START + DAY)))}
+    found = {row[0] for row in rows(list(crossings(one, other, Nearness(60, 50, 300), START, START + DAY)))}
     times = START + np.arange(7200)
     here, there = (np.radians(lon_lat(each.ground(times))) for each in (one, other))
     pairs = orbiting.near_pairs(here, there, times, 60, 49.9)
@@ -206,7 +206,7 @@ def test_crossings_of_real_satellites_are_those_of_brute_force() -> None:
     places = {platform: orbiting.sub_satellite(text, times) for platform, text in texts.items()}
     total = 0
     for one, other in itertools.combinations(orbits, 2):
-        around = list(crossings(orbits[one], orbits[other], Limits(1800, 100, 300), begin - DAY, begin + DAY))
+        around = list(crossings(orbits[one], orbits[other], Nearness(1800, 100, 300), begin - DAY, begin + DAY))
         found = [each for each in around if each.start >= begin]
         total += len(found)
         # By one set of elements instead of many, a day old at most, places differ by up to a few kilometres.

@@ -16,7 +16,6 @@ from shapely.geometry import mapping, shape
 
 from almagest.catalogue import footprints, meridians
 from almagest.pipelines.matchups.areas import area_km2
-from almagest.pipelines.matchups.events import events
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
 from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint
 
@@ -171,13 +170,3 @@ def test_a_scene_that_ends_before_it_starts_is_refused() -> None:
     moment = np.datetime64("2024-03-01T10:00:00", "us")
     with pytest.raises(ValueError, match="Scene a ends before it starts"):
         Scenes.of(ONE, ["a"], [moment], [moment - np.timedelta64(1, "s")], [shapely.box(0, 0, 1, 1)])
-
-
-@given(st.lists(st.integers(0, 5000), min_size=1, max_size=40), st.sampled_from([0.0, 100.0, 300.0]))
-def test_an_event_goes_on_as_long_as_pairs_follow_one_another(seconds: list[int], gap_s: float) -> None:
-    begins = np.array([np.datetime64("2024-03-01", "us") + np.timedelta64(s, "s") for s in seconds])
-    numbers = events(begins, gap_s)
-    in_order = sorted(zip(seconds, numbers, strict=True))
-    for (before, former), (after, latter) in itertools.pairwise(in_order):
-        assert latter == former + (after - before > gap_s)
-    assert in_order[0][1] == 0

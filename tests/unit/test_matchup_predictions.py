@@ -12,12 +12,11 @@ from shapely.geometry import shape
 
 from almagest.catalogue.acceptance import Rules, accept_item
 from almagest.core.errors import InvalidDocumentError
-from almagest.pipelines.matchups.crossings import Limits
+from almagest.pipelines.matchups.crossings import Nearness
 from almagest.pipelines.matchups.elements import parse
 from almagest.pipelines.matchups.orbits import Orbit, OrbitError
 from almagest.pipelines.matchups.predict_crossings import PROCESS
-from almagest.pipelines.matchups.predicting import crossing_items
-from almagest.pipelines.matchups.predictions import Happening, answered
+from almagest.pipelines.matchups.predictions import Happening, answered, crossing_items
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.stretches import Stretch
 from support import orbiting
@@ -34,7 +33,7 @@ def items(lon: float, inclination: float = 60) -> list[dict[str, Any]]:
     )
     orbits = tuple(Orbit.of(sensor.platform, parse(text)) for sensor, text in zip(SENSORS, texts, strict=True))
     around = Stretch(NOON - timedelta(minutes=20), NOON + timedelta(minutes=20))
-    return list(crossing_items(SENSORS, orbits, Limits(600, 100, 300), around))  # type: ignore[arg-type]
+    return list(crossing_items(SENSORS, orbits, Nearness(600, 100, 300), around))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("lon", [11, 180, -179.9, 179.9])
@@ -61,7 +60,7 @@ def test_a_crossing_over_a_pole_is_all_around_it() -> None:
     texts = [orbiting.over(number, NOON, 0, inclination=90, height_km=700 + number) for number in (1, 2)]
     one, other = (Orbit.of(sensor.platform, parse(text)) for sensor, text in zip(SENSORS, texts, strict=True))
     around = Stretch(NOON - timedelta(hours=13), NOON + timedelta(hours=1))
-    found = list(crossing_items(SENSORS, (one, other), Limits(60, 50, 300), around))
+    found = list(crossing_items(SENSORS, (one, other), Nearness(60, 50, 300), around))
     assert any(item["bbox"][3] == 90 and item["bbox"][::2] == [-180, 180] for item in found)
     for item in found:
         accept_item(item, Rules("http://localhost"))
@@ -74,7 +73,7 @@ def test_a_satellite_may_come_down_once_nothing_of_the_interval_needs_it() -> No
 
     def found(until: timedelta) -> list[dict[str, Any]]:
         interval = Stretch(NOON, NOON + until)
-        return list(crossing_items(SENSORS, (one, other), Limits(1800, 100, 300), interval))
+        return list(crossing_items(SENSORS, (one, other), Nearness(1800, 100, 300), interval))
 
     assert found(timedelta(hours=32))
     with pytest.raises(OrbitError, match="landsat-9, line 1: these elements lead nowhere at 2024-05-02T21:"):

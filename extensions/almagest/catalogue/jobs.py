@@ -279,6 +279,11 @@ def expire(connection: Connection, age: timedelta) -> int:
     return int(_value(connection, "SELECT almagest.expire_jobs(%s)", age))
 
 
+def expire_memory(connection: Connection, age: timedelta) -> int:
+    """Forgets what processes have noted so long ago, and a year ago at least; answers how many."""
+    return int(_value(connection, "SELECT almagest.expire_memory(%s)", age))
+
+
 def dismiss(
     connection: Connection, job: UUID, *, may_remove: bool = True, request: str | None = None
 ) -> Status | Literal["removed"]:

@@ -218,7 +218,9 @@ class Publication:
         """Makes room for the items; before the transaction that ends the job."""
         rules = Rules(self._settings.site.origin)
         for document, made_of in self._rooms:
-            rooms.provide(connection, document, made_of, rules)
+            with connection.transaction():
+                self._write_as_who_wants_it(connection)
+                rooms.provide(connection, document, made_of, rules)
         for items in self._items.parts():
             self._keep_jobs(connection, items)
             store.prepare(items)
@@ -232,11 +234,7 @@ class Publication:
         """
         self._check_audience(connection)
         self._check_overtaken(connection)
-        kind, _, identifier = self._job.principal.partition(":")
-        actor = self._job.request.get("by") or self._job.principal
-        key_id = identifier if kind == "key" else None
-        request = self._job.request.get("request_id")
-        connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
+        self._write_as_who_wants_it(connection)
         for items in self._items.parts():
             store.put(store.batch(items))
         if self._removed:
@@ -251,6 +249,13 @@ class Publication:
             assert row is not None
             written.setdefault((collection, item), []).append(row[0])
         return [{"collection": of, "item": item, "assets": keys} for (of, item), keys in written.items()]
+
+    def _write_as_who_wants_it(self, connection: psycopg.Connection[Any]) -> None:
+        kind, _, identifier = self._job.principal.partition(":")
+        actor = self._job.request.get("by") or self._job.principal
+        key_id = identifier if kind == "key" else None
+        request = self._job.request.get("request_id")
+        connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
 
     def _keep_jobs(self, connection: psycopg.Connection[Any], items: Sequence[Document]) -> None:
         """What is there already, but for the job that made it, keeps that: who does the same again changes nothing."""

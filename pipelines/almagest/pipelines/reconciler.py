@@ -108,7 +108,7 @@ class Reconciler:
             unheard = jobs.to_ring(connection, timedelta(seconds=self._interval_s))
             if time.monotonic() - self._expired_at > _EXPIRY_S:
                 self._expired_at = time.monotonic()
-                for forget in (jobs.expire, outbox.expire):
+                for forget in (jobs.expire, jobs.expire_memory, outbox.expire):
                     until = time.monotonic() + _EXPIRING_S
                     while forget(connection, self._retention) and time.monotonic() < until:
                         pass

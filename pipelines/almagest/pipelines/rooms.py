@@ -25,7 +25,7 @@ def provide(
     It says what it is derived from. What else somebody has said of it stays as it is.
 
     Args:
-        connection: of the workers' role, without a transaction.
+        connection: of the workers' role, in a transaction: nobody else writes to the collection until it ends.
         document: the collection.
         made_of: ids of the collections that its items are made of; where one is internal, a new one is as well.
         rules: that documents have to follow.
@@ -41,16 +41,15 @@ def provide(
     extent = Extent.of_collection(accepted)
     if extent is None:
         raise ConfigurationError(f"{identifier}: a collection of results says from when to when, and where.")
-    with connection.transaction():
-        connection.execute("SELECT almagest.lock_collection(%s)", (identifier,))
-        present = _document(connection, identifier)
-        if present is None:
-            connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sources))
-            _call(connection, "SELECT almagest.create_collection(%s::jsonb)", accepted)
-            return
-        changed = _derived(_widened(present, extent), sources, rules.origin)
-        if changed != present:
-            _call(connection, "SELECT almagest.replace_collection(%s::jsonb)", changed)
+    connection.execute("SELECT almagest.lock_collection(%s)", (identifier,))
+    present = _document(connection, identifier)
+    if present is None:
+        connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sources))
+        _call(connection, "SELECT almagest.create_collection(%s::jsonb)", accepted)
+        return
+    changed = _derived(_widened(present, extent), sources, rules.origin)
+    if changed != present:
+        _call(connection, "SELECT almagest.replace_collection(%s::jsonb)", changed)
 
 
 def _widened(present: Document, extent: Extent) -> Document:

@@ -428,6 +428,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.jobs_to_ring(interval, int),
     almagest.bury_jobs(),
     almagest.expire_jobs(interval),
+    almagest.expire_memory(interval),
     almagest.due_schedule(text[], interval),
     almagest.note_schedule(text, timestamptz, timestamptz, uuid, text),
     almagest.claim_posts(interval, int),

@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-#: WGS 84: semi-major axis [km], flattening.
-_A_KM = 6378.137
-_F = 1 / 298.257223563
-_E2 = _F * (2 - _F)
-_E = np.sqrt(_E2)
+from almagest.pipelines.matchups.earth import ECCENTRICITY_2, SEMI_MAJOR_KM
+
+_E = np.sqrt(ECCENTRICITY_2)
 
 #: Of Gauss and Legendre, on [0, 1]: along an edge of 90 degrees they leave an error below 1e-9 of it.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -44,8 +42,8 @@ def area_km2(shapes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def _below(lat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Area between the equator and a parallel, for each radian of longitude [km²]."""
     sine = np.sin(lat)
-    swept: npt.NDArray[np.float64] = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
-    return _A_KM**2 * (1 - _E2) / 2 * swept
+    swept: npt.NDArray[np.float64] = sine / (1 - ECCENTRICITY_2 * sine**2) + np.arctanh(_E * sine) / _E
+    return SEMI_MAJOR_KM**2 * (1 - ECCENTRICITY_2) / 2 * swept
 
 
 def _sums(places: npt.NDArray[np.int64], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:

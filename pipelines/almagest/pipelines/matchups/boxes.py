@@ -17,7 +17,6 @@ _POLAR = 1.0
 _NO_GAP = 1.0
 #: Boxes that are drawn around places lie on a grid of so many lines in a degree.
 _LINES = 100
-_ROUNDED = 1.5 / _LINES
 _KM_OF_DEGREE = 111.0
 
 
@@ -85,19 +84,6 @@ class Box:
         if self.width + 2 * aside >= 360:
             return type(self)(-180.0, south, 180.0, north)
         return type(self)(_on_globe(self.west - aside), south, _on_globe(self.east + aside), north)
-
-    def holds(self, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Which of some places are in it, its edges included."""
-        within: npt.NDArray[np.bool_] = (self.south <= lat) & (lat <= self.north)
-        return within & ((lon - self.west) % 360 <= self.width)
-
-    def contains(self, other: Box) -> bool:
-        """Whether there is nothing of the other one that is not in this one, but for what rounding has added."""
-        south, north = self.south - _ROUNDED, self.north + _ROUNDED
-        if not (south <= other.south and other.north <= north):
-            return False
-        begin = (other.west - self.west + _ROUNDED) % 360
-        return self.width + 2 * _ROUNDED >= 360 or begin + other.width <= self.width + 2 * _ROUNDED
 
     def overlaps(self, other: Box) -> bool:
         """Whether there is a place in both."""

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 
 from almagest.catalogue.exporting import Outline, Outlines, Snapshot
+from almagest.core.jobs import ProcessFailedError
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
 from almagest.pipelines.matchups.documents import PREDICTED, Document, Matchup, Product
@@ -69,6 +70,8 @@ class Catalogued:
     search: Mapping[str, Any]
     wanted: Wanted
     skipped: Counter[str] = field(default_factory=Counter)
+    #: Whose the combinations are that were asked for.
+    _held: dict[str, tuple[Sensor, ...]] = field(default_factory=dict)
 
     @cached_property
     def present(self) -> frozenset[str]:
@@ -112,12 +115,32 @@ class Catalogued:
     def _combinations(self) -> Iterator[tuple[Sensor, Sensor]]:
         for identifier in self.present:
             if "-vs-" in identifier and not identifier.startswith(naming.EVENTS_PREFIX):
-                said = self.snapshot.collection(identifier).get("summaries") or {}
-                names = zip(said.get("matchup:collections", ()), said.get("matchup:platforms", ()), strict=False)
-                sensors = [Sensor(str(collection), str(platform)) for collection, platform in names]
-                is_ours = len(sensors) == 2 and naming.combination(sensors) == identifier
-                if is_ours and all(sensor in self.wanted for sensor in sensors):
+                sensors = self._sensors(identifier, identifier)
+                if len(sensors) == 2 and all(sensor in self.wanted for sensor in sensors):
                     yield sensors[0], sensors[1]
+
+    def require_own(self, combination: str, sensors: Sequence[Sensor]) -> None:
+        """Raises where a combination of some sensors is called as that of others is.
+
+        Raises:
+            ProcessFailedError: so it is: hyphens may stand in the names of collections and of platforms.
+        """
+        events = naming.events_collection(combination)
+        known = self._sensors(combination, combination) or self._sensors(events, combination)
+        held = self._held.setdefault(combination, known or tuple(sensors))
+        if held != tuple(sensors):
+            raise ProcessFailedError(
+                f"{combination!r} holds matchups of {_told(held)}, and would hold those of {_told(sensors)}, too."
+            )
+
+    def _sensors(self, identifier: str, combination: str) -> tuple[Sensor, ...]:
+        """Those that a collection is of, in their order; none, where it is not there, or not of this combination."""
+        if identifier not in self.present:
+            return ()
+        said = self.snapshot.collection(identifier).get("summaries") or {}
+        names = zip(said.get("matchup:collections", ()), said.get("matchup:platforms", ()), strict=False)
+        sensors = sorted(Sensor(str(collection), str(platform)) for collection, platform in names)
+        return tuple(sensors) if naming.combination(sensors) == combination else ()
 
     def matchups(self, combination: str, window: Stretch) -> list[Entry]:
         """Matchups of a combination that are catalogued and begin within a window."""
@@ -292,6 +315,10 @@ def _in_batches(names: Collection[Name]) -> Iterator[tuple[str, list[str]]]:
     for collection, ids in of.items():
         for start in range(0, len(ids), _AT_ONCE):
             yield collection, ids[start : start + _AT_ONCE]
+
+
+def _told(sensors: Sequence[Sensor]) -> str:
+    return " and ".join(f"{sensor.platform!r} of {sensor.collection!r}" for sensor in sensors)
 
 
 def _ground(row: Outline) -> Any:

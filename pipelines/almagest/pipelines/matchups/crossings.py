@@ -27,7 +27,7 @@ _AT_ONCE = 2000
 
 
 #: Tells of moments, and of the ground below a satellite then, which of them count.
-Wanted = Callable[[Seconds, Floats], npt.NDArray[np.bool_]]
+Condition = Callable[[Seconds, Floats], npt.NDArray[np.bool_]]
 
 
 class Track(Protocol):
@@ -44,7 +44,7 @@ class Track(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class Nearness:
     """What a crossing is.
 
     Attributes:
@@ -57,7 +57,7 @@ class Limits:
     max_time_difference_s: float
     max_distance_km: float
     gap_s: float
-    wanted: Wanted | None = None
+    wanted: Condition | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Crossing:
 
 
 def crossings(
-    first: Track, second: Track, limits: Limits, begin: int, end: int, seen: Callable[[float], None] | None = None
+    first: Track, second: Track, limits: Nearness, begin: int, end: int, seen: Callable[[float], None] | None = None
 ) -> Iterator[Crossing]:
     """Crossings that begin within an interval, in the order of time.
 
@@ -154,7 +154,7 @@ def _joined(parts: list[Crossing]) -> Crossing:
     return Crossing(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
-def _of_day(first: Track, second: Track, limits: Limits, midnight: int) -> Crossing:
+def _of_day(first: Track, second: Track, limits: Nearness, midnight: int) -> Crossing:
     """All that begins on a day, as if it were one crossing."""
     cell = _CELLS_S[0]
     behind = midnight + DAY_S + int(limits.max_time_difference_s)
@@ -168,7 +168,7 @@ def _of_day(first: Track, second: Track, limits: Limits, midnight: int) -> Cross
     return _by_second(_joined(found))
 
 
-def _near_cells(first: Track, second: Track, limits: Limits, middles: Seconds) -> tuple[Seconds, Seconds]:
+def _near_cells(first: Track, second: Track, limits: Nearness, middles: Seconds) -> tuple[Seconds, Seconds]:
     """Pairs of the longest cells that may hold something, as places among these, in the order of time."""
     cell = _CELLS_S[0]
     nearest = np.cos(min(_reach_km(first, second, limits, cell) / RADIUS_KM, np.pi))
@@ -185,7 +185,9 @@ def _near_cells(first: Track, second: Track, limits: Limits, middles: Seconds) -
     return one, other
 
 
-def _near_seconds(first: Track, second: Track, limits: Limits, one: Seconds, other: Seconds, midnight: int) -> Crossing:
+def _near_seconds(
+    first: Track, second: Track, limits: Nearness, one: Seconds, other: Seconds, midnight: int
+) -> Crossing:
     """All pairs of seconds that are near each other, of some pairs of the longest cells, by their middles."""
     # Each side is a list of cells and, for each pair, a place in it: so no cell is computed for every pair it is in.
     these, at_one = np.unique(one, return_inverse=True)
@@ -220,7 +222,7 @@ def _used(cells: Seconds, places: Seconds) -> tuple[Seconds, Seconds]:
     return cells[is_used], (np.cumsum(is_used) - 1)[places]
 
 
-def _reach_km(first: Track, second: Track, limits: Limits, cell: int) -> float:
+def _reach_km(first: Track, second: Track, limits: Nearness, cell: int) -> float:
     """So far apart the middles of two cells may be that hold something near each other."""
     return limits.max_distance_km + (first.speed_km_s + second.speed_km_s) * (cell - 1) / 2
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from almagest.pipelines.matchups import land
 from almagest.pipelines.matchups.documents import Matchup, Product, Seen
-from almagest.pipelines.matchups.events import GAP_S
 from almagest.pipelines.matchups.pairing import Limits, Pairs, pairs
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
 
 Event = list[Matchup]
 
+#: Without a pair for so long, another event begins [s]. As orbitx has it: ten times its propagation interval.
+GAP_S = 300.0
 #: Of a share of land: coasts are not known better.
 _DIGITS = 3
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from almagest.core.jobs import ProcessFailedError
+from almagest.pipelines.matchups.earth import ECCENTRICITY_2, FLATTENING, RATE_DEG, SEMI_MAJOR_KM, sidereal_deg
 from almagest.pipelines.matchups.elements import Elements
 from almagest.pipelines.matchups.stretches import Stretch
 
@@ -31,14 +32,10 @@ DAY_S = 86400
 #: ground below jumps from one such step to another.
 STEP_S = 27
 
-#: WGS 84: semi-major axis [km], flattening.
-_A_KM = 6378.137
-_F = 1 / 298.257223563
-_B_KM = _A_KM * (1 - _F)
-_E2 = _F * (2 - _F)
+_B_KM = SEMI_MAJOR_KM * (1 - FLATTENING)
 _J2000_S = 946_728_000
 _JULIAN_1970 = 2_440_587.5
-_EARTH_RATE = radians(360.98564736629) / DAY_S
+_EARTH_RATE = radians(RATE_DEG) / DAY_S
 #: What geodetic latitude, and an orbit that is no ellipse, may add to the speed of an ellipse over a sphere.
 _FASTER = 1.02
 
@@ -154,10 +151,9 @@ def distance_km(one: Floats, other: Floats) -> Floats:
 
 
 def sidereal(seconds: Seconds | Floats) -> Floats:
-    """Mean sidereal time of Greenwich (IAU 1982), which the frame of SGP4 goes by [rad]."""
-    days = (seconds - _J2000_S) / DAY_S
-    centuries = days / 36525
-    return np.radians((280.46061837 + 360.98564736629 * days + 0.000387933 * centuries**2) % 360)
+    """Mean sidereal time of Greenwich, which the frame of SGP4 goes by [rad]."""
+    angle: Floats = np.radians(sidereal_deg((seconds - _J2000_S) / DAY_S))
+    return angle
 
 
 def _rate(model: Any) -> float:
@@ -178,7 +174,10 @@ def _normals(positions: Floats) -> Floats:
     """The normals of the ellipsoid below some places [km], by Bowring's formula, which leaves less than a metre."""
     x, y, z = positions.T
     across = np.hypot(x, y)
-    reduced = np.arctan2(_A_KM * z, _B_KM * across)
-    lat = np.arctan2(z + _E2 / (1 - _E2) * _B_KM * np.sin(reduced) ** 3, across - _E2 * _A_KM * np.cos(reduced) ** 3)
+    reduced = np.arctan2(SEMI_MAJOR_KM * z, _B_KM * across)
+    lat = np.arctan2(
+        z + ECCENTRICITY_2 / (1 - ECCENTRICITY_2) * _B_KM * np.sin(reduced) ** 3,
+        across - ECCENTRICITY_2 * SEMI_MAJOR_KM * np.cos(reduced) ** 3,
+    )
     lon = np.arctan2(y, x)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)

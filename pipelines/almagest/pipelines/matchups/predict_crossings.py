@@ -158,9 +158,10 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:
     from almagest.catalogue.exporting import snapshot
     from almagest.core.settings import Settings
     from almagest.pipelines.matchups.catalogued import Catalogued
-    from almagest.pipelines.matchups.crossings import Limits
+    from almagest.pipelines.matchups.crossings import Nearness
     from almagest.pipelines.matchups.gathering import Wanted
-    from almagest.pipelines.matchups.predicting import Prediction, crossing_items, wanted
+    from almagest.pipelines.matchups.predicting import Prediction
+    from almagest.pipelines.matchups.predictions import crossing_items, sunlit
 
     with snapshot(Settings.load(), "almagest_worker") as moment:
         moment.ids(inputs.collections)  # fails early where one is not there
@@ -168,8 +169,8 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any]:
     pairs = list(_pairs(orbits, context))
     if not pairs:
         raise ProcessFailedError("There are no two satellites among these platforms.")
-    where = wanted(inputs.min_solar_elevation)
-    limits = Limits(inputs.max_time_difference, inputs.max_distance, inputs.event_gap, where)
+    where = sunlit(inputs.min_solar_elevation)
+    limits = Nearness(inputs.max_time_difference, inputs.max_distance, inputs.event_gap, where)
     found = {}
     for number, (one, other) in enumerate(pairs):
         of = orbits[one], orbits[other]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from math import ceil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shapely.geometry import shape
@@ -16,13 +14,10 @@ from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
 from almagest.pipelines.matchups.boxes import Box
 from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued
-from almagest.pipelines.matchups.crossings import Limits, Wanted, crossings
 from almagest.pipelines.matchups.documents import Document
-from almagest.pipelines.matchups.orbits import Floats, Orbit, Seconds, lon_lat
-from almagest.pipelines.matchups.predictions import Happening, answered, around, crossing_item
+from almagest.pipelines.matchups.predictions import Happening, answered, around
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.stretches import Stretch
-from almagest.pipelines.matchups.sun import elevations_deg
 
 
 @dataclass
@@ -54,6 +49,7 @@ class Prediction:
         """All crossings of two sensors, which stand in the order of names."""
         combination = naming.combination(sensors)
         events_of = naming.events_collection(combination)
+        self.catalogued.require_own(combination, sensors)
         self.context.rely_on([events_of], self.catalogued.mark)
         items = [item for item in items if self._is_looked_at(Box.of(item["bbox"]))]
         done = self._found(combination, items)
@@ -90,52 +86,6 @@ class Prediction:
 
     def _is_looked_at(self, box: Box) -> bool:
         return self.bbox is None or Box.of(self.bbox).overlaps(box)
-
-
-def crossing_items(
-    sensors: tuple[Sensor, Sensor],
-    orbits: tuple[Orbit, Orbit],
-    limits: Limits,
-    interval: Stretch,
-    seen: Callable[[float], None] | None = None,
-) -> Iterator[Document]:
-    """The crossings of two sensors as items.
-
-    Args:
-        sensors: in the order of names.
-        orbits: in the same order.
-        limits: what a crossing is.
-        interval: with both ends, in which they begin.
-        seen: is told again and again which share of it has been looked at, from 0 to 1.
-
-    Raises:
-        OrbitError: an orbit leads nowhere while a satellite may be the earlier or the later one of a crossing. What is
-            looked at beyond that only tells where crossings begin and end.
-    """
-    assert interval.begin is not None
-    assert interval.end is not None
-    begin, end = (ceil(moment.timestamp()) for moment in (interval.begin, interval.end))
-    reach = ceil(limits.max_time_difference_s)
-    one, other = (replace(orbit, needed=(begin - reach, end + reach)) for orbit in orbits)
-    for crossing in crossings(one, other, limits, begin, end, seen):
-        identifier = naming.event(naming.combination(sensors), datetime.fromtimestamp(crossing.start, UTC))
-        yield crossing_item(identifier, sensors, orbits, crossing)
-
-
-def wanted(min_solar_elevation: float | None) -> Wanted | None:
-    """Where and when both satellites have to be; None: anywhere at any time.
-
-    Args:
-        min_solar_elevation: how high the sun has to stand [degree].
-    """
-    if min_solar_elevation is None:
-        return None
-
-    def is_wanted(seconds: Seconds, ground: Floats) -> Any:
-        lon, lat = lon_lat(ground)
-        return elevations_deg(seconds, lon, lat) >= min_solar_elevation
-
-    return is_wanted
 
 
 def _happening(item: Mapping[str, Any]) -> Happening:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ import shapely
 
 from almagest.pipelines.matchups import documents, naming
 from almagest.pipelines.matchups.boxes import Box
-from almagest.pipelines.matchups.crossings import Crossing
+from almagest.pipelines.matchups.crossings import Condition, Crossing, Nearness, crossings
 from almagest.pipelines.matchups.documents import Document
-from almagest.pipelines.matchups.orbits import Orbit, Seconds, distance_km, lon_lat
+from almagest.pipelines.matchups.orbits import Floats, Orbit, Seconds, distance_km, lon_lat
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.stretches import Stretch
-from almagest.pipelines.matchups.sun import elevation_deg
+from almagest.pipelines.matchups.sun import elevation_deg, elevations_deg
 
 #: So far from the ground below satellites may lie what both saw: half a wide swath, and some of a scene [km].
 _NEAR_KM = 500.0
@@ -70,6 +71,36 @@ def answered(predicted: Sequence[Happening], found: Sequence[Happening]) -> Iter
             yield each.id
 
 
+def crossing_items(
+    sensors: tuple[Sensor, Sensor],
+    orbits: tuple[Orbit, Orbit],
+    limits: Nearness,
+    interval: Stretch,
+    seen: Callable[[float], None] | None = None,
+) -> Iterator[Document]:
+    """The crossings of two sensors as items.
+
+    Args:
+        sensors: in the order of names.
+        orbits: in the same order.
+        limits: what a crossing is.
+        interval: with both ends, in which they begin.
+        seen: is told again and again which share of it has been looked at, from 0 to 1.
+
+    Raises:
+        OrbitError: an orbit leads nowhere while a satellite may be the earlier or the later one of a crossing. What is
+            looked at beyond that only tells where crossings begin and end.
+    """
+    assert interval.begin is not None
+    assert interval.end is not None
+    begin, end = (ceil(moment.timestamp()) for moment in (interval.begin, interval.end))
+    reach = ceil(limits.max_time_difference_s)
+    one, other = (replace(orbit, needed=(begin - reach, end + reach)) for orbit in orbits)
+    for crossing in crossings(one, other, limits, begin, end, seen):
+        identifier = naming.event(naming.combination(sensors), datetime.fromtimestamp(crossing.start, UTC))
+        yield crossing_item(identifier, sensors, orbits, crossing)
+
+
 def crossing_item(identifier: str, sensors: Sequence[Sensor], orbits: Sequence[Orbit], crossing: Crossing) -> Document:
     """A crossing as the item of an event: as :func:`documents.event_item` has it, but without matchups.
 
@@ -109,6 +140,22 @@ def crossing_item(identifier: str, sensors: Sequence[Sensor], orbits: Sequence[O
             "solar_elevation_deg": round(elevation_deg(min(moments), lon, lat), 2),
         },
     }
+
+
+def sunlit(min_solar_elevation: float | None) -> Condition | None:
+    """Where and when the sun stands high enough; None: anywhere at any time.
+
+    Args:
+        min_solar_elevation: how high [degree].
+    """
+    if min_solar_elevation is None:
+        return None
+
+    def is_sunlit(seconds: Seconds, ground: Floats) -> Any:
+        lon, lat = lon_lat(ground)
+        return elevations_deg(seconds, lon, lat) >= min_solar_elevation
+
+    return is_sunlit
 
 
 def _columns(crossing: Crossing) -> tuple[Seconds, Seconds]:

@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from almagest.pipelines.matchups.earth import sidereal_deg
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -45,6 +47,6 @@ def _elevation_deg(days: Any, lon: Any, lat: Any, maths: Any) -> Any:
     obliquity = radians(23.439 - 0.00000036 * days)
     ascension = maths.atan2(cos(obliquity) * sin(ecliptic), cos(ecliptic))
     declination = maths.asin(sin(obliquity) * sin(ecliptic))
-    hour_angle = radians((280.46061837 + 360.98564736629 * days + lon) % 360) - ascension
+    hour_angle = radians(sidereal_deg(days) + lon) - ascension
     here = radians(lat)
     return maths.degrees(maths.asin(sin(here) * sin(declination) + cos(here) * cos(declination) * cos(hour_angle)))

@@ -201,6 +201,7 @@ class Update:
 
     def _publish(self, timeline: Timeline, share: Share) -> None:
         combination, events_of = timeline.combination, naming.events_collection(timeline.combination)
+        self.catalogued.require_own(combination, timeline.sensors)
         self.context.rely_on([combination, events_of], self.catalogued.mark)
         extents: dict[str, Extent] = {}
         versions = self._versions(timeline)
