@@ -35,7 +35,6 @@ from leaks import worlds
 from leaks.mutants import IN_LISTS, MUTANTS, Mutant
 from leaks.script import Kind
 from support import cluster as clusters
-from support.cluster import Cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -63,16 +62,13 @@ class Arena:
         return "\n".join(difference.describe(origin) for difference in tally.differences)
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Changes are told when all earlier transactions of the cluster have ended; others would hold up one world."""
-    with clusters.alone(TEMPLATE) as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
-def arenas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], Arena]]:
-    """Each world is made when first asked for."""
+def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], Arena]]:
+    """Each world is made when first asked for.
+
+    In a cluster of its own: changes are told when all earlier transactions of the cluster have ended. In each world
+    somebody writes all the time, from before whose first word nothing of another world would be told.
+    """
     made: dict[bool, Arena] = {}
     with ExitStack() as stack, asyncio.Runner() as runner:
         opened = AsyncExitStack()
@@ -80,6 +76,7 @@ def arenas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         def arena(strict: bool) -> Arena:
             if strict not in made:
                 folder: Path = tmp_path_factory.mktemp("world")
+                cluster = stack.enter_context(clusters.alone(TEMPLATE))
                 catalogues = stack.enter_context(worlds.two(cluster, folder, Kind(strict=strict)))
 
                 async def open_both() -> Pair:
