@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from almagest.catalogue import audience, database, exporting, jobs, loading
+from almagest.catalogue import audience, database, exporting, jobs, loading, pruning
 from almagest.core.jobs import Fanout, ProcessFailedError
 from almagest.core.settings import Settings
 from almagest.pipelines.matchups import find_matchups
@@ -25,7 +25,7 @@ from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.updating import Share, Update
 from conftest import stac_client
-from support import colorado, commands, matching, rasters
+from support import colorado, commands, following, matching, rasters
 from support.matching import EVENTS, FINDING, NOON, PAIRS, PLATFORMS, Desk, Document, scene
 
 
@@ -402,6 +402,24 @@ def test_who_looks_only_where_something_has_changed_ends_where_one_does_who_look
     assert desk.changed() == {"events": 0, "matchups": 0, "removed": 0}
     assert desk.found()["removed"] == 0, "nothing that is untrue was left"
     assert desk.writes() == before, "nothing was missed"
+
+
+def test_where_it_was_forgotten_what_a_scene_was_everything_is_looked_at(desk: Desk) -> None:
+    """Where a scene was moved twice, and one version is kept, nothing says any more when it was at first."""
+    desk.put(scene("s2-a", 0), scene("l9-a", 3))
+    assert desk.changed()["matchups"] == 1
+    for minute in (500, 900):
+        desk.put(scene("s2-a", minute))
+    with database.connect(desk.settings, desk.settings.database.admin_user) as connection:
+        following.settle(connection)
+        assert pruning.prune(connection, versions=1).items == 2
+    assert desk.changed() == {"events": 0, "matchups": 0, "removed": 1}
+    before = desk.writes()
+    assert desk.changed() == {"events": 0, "matchups": 0, "removed": 0}
+    assert desk.writes() == before
+    with database.connect(desk.settings, desk.settings.database.admin_user) as connection:
+        statement = "SELECT count(*) FROM almagest.job_event WHERE message LIKE 'what has changed % is forgotten: %'"
+        assert connection.execute(statement).fetchone() == (1,), "only once"
 
 
 def test_a_scene_that_takes_long_is_remembered(desk: Desk) -> None:

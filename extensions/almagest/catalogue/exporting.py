@@ -155,10 +155,11 @@ class Snapshot:
         assert row is not None
         return str(row[0])
 
-    def keeps(self, place: Place) -> bool:
-        """Whether all that changed after a place in the log can still be told."""
-        given = (place.era, str(place.xact), place.sequence)
-        row = self.connection.execute("SELECT place_kept(%s, %s::xid8, %s)", given).fetchone()
+    def keeps(self, collections: Sequence[str], place: Place) -> bool:
+        """Whether all that :meth:`changed` tells of what has changed after a place in the log is still known."""
+        given = (place.era, str(place.xact), place.sequence, list(collections), place.era, str(place.xact))
+        statement = "SELECT place_kept(%s, %s::xid8, %s) AND spans_kept(%s, %s, %s::xid8)"
+        row = self.connection.execute(statement, given).fetchone()
         return bool(row and row[0])
 
     def changed(self, collections: Sequence[str], since: Place, until: Place) -> list[tuple[datetime, datetime]]:

@@ -184,7 +184,7 @@ def _changed(inputs: Inputs, context: Context, moment: Snapshot, last: Last, rea
     from almagest.pipelines.matchups.catalogued import LONGEST
     from almagest.pipelines.matchups.updating import Share
 
-    if not moment.keeps(last.place):
+    if not moment.keeps(inputs.collections, last.place):
         context.log("what has changed since the last run is forgotten: everything is looked at")
         return None
     spans = moment.changed(inputs.collections, last.place, reached)

@@ -128,6 +128,21 @@ COMMENT ON FUNCTION almagest.kept_since(text[]) IS
     'From when on everything is known that was in these collections (NULL: in any).';
 
 
+CREATE OR REPLACE FUNCTION almagest.spans_kept(of_collections text[], from_era int, from_xact xid8) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = almagest, pg_temp
+AS $$
+DECLARE
+    earliest CONSTANT timestamptz := almagest.kept_since(of_collections);
+BEGIN
+    RETURN NOT EXISTS (
+        SELECT FROM almagest.changes_after(from_era, from_xact, -1, of_collections, NULL) AS c WHERE c.at <= earliest);
+END;
+$$;
+COMMENT ON FUNCTION almagest.spans_kept(text[], int, xid8) IS
+    'Whether what items of some collections were before each change after a place in the log is still known: changed_spans tells '
+    'when that was. Where only so many versions are kept, it may be forgotten though the change is not.';
+
+
 CREATE OR REPLACE FUNCTION almagest.print_moment(moment timestamptz) RETURNS text
 LANGUAGE sql STABLE SET timezone = 'UTC'
 AS $$ SELECT to_char(moment, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') WHERE isfinite(moment) $$;
