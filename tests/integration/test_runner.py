@@ -24,7 +24,7 @@ from almagest.catalogue.versions import version_of
 from almagest.core.errors import NotFoundError, StorageFullError
 from almagest.core.jobs import Child, Context, DismissedError, Fanout, Output, Process, ProcessFailedError
 from almagest.core.settings import Settings
-from almagest.pipelines import echo, spool
+from almagest.pipelines import echo, runner, spool
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.publishing import Publication
 from almagest.pipelines.reconciler import Reconciler
@@ -374,7 +374,7 @@ def test_many_results_are_published_in_parts_and_each_once(
     works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last part is so small that its items are locked one by one, behind those that lock the collection."""
-    monkeypatch.setattr(spool, "_AT_ONCE", 40)
+    monkeypatch.setattr(spool, "_DOCUMENTS", 40)
     names = [(of, f"made-{number:02}") for of in ("products", "scenes") for number in range(45)]
 
     def run(_: Number, context: Context) -> Mapping[str, Any]:
@@ -443,11 +443,11 @@ def test_what_is_made_of_what_is_internal_stays_so(
         assert "would become public in 'products'" in (works.job(job).error or {})["detail"]
 
 
-def put(settings: Settings, identifier: str, collection: str, job: str | None = None) -> None:
+def put(settings: Settings, identifier: str, collection: str, job: str | None = None, **more: Any) -> None:
     """As somebody who has nothing to do with the job, or on behalf of one."""
     with database.connect(settings, "postgres") as admin, admin.transaction():
         admin.execute("SELECT almagest.write_as('bob', NULL, NULL, %s)", (job,))
-        admin.execute("SELECT almagest.put_item(%s::jsonb)", (json.dumps(scene(identifier, collection)),))
+        admin.execute("SELECT almagest.put_item(%s::jsonb)", (json.dumps(scene(identifier, collection, **more)),))
 
 
 def counting(works: Works, meanwhile: Callable[[], object]) -> Callable[[Number, Context], Mapping[str, Any]]:
@@ -471,7 +471,7 @@ def test_what_follows_from_what_others_have_changed_since_is_not_published(
     job = works.accept(counting(works, lambda: put(works.settings, "theirs", "products")))
     works.runner.run(job)
     found = works.job(job)
-    assert (found.status, found.attempt) == ("accepted", 1)
+    assert (found.status, found.attempt) == ("accepted", 0), "which does not count"
     assert (found.error or {})["title"] == "Overtaken"
     assert "products/theirs was changed by others" in (found.error or {})["internal"]
     assert document(collections, "products", "counted-1") is None
@@ -548,18 +548,111 @@ def test_parts_of_one_job_do_not_overtake_each_other(works: Works, collections: 
     assert works.job(single).status == "accepted"
 
 
+def test_whoever_is_kept_from_publishing_for_long_is_tried_again(
+    works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE", "200ms")
+    job = works.accept(counting(works, lambda: None))
+    with collections.transaction():
+        collections.execute("SELECT almagest.lock_collection('products')")
+        works.runner.run(job)
+    found = works.job(job)
+    assert (found.status, found.attempt, (found.error or {})["title"]) == ("accepted", 0, "Overtaken")
+
+
+def test_a_lease_is_kept_while_results_are_made_ready(
+    works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(do: Callable[..., Any]) -> Callable[..., Any]:
+        def wait_and_do(*given: Any) -> Any:
+            time.sleep(1.5 * LEASE.total_seconds())
+            return do(*given)
+
+        return wait_and_do
+
+    for name in ("prepare", "secure"):
+        monkeypatch.setattr(Publication, name, slowly(getattr(Publication, name)))
+    job = works.accept(counting(works, lambda: None))
+    with works.running(job):
+        eventually(lambda: works.job(job).status == "running")
+        while works.job(job).status == "running":
+            assert not works.runner.run(job), "nobody else takes it up"
+            time.sleep(0.1)
+    assert works.job(job).status == "successful", works.job(job).error
+
+
+def test_an_overtaken_job_makes_no_collections(works: Works, collections: psycopg.Connection[Any]) -> None:
+    counted = counting(works, lambda: put(works.settings, "theirs", "products"))
+
+    def run(inputs: Number, context: Context) -> Mapping[str, Any]:
+        context.collection(rasters.collection("made"), ["scenes"])
+        return counted(inputs, context)
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert (works.job(job).error or {})["title"] == "Overtaken"
+    assert collections.execute("SELECT almagest.collection_document('made')").fetchone() == (None,)
+
+
+def test_outputs_follow_from_what_was_read_as_well(works: Works, collections: psycopg.Connection[Any]) -> None:
+    def run(_: Number, context: Context) -> Mapping[str, Any]:
+        with exporting.snapshot(works.settings, "almagest_worker") as moment:
+            context.rely_on(["products"], moment.mark())
+        put(works.settings, "theirs", "products")
+        return {"number": 1}
+
+    job = works.accept(run)
+    works.runner.run(job)
+    assert (works.job(job).error or {})["title"] == "Overtaken"
+
+
+def test_what_they_have_changed_is_seen_though_a_part_of_ours_has_written_over_it(
+    works: Works, collections: psycopg.Connection[Any]
+) -> None:
+    """Whose that state was stands in history by then."""
+    job = works.accept(lambda *_: {"number": 1})
+
+    def both() -> None:
+        put(works.settings, "theirs", "products")
+        put(works.settings, "theirs", "products", str(job), title="anew")
+
+    works.known["made"] = process(counting(works, both))
+    works.runner.run(job)
+    assert "products/theirs" in (works.job(job).error or {})["internal"]
+
+
+@pytest.mark.parametrize(("before", "after", "states"), [(1e20, 1e20, 1), (0, 1, 2)])
+def test_what_comes_out_as_it_was_stays_whatever_it_is(
+    works: Works, collections: psycopg.Connection[Any], before: float, after: float, states: int
+) -> None:
+    """A database has numbers that no integer of 64 bits can hold, and gives them back as integers."""
+    for value in (before, after):
+
+        def run(_: Number, context: Context, value: float = value) -> Mapping[str, Any]:
+            context.publish(
+                [scene("made", "products", properties={"datetime": "2025-06-20T00:00:00Z", "nodata": value})]
+            )
+            return {"number": 1}
+
+        job = works.accept(run)
+        works.runner.run(job)
+        assert works.job(job).status == "successful", works.job(job).error
+    found = collections.execute("SELECT * FROM almagest.item_states('products', 'made')").fetchall()
+    assert len(found) == states
+
+
 def test_of_two_that_end_at_once_one_overtakes_the_other(
     works: Works, collections: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither sees the other one's items when it looks whether there are any, unless one waits for the other."""
-    both, check = threading.Barrier(2), Publication._check_overtaken
+    both, secure = threading.Barrier(2), Publication.secure
 
     def meet(publication: Publication, connection: psycopg.Connection[Any]) -> None:
-        check(publication, connection)
+        secure(publication, connection)
         with suppress(threading.BrokenBarrierError):
             both.wait(1)
 
-    monkeypatch.setattr(Publication, "_check_overtaken", meet)
+    monkeypatch.setattr(Publication, "secure", meet)
     one, other = (works.accept(counting(works, both.reset)) for _ in range(2))
     with works.running(one), works.running(other):
         pass

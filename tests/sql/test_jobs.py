@@ -449,6 +449,23 @@ def test_old_jobs_are_forgotten_but_for_the_dead(
     assert {found.id for found in jobs.listed(worker)} == {failed, fresh}
 
 
+def test_what_others_did_does_not_count_for_a_day(
+    worker: psycopg.Connection[Any], later: Callable[[float], None]
+) -> None:
+    job = accept(worker)
+    for number in range(10):
+        later(100 * number)
+        assert jobs.claim(worker, job, f"w{number}", LEASE, KNOWN)
+        assert jobs.postpone(worker, job, f"w{number}", {"detail": "x"}, timedelta(seconds=1)) == "accepted"
+        assert jobs.postpone(worker, job, f"w{number}", {"detail": "x"}, timedelta(seconds=1)) is None
+    assert jobs.find(worker, job).attempt == 0
+    for number, status in enumerate(("accepted", "accepted", "failed")):
+        later(86_400 + 100 * number)
+        assert jobs.claim(worker, job, "w", LEASE, KNOWN)
+        assert jobs.postpone(worker, job, "w", {"detail": "x"}, timedelta(seconds=1)) == status
+    assert jobs.find(worker, job).is_dead
+
+
 def test_what_nobody_has_noted_anew_for_a_year_is_forgotten(
     worker: psycopg.Connection[Any], later: Callable[[float], None]
 ) -> None:

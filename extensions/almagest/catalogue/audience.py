@@ -6,10 +6,10 @@ What the rules mean is decided in the database (``sql/audience``), and holds fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import psycopg
 
@@ -25,7 +25,11 @@ Visibility = Literal["public", "internal"]
 #: Members that we write ourselves. They stay hidden for good: the canary looks for one.
 OURS = "almagest:*"
 
-_COLLECTION = re.compile(r"/collections/([^/]+)/?$")
+_COLLECTION = re.compile(r"/(?:api|external)/collections/([^/?#]+)/?")
+_LINKS = """
+    SELECT id, almagest.collection_document(id)->'links' FROM almagest.collection_ids() AS c(id)
+    WHERE NOT almagest.is_internal(id) ORDER BY id
+"""
 _NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
 
 
@@ -103,26 +107,30 @@ def visibilities(connection: psycopg.Connection) -> dict[str, Visibility]:
 
 
 def made_of_internal(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
-    """Public collections that say that they are derived from others which are internal, with these.
+    """Public collections that say that they are derived from others here which are internal, with these.
 
     What is in them shows something of these. Whoever makes a collection out of others makes it internal where one of
     them is; one of them may become internal later.
     """
     existing = visibilities(connection)
+    (origin,) = connection.execute("SELECT origin FROM almagest.audience_policy").fetchone() or ("",)
     found = {}
-    for identifier, visibility in existing.items():
-        if visibility == "public":
-            row = connection.execute("SELECT almagest.collection_document(%s)", (identifier,)).fetchone()
-            sources = _derived_from((row and row[0]) or {})
-            if internal := [source for source in sources if existing.get(source) == "internal"]:
-                found[identifier] = internal
+    for identifier, links in connection.execute(_LINKS).fetchall():
+        sources = _derived_from(links, origin)
+        if internal := sorted(source for source in sources if existing.get(source) == "internal"):
+            found[identifier] = internal
     return found
 
 
-def _derived_from(collection: Mapping[str, Any]) -> list[str]:
-    links = [link for link in collection.get("links", ()) if link.get("rel") == "derived_from"]
-    places = [_COLLECTION.search(urlsplit(str(link.get("href"))).path) for link in links]
-    return sorted({unquote(place[1]) for place in places if place})
+def _derived_from(links: Any, origin: str) -> set[str]:
+    """Ids of collections of this site; stock writers take anything for links."""
+    found = set()
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "derived_from":
+            place = _COLLECTION.fullmatch(str(link.get("href")).removeprefix(origin))
+            if place:
+                found.add(unquote(place[1]))
+    return found
 
 
 def set_collections(connection: psycopg.Connection, pattern: str, visibility: Visibility | None) -> None:

@@ -185,11 +185,11 @@ def hold(connection: Connection, job: UUID, owner: str) -> bool:
 
 
 def overtaken(connection: Connection, job: UUID, collections: Iterable[str], mark: str) -> str | None:
-    """What others have changed in some collections since somebody looked; until the transaction ends nobody does.
+    """What others have changed in some collections since somebody looked.
 
     Args:
-        connection: in a transaction.
-        job: changes made by it, and by those that do parts of the same one, do not count.
+        connection: where each statement sees what has ended before it (READ COMMITTED).
+        job: changes made by it, and by other children of the same one, do not count.
         collections: ids.
         mark: as :meth:`almagest.catalogue.exporting.Snapshot.mark` has told it.
 
@@ -225,6 +225,15 @@ def fail(
 ) -> Status | None:
     """A job failed; it is tried again where that may help. Answers its status, None where it is another's by now."""
     row = connection.execute("SELECT almagest.fail_job(%s, %s, %s, %s)", (job, owner, Jsonb(error), retry_after))
+    found = row.fetchone()
+    return found[0] if found else None
+
+
+def postpone(
+    connection: Connection, job: UUID, owner: str, error: Mapping[str, Any], retry_after: timedelta
+) -> Status | None:
+    """As :func:`fail`, where others were faster: it does not count against the job, as long as it is not a day old."""
+    row = connection.execute("SELECT almagest.postpone_job(%s, %s, %s, %s)", (job, owner, Jsonb(error), retry_after))
     found = row.fetchone()
     return found[0] if found else None
 

@@ -185,8 +185,8 @@ class Context(Protocol):
     def rely_on(self, collections: Sequence[str], mark: str) -> None:
         """Says that what is published follows from collections that the process has read by itself.
 
-        Should anybody else have changed items of theirs by the time it is published, nothing is, and the job is tried
-        again. Jobs that do other parts of the same one are not anybody else: their parts must not overlap.
+        Should anybody else have changed items of theirs by the time the job ends, none of its items is published, and
+        it is tried again. Other children of the same job are not anybody else: their parts must not overlap.
 
         Args:
             collections: ids.
@@ -205,7 +205,7 @@ class Context(Protocol):
         """What the process has noted under a key by :meth:`remember`, as JSON; None: nothing, or it is lost."""
 
     def remember(self, key: str, value: Any) -> None:
-        """Notes something for the next time when, and only when, the job ends well.
+        """Notes something for the next time when, and only when, the job ends well. A year later it is forgotten.
 
         Args:
             key: that the next one knows as well, such as a hash of the inputs.

@@ -37,7 +37,8 @@ _PRESENT = """
     SELECT n.place, almagest.item_document(n.collection, n.id)
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n(collection, id, place)
 """
-#: In a statement of its own: the next one sees what others have written before they let go.
+#: Each in a statement of its own: the next one sees what others have written before they let go.
+_LOCK_COLLECTIONS = "SELECT almagest.lock_collection(n.id) FROM unnest(%s::text[]) AS n(id)"
 _LOCK = "SELECT almagest.lock_item(n.collection, n.id) FROM unnest(%s::text[], %s::text[]) AS n(collection, id)"
 _REMOVE = """
     SELECT almagest.delete_item(n.collection, n.id)
@@ -79,7 +80,7 @@ class Publication:
         self._noted: dict[str, Any] = {}
         #: Collections that all of it follows from, by the mark of the snapshot in which they were read.
         self._relied_on: dict[str, set[str]] = {}
-        self._rooms: list[tuple[Document, frozenset[str]]] = []
+        self._rooms: list[tuple[Document, frozenset[str], bool]] = []
         #: All that was read, and by name how it was read last.
         self._sources: dict[Source, None] = {}
         self._read: dict[tuple[str, str], Source] = {}
@@ -117,7 +118,7 @@ class Publication:
     def collection(self, document: Document, made_of: Sequence[str], *, public: bool) -> None:
         """A collection that results go into, and those out of which they are made."""
         with self._lock:
-            self._rooms.append((document, frozenset() if public else frozenset(made_of)))
+            self._rooms.append((document, frozenset(made_of), public))
             if not public:
                 self._guarded.add((str(document.get("id")), frozenset(made_of)))
 
@@ -207,33 +208,48 @@ class Publication:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to publish."""
-        return not any((len(self._items), self._assets, self._removed, self._rooms, self._noted))
+        """Whether the job may end as it is: there is nothing to publish, and nothing that its outputs follow from."""
+        return not any(
+            (len(self._items), self._assets, self._removed, self._rooms, self._noted, self._relied_on),
+        )
 
     def close(self) -> None:
         """Lets go of what has not been published."""
         self._items.close()
 
     def prepare(self, connection: psycopg.Connection[Any], store: Store) -> None:
-        """Makes room for the items; before the transaction that ends the job."""
+        """Makes room for the items; before the transaction that ends the job.
+
+        Raises:
+            OvertakenError: others have changed what it follows from.
+        """
+        self._check_overtaken(connection)
         rules = Rules(self._settings.site.origin)
-        for document, made_of in self._rooms:
+        for document, made_of, public in self._rooms:
             with connection.transaction():
                 self._write_as_who_wants_it(connection)
-                rooms.provide(connection, document, made_of, rules)
+                rooms.provide(connection, document, made_of, rules, public=public)
         for items in self._items.parts():
             self._keep_jobs(connection, items)
             store.prepare(items)
 
-    def commit(self, connection: psycopg.Connection[Any], store: Store) -> list[Document]:
-        """Publishes, in the transaction that ends the job. Answers which items it wrote, and keys that assets got.
+    def secure(self, connection: psycopg.Connection[Any]) -> None:
+        """Makes sure that it may be published, until the transaction ends; waits for others who are publishing.
 
         Raises:
             ConflictError: something made of what is internal would become public.
             OvertakenError: others have changed what it follows from.
         """
+        relied_on = set().union(*self._relied_on.values())
+        touched = {of for of, _ in (*self._items.names, *self._removed)} | {asset[0] for asset in self._assets}
+        if relied_on or len(touched) > 1:
+            # All at once, in one order for all: nobody waits for somebody who waits for him.
+            connection.execute(_LOCK_COLLECTIONS, (sorted(relied_on | touched),))
         self._check_audience(connection)
         self._check_overtaken(connection)
+
+    def commit(self, connection: psycopg.Connection[Any], store: Store) -> list[Document]:
+        """Publishes, in the transaction that ends the job. Answers which items it wrote, and keys that assets got."""
         self._write_as_who_wants_it(connection)
         for items in self._items.parts():
             store.put(store.batch(items))
@@ -263,8 +279,8 @@ class Publication:
         for place, present in connection.execute(_PRESENT, names).fetchall():
             item = items[place - 1]
             made_by = present and present["properties"].get(_JOB)
-            if made_by and {**item, "properties": {**item["properties"], _JOB: made_by}} == present:
-                self._items.add(dict(present))
+            if made_by and (kept := {**item, "properties": {**item["properties"], _JOB: made_by}}) == present:
+                self._items.add(kept)
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
         everything = frozenset(source.collection for source in self._sources)

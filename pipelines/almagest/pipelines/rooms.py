@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 import psycopg
@@ -18,7 +18,12 @@ Document = dict[str, Any]
 
 
 def provide(
-    connection: psycopg.Connection[Any], document: Mapping[str, Any], made_of: Iterable[str], rules: Rules
+    connection: psycopg.Connection[Any],
+    document: Mapping[str, Any],
+    made_of: Iterable[str],
+    rules: Rules,
+    *,
+    public: bool,
 ) -> None:
     """Makes a collection where there is none, or widens the one that is there by the extent of the new one.
 
@@ -29,6 +34,7 @@ def provide(
         document: the collection.
         made_of: ids of the collections that its items are made of; where one is internal, a new one is as well.
         rules: that documents have to follow.
+        public: a new one is so all the same.
 
     Raises:
         InvalidDocumentError: it is not valid STAC.
@@ -44,7 +50,8 @@ def provide(
     connection.execute("SELECT almagest.lock_collection(%s)", (identifier,))
     present = _document(connection, identifier)
     if present is None:
-        connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sources))
+        if not public:
+            connection.execute("SELECT almagest.keep_internal(%s, %s)", (identifier, sources))
         _call(connection, "SELECT almagest.create_collection(%s::jsonb)", accepted)
         return
     changed = _derived(_widened(present, extent), sources, rules.origin)
@@ -66,9 +73,14 @@ def _widened(present: Document, extent: Extent) -> Document:
 def _derived(document: Document, sources: Sequence[str], origin: str) -> Document:
     """With a link to each collection that its items are made of."""
     links = document.get("links", [])
-    hrefs = [f"{origin}/api/collections/{quote(source, safe='')}" for source in sources]
-    known = {link.get("href") for link in links if link.get("rel") == "derived_from"}
-    new = [{"rel": "derived_from", "type": "application/json", "href": href} for href in hrefs if href not in known]
+    # By paths: the site may have had another address.
+    known = {urlsplit(str(link.get("href"))).path for link in links if link.get("rel") == "derived_from"}
+    paths = [f"/api/collections/{quote(source, safe='')}" for source in sources]
+    new = [
+        {"rel": "derived_from", "type": "application/json", "href": f"{origin}{path}"}
+        for path in paths
+        if path not in known
+    ]
     return {**document, "links": [*links, *new]} if new else document
 
 

@@ -23,7 +23,7 @@ from structlog.contextvars import bound_contextvars
 from almagest.catalogue import jobs
 from almagest.catalogue.storing import Store
 from almagest.core.errors import AlmagestError
-from almagest.core.jobs import Child, DismissedError, Fanout, Process
+from almagest.core.jobs import Child, DismissedError, Fanout, OvertakenError, Process
 from almagest.core.settings import Settings
 from almagest.pipelines import apart
 from almagest.pipelines.apart import ChildError
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 #: Before the second try, and the longest pause before any [s].
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
+#: Results wait for so long for others who are publishing in the same collections.
+_PATIENCE = "10min"
 
 
 class Runner:
@@ -154,22 +156,35 @@ class Runner:
 
     def _publish(self, connection: jobs.Connection, attempt: Attempt, result: Mapping[str, Any]) -> bool:
         store = Store(connection)
-        attempt.publication.prepare(connection, store)
-        with connection.transaction():
-            # From here on nobody else can have the job, and what is published is published with its end.
-            if not jobs.hold(connection, attempt.row.id, attempt.owner):
-                return False
-            published = attempt.publication.commit(connection, store)
-            return jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
+        try:
+            with self._keeper.keeping(attempt):
+                attempt.publication.prepare(connection, store)
+            with connection.transaction():
+                with self._keeper.keeping(attempt):
+                    # Whoever publishes much keeps others waiting for longer than a caller would wait.
+                    connection.execute("SELECT set_config('lock_timeout', %s, true)", (_PATIENCE,))
+                    attempt.publication.secure(connection)
+                # From here on nobody else can have the job, and what is published is published with its end.
+                if not jobs.hold(connection, attempt.row.id, attempt.owner):
+                    return False
+                published = attempt.publication.commit(connection, store)
+                return jobs.finish(connection, attempt.row.id, attempt.owner, result, published)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            raise OvertakenError(f"Others were writing where job {attempt.job} publishes: {error}") from error
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
         # What the process or its inputs say will be the same the next time.
         is_final = isinstance(error, AlmagestError) and error.status < 500
-        pause = None if is_final else timedelta(seconds=_pause_s(attempt.row.attempt))
+        pause = timedelta(seconds=_pause_s(attempt.row.attempt))
+        named = attempt.row.id, attempt.owner, _problem(error)
         with self._pool.connection() as connection:
             if not attempt.keep(connection, self._lease):
                 return
-            if jobs.fail(connection, attempt.row.id, attempt.owner, _problem(error), pause) != "failed":
+            if isinstance(error, OvertakenError):
+                became = jobs.postpone(connection, *named, pause)
+            else:
+                became = jobs.fail(connection, *named, None if is_final else pause)
+            if became != "failed":
                 return
         self._wake(attempt, [])
 

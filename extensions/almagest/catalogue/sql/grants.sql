@@ -425,6 +425,7 @@ GRANT EXECUTE ON FUNCTION
     almagest.release_job(uuid, text),
     almagest.finish_job(uuid, text, jsonb, jsonb),
     almagest.fail_job(uuid, text, jsonb, interval),
+    almagest.postpone_job(uuid, text, jsonb, interval),
     almagest.suspend_job(uuid, text, jsonb, jsonb),
     almagest.jobs_to_ring(interval, int),
     almagest.bury_jobs(),

@@ -228,7 +228,7 @@ PROCESS = Process(
     },
     run=_run,
     scope="catalogue:write",
-    max_attempts=2,  # others may be faster once; what is too much for one is too much for the next one
+    max_attempts=1,  # what is too much for one is too much for the next one
     time_limit_s=4 * 3600,
     memory_limit_mb=4096,
     keywords=("matchup", "orbit", "TLE", "SGP4", "simultaneous nadir overpass"),

@@ -57,20 +57,17 @@ DECLARE
     seen CONSTANT pg_snapshot := split_part(mark, ' ', 2);
 BEGIN
     RETURN QUERY
-    SELECT c.collection, c.item, s.job
+    SELECT c.collection, c.item, coalesce(h.job, s.job)
     FROM almagest.changes_after(of_era, pg_snapshot_xmin(seen), -1, of_collections, NULL) AS c
-    CROSS JOIN LATERAL (
-        SELECT h.job FROM almagest.item_head AS h
-        WHERE h.collection = c.collection AND h.id = c.item AND h.valid_from = c.at
-        UNION ALL
-        SELECT s.job FROM (
-            SELECT h.valid_from, h.job FROM almagest.item_history AS h
-            WHERE h.collection = c.collection AND h.id = c.item AND h.valid_to > c.at
-            ORDER BY h.valid_to LIMIT 1
-        ) AS s
-        WHERE s.valid_from = c.at
-    ) AS s
-    WHERE NOT (c.era = of_era AND pg_visible_in_snapshot(c.xact, seen));
+    LEFT JOIN almagest.item_head AS h ON h.collection = c.collection AND h.id = c.item AND h.valid_from = c.at
+    LEFT JOIN LATERAL (
+        -- Only where the state is a former one by now: history has many partitions.
+        SELECT f.valid_from, f.job FROM almagest.item_history AS f
+        WHERE h.id IS NULL AND f.collection = c.collection AND f.id = c.item AND f.valid_to > c.at
+        ORDER BY f.valid_to LIMIT 1
+    ) AS s ON s.valid_from = c.at
+    WHERE NOT (c.era = of_era AND pg_visible_in_snapshot(c.xact, seen))
+      AND (h.id IS NOT NULL OR s.valid_from IS NOT NULL); -- else its own transaction took it back
 END;
 $$;
 COMMENT ON FUNCTION almagest.changes_unseen(text[], text) IS
