@@ -733,3 +733,34 @@ def test_assets_that_are_none_hide_nothing_and_break_nothing(
         assert states
     assert shown[0] == shown[1]
     assert len(states) == 2 - (assets == {})
+
+
+def test_public_collections_that_are_made_of_internal_ones_are_named(admin: psycopg.Connection) -> None:
+    """By their links; stock writers take anything for these."""
+
+    def add(identifier: str, *links: Any, everything: Any = None) -> None:
+        document = {**collection(identifier), "links": list(links) if everything is None else everything}
+        with admin.transaction():
+            admin.execute("SET LOCAL search_path = pgstac, public")
+            admin.execute("SELECT create_collection(%s::jsonb)", (json.dumps(document),))
+
+    def derived(href: Any) -> dict[str, Any]:
+        return {"rel": "derived_from", "href": href}
+
+    here = f"{ORIGIN}/api/collections"
+    admin.execute("UPDATE audience_policy SET origin = %s", (ORIGIN,))
+    for name in ("secret", "sécret/1", "open"):
+        add(name)
+    audience.set_collections(admin, "*", "public")
+    for name in ("secret", "sécret/1", "gone"):
+        audience.set_collections(admin, name, "internal")
+    add("a", derived(f"{here}/secret"), derived(f"{here}/open"))
+    add("b", derived(f"{ORIGIN}/external/collections/s%C3%A9cret%2F1/"), derived("/api/collections/secret"))
+    add("c", derived("https://elsewhere.org/api/collections/secret"), derived(f"{here}/secret/items/x"))
+    add("d", {"rel": "related", "href": f"{here}/secret"})
+    add("e", derived("http://℀.x/collections/secret"), derived("http://[x"), derived(5), derived(None), "x", None, 7)
+    add("f", everything={"rel": "derived_from"})
+    add("g", derived(f"{here}/gone"))
+    assert audience.made_of_internal(admin) == {"a": ["secret"], "b": ["secret", "sécret/1"], "g": ["gone"]}
+    audience.set_collections(admin, "a", "internal")
+    assert "a" not in audience.made_of_internal(admin)

@@ -81,7 +81,7 @@ def test_few_of_what_is_large_are_read_at_once(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_says_so_and_can_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))  # noqa: SIM115
     held = Spool(tmp_path)
     held.add(item("a", "0", text="what fits into a buffer"))
     with pytest.raises(StorageFullError, match="No space is left for the results"):

@@ -30,6 +30,7 @@ _LINKS = """
     SELECT id, almagest.collection_document(id)->'links' FROM almagest.collection_ids() AS c(id)
     WHERE NOT almagest.is_internal(id) ORDER BY id
 """
+_INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
 
 
@@ -112,13 +113,12 @@ def made_of_internal(connection: psycopg.Connection[Any]) -> dict[str, list[str]
     What is in them shows something of these. Whoever makes a collection out of others makes it internal where one of
     them is; one of them may become internal later.
     """
-    existing = visibilities(connection)
     (origin,) = connection.execute("SELECT origin FROM almagest.audience_policy").fetchone() or ("",)
     found = {}
     for identifier, links in connection.execute(_LINKS).fetchall():
-        sources = _derived_from(links, origin)
-        if internal := sorted(source for source in sources if existing.get(source) == "internal"):
-            found[identifier] = internal
+        # One that is gone by now counts as well.
+        if sources := connection.execute(_INTERNAL, (sorted(_derived_from(links, origin)),)).fetchall():
+            found[identifier] = [source for (source,) in sources]
     return found
 
 

@@ -167,6 +167,7 @@ class Context(Protocol):
         *,
         public: bool = False,
         sources: Sequence[tuple[str, str]] | None = None,
+        own: Sequence[str] | None = None,
     ) -> None:
         """Publishes items when, and only when, the job ends well.
 
@@ -176,6 +177,9 @@ class Context(Protocol):
                 link to ``/collections/…`` leads to what is called so in the catalogue.
             public: whether the items may go into a collection that outsiders see, though a source is internal.
             sources: collection and id of what alone these items are made of; None: of all that was read.
+            own: names of members that are this process's affair, of properties and of links; a `*` at the end stands
+                for any end. Whatever else an item of this name has that is there already stays: its other properties
+                and links, and its assets. None: nothing stays of it.
 
         Raises:
             InvalidDocumentError: one is not valid STAC.

@@ -120,9 +120,10 @@ class Attempt:
         *,
         public: bool = False,
         sources: Sequence[tuple[str, str]] | None = None,
+        own: Sequence[str] | None = None,
     ) -> None:
         """See :class:`almagest.core.jobs.Context`."""
-        self.publication.items((dict(item) for item in items), self.workdir, public=public, sources=sources)
+        self.publication.items((dict(item) for item in items), self.workdir, public=public, sources=sources, own=own)
 
     def register(
         self,

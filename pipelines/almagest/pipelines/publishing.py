@@ -23,6 +23,7 @@ from almagest.core.errors import ConflictError, NotFoundError
 from almagest.core.jobs import OvertakenError
 from almagest.core.settings import Settings
 from almagest.pipelines import rooms
+from almagest.pipelines.merging import beside
 from almagest.pipelines.spool import Spool
 
 Document = dict[str, Any]
@@ -74,6 +75,8 @@ class Publication:
         self._job = job
         self._lock = threading.Lock()
         self._items = Spool(folder)
+        #: Members of each item that are the process's; None: all of it.
+        self._own: dict[tuple[str, str], tuple[str, ...] | None] = {}
         self._assets: list[tuple[str, str, str, Document, date]] = []
         #: And when the version began that it has to be still; None: any.
         self._removed: dict[tuple[str, str], datetime | None] = {}
@@ -180,6 +183,7 @@ class Publication:
         *,
         public: bool,
         sources: Sequence[tuple[str, str]] | None = None,
+        own: Sequence[str] | None = None,
     ) -> None:
         """Items, of which hrefs of assets that are relative name files in the working folder.
 
@@ -195,6 +199,7 @@ class Publication:
             accepted = accept_item(whole, rules).document
             with self._lock:
                 self._items.add(dict(accepted))
+                self._own[accepted["collection"], accepted["id"]] = own if own is None else tuple(own)
                 if not public:
                     self._guarded.add((accepted["collection"], collections))
 
@@ -230,8 +235,7 @@ class Publication:
                 self._write_as_who_wants_it(connection)
                 rooms.provide(connection, document, made_of, rules, public=public)
         for items in self._items.parts():
-            self._keep_jobs(connection, items)
-            store.prepare(items)
+            store.prepare(self._met(connection, items))
 
     def secure(self, connection: psycopg.Connection[Any]) -> None:
         """Makes sure that it may be published, until the transaction ends; waits for others who are publishing.
@@ -273,14 +277,27 @@ class Publication:
         request = self._job.request.get("request_id")
         connection.execute("SELECT almagest.write_as(%s, %s, %s, %s)", (actor, key_id, request, str(self._job.id)))
 
-    def _keep_jobs(self, connection: psycopg.Connection[Any], items: Sequence[Document]) -> None:
-        """What is there already, but for the job that made it, keeps that: who does the same again changes nothing."""
+    def _met(self, connection: psycopg.Connection[Any], items: Sequence[Document]) -> list[Document]:
+        """Items as they will be beside what is there already.
+
+        It keeps what is not the process's. What is as it was but for the job that made it, keeps that: who does the
+        same again changes nothing.
+        """
+        met = list(items)
         names = _columns([(item["collection"], item["id"]) for item in items])
         for place, present in connection.execute(_PRESENT, names).fetchall():
+            if present is None:
+                continue
             item = items[place - 1]
-            made_by = present and present["properties"].get(_JOB)
-            if made_by and (kept := {**item, "properties": {**item["properties"], _JOB: made_by}}) == present:
+            own = self._own[item["collection"], item["id"]]
+            kept = item if own is None else beside(present, item, own)
+            made_by = present["properties"].get(_JOB)
+            if made_by and (same := {**kept, "properties": {**kept["properties"], _JOB: made_by}}) == present:
+                kept = same
+            if kept is not item:
+                met[place - 1] = kept
                 self._items.add(kept)
+        return met
 
     def _check_audience(self, connection: psycopg.Connection[Any]) -> None:
         everything = frozenset(source.collection for source in self._sources)

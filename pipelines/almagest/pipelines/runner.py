@@ -10,7 +10,7 @@ import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 #: Before the second try, and the longest pause before any [s].
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
+_LONGEST_WAIT = timedelta(hours=1)
 #: Results wait for so long for others who are publishing in the same collections.
 _PATIENCE = "10min"
 
@@ -181,7 +182,9 @@ class Runner:
             if not attempt.keep(connection, self._lease):
                 return
             if isinstance(error, OvertakenError):
-                became = jobs.postpone(connection, *named, pause)
+                # Longer and longer, so that what is overtaken again and again does not keep a worker busy.
+                age = datetime.now(UTC) - (attempt.row.started_at or attempt.row.created_at)
+                became = jobs.postpone(connection, *named, max(pause, min(age / 5, _LONGEST_WAIT)))
             else:
                 became = jobs.fail(connection, *named, None if is_final else pause)
             if became != "failed":

@@ -24,7 +24,7 @@ from almagest.pipelines.matchups.documents import PREDICTED, Document, Matchup, 
 from almagest.pipelines.matchups.gathering import Wanted
 from almagest.pipelines.matchups.predictions import Happening
 from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint, only_areas
-from almagest.pipelines.matchups.stretches import Stretch
+from almagest.pipelines.matchups.stretches import KNOWN, Stretch
 
 #: Collection and id.
 Name = tuple[str, str]
@@ -53,6 +53,8 @@ NOT_PREDICTED: Mapping[str, Any] = {
 }
 _TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: As outlines have times [us].
+_KNOWN = tuple((moment - _EPOCH) // _TICK for moment in KNOWN)
 
 
 @dataclass
@@ -101,11 +103,15 @@ class Catalogued:
 
     def _short(self, seen: Outlines) -> Outlines:
         """Those that do not take longer than anything is looked for: an end that means "until now" is none."""
-        short = np.array(seen.ends, "int64") - np.array(seen.begins, "int64") <= LONGEST / _TICK
-        if short.all():
+        begins, ends = (np.array(column, "int64") for column in (seen.begins, seen.ends))
+        first, last = _KNOWN
+        known = (first <= begins) & (ends < last)
+        short = ends - begins <= LONGEST / _TICK
+        if (known & short).all():
             return seen
-        self.skipped[f"takes longer than {LONGEST.days} days"] += int((~short).sum())
-        return seen.chosen(np.flatnonzero(short).tolist())
+        self.skipped["is of a time of which nothing is known"] += int((~known).sum())
+        self.skipped[f"takes longer than {LONGEST.days} days"] += int((known & ~short).sum())
+        return seen.chosen(np.flatnonzero(known & short).tolist())
 
     @cached_property
     def combinations(self) -> Sequence[tuple[Sensor, Sensor]]:
@@ -116,7 +122,7 @@ class Catalogued:
         for identifier in self.present:
             if "-vs-" in identifier and not identifier.startswith(naming.EVENTS_PREFIX):
                 sensors = self._sensors(identifier, identifier)
-                if len(sensors) == 2 and all(sensor in self.wanted for sensor in sensors):
+                if len(sensors) == len({*sensors}) == 2 and all(sensor in self.wanted for sensor in sensors):
                     yield sensors[0], sensors[1]
 
     def require_own(self, combination: str, sensors: Sequence[Sensor]) -> None:
@@ -125,6 +131,8 @@ class Catalogued:
         Raises:
             ProcessFailedError: so it is: hyphens may stand in the names of collections and of platforms.
         """
+        if combination.startswith(naming.EVENTS_PREFIX):
+            raise ProcessFailedError(f"{combination!r} is what events are kept in, and no name for matchups.")
         events = naming.events_collection(combination)
         known = self._sensors(combination, combination) or self._sensors(events, combination)
         held = self._held.setdefault(combination, known or tuple(sensors))
@@ -137,9 +145,11 @@ class Catalogued:
         """Those that a collection is of, in their order; none, where it is not there, or not of this combination."""
         if identifier not in self.present:
             return ()
-        said = self.snapshot.collection(identifier).get("summaries") or {}
-        names = zip(said.get("matchup:collections", ()), said.get("matchup:platforms", ()), strict=False)
-        sensors = sorted(Sensor(str(collection), str(platform)) for collection, platform in names)
+        said = self.snapshot.collection(identifier).get("summaries")
+        names = [said.get(f"matchup:{of}") if isinstance(said, dict) else None for of in ("collections", "platforms")]
+        if not all(isinstance(each, list) for each in names):  # stock writers take anything
+            return ()
+        sensors = sorted(Sensor(str(collection), str(platform)) for collection, platform in zip(*names, strict=False))
         return tuple(sensors) if naming.combination(sensors) == combination else ()
 
     def matchups(self, combination: str, window: Stretch) -> list[Entry]:
@@ -148,8 +158,16 @@ class Catalogued:
             return []
         found = self.snapshot.outlines({"collections": [combination]}, window.begin, window.end, "matchup:event_id")
         return [
-            Entry(row.id, moment_of(row.begins), moment_of(row.ends), shapely.from_wkb(row.footprint), row.value)
+            Entry(
+                row.id,
+                moment_of(row.begins),
+                moment_of(row.ends),
+                shapely.from_wkb(row.footprint),
+                # What others say there may be anything, and must not become the name of an event of ours.
+                row.value if row.value and naming.is_event(row.value, combination) else None,
+            )
             for row in found.rows()
+            if row.footprint is not None and _is_known_time(row)
         ]
 
     def events(self, combination: str, window: Stretch) -> dict[str, Stretch]:
@@ -164,7 +182,7 @@ class Catalogued:
         return {
             row.id: Stretch(moment_of(row.begins), moment_of(row.ends) + _TICK)
             for row in found.rows()
-            if row.value != "true"
+            if row.value != "true" and _is_known_time(row)
         }
 
     def happenings(self, combination: str, window: Stretch, *, predicted: bool) -> list[Happening]:
@@ -176,7 +194,7 @@ class Catalogued:
         return [
             Happening(row.id, moment_of(row.begins), [shapely.from_wkb(row.footprint)])
             for row in self.snapshot.outlines(search, None, None, "title").rows()
-            if row.footprint is not None
+            if row.footprint is not None and _is_known_time(row)
         ]
 
     def living(self, combination: str, ids: Collection[str]) -> frozenset[str]:
@@ -251,6 +269,8 @@ class Catalogued:
                 self.skipped["names no platform"] += len(places)
             elif not naming.NAMEABLE.fullmatch(platform):
                 self.skipped["has a platform that no collection can be called by"] += len(places)
+            elif not naming.fits(Sensor(collection, platform)):
+                self.skipped["has names that are too long"] += len(places)
             elif (sensor := Sensor(collection, platform)) in self.wanted:
                 found[sensor] = self._scenes(sensor, seen.chosen(places))
         return found
@@ -284,14 +304,15 @@ def within(collection: str, window: Stretch) -> dict[str, Any]:
 
 def is_own(document: Mapping[str, Any], process: str = FINDING) -> bool:
     """Whether a process has made an item."""
-    return f"almagest/{process}" in (document["properties"].get("processing:software") or {})
+    software = document["properties"].get("processing:software")
+    return isinstance(software, dict) and f"almagest/{process}" in software
 
 
 def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
     """What an item of this catalogue is made of, and of which version."""
     found = []
     for link in document.get("links", []):
-        if link.get("rel") == "derived_from" and (place := _PLACE.search(urlsplit(str(link.get("href"))).path)):
+        if link.get("rel") == "derived_from" and (place := _PLACE.search(_path(str(link.get("href"))))):
             found.append(((unquote(place[1]), unquote(place[2])), link.get("almagest:version")))
     return found
 
@@ -319,6 +340,17 @@ def _in_batches(names: Collection[Name]) -> Iterator[tuple[str, list[str]]]:
 
 def _told(sensors: Sequence[Sensor]) -> str:
     return " and ".join(f"{sensor.platform!r} of {sensor.collection!r}" for sensor in sensors)
+
+
+def _path(href: str) -> str:
+    try:
+        return urlsplit(href).path
+    except ValueError:  # it is no address
+        return ""
+
+
+def _is_known_time(row: Outline) -> bool:
+    return _KNOWN[0] <= row.begins and row.ends < _KNOWN[1]
 
 
 def _ground(row: Outline) -> Any:

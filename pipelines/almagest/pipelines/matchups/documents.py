@@ -23,6 +23,11 @@ Document = dict[str, Any]
 
 #: Whether an event is one that orbits tell of, and that has no matchups.
 PREDICTED = "matchup:predicted"
+#: Members of properties and links that we write. Others may add to events and matchups what they like.
+OWN = (
+    "title", "datetime", "start_datetime", "end_datetime", "deprecated", "matchup:*", "time_diff_s", "collocation_*",
+    "solar_elevation_deg", "land_fraction", "processing:*", "almagest:*",
+)  # fmt: skip
 _GEOJSON = "application/geo+json"
 
 

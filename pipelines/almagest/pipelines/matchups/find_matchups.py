@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from almagest.core.errors import ConfigurationError
 from almagest.core.jobs import Child, Context, Fanout, Output, Process, ProcessFailedError
+from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.stretches import Stretch, gathered
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _TICK = timedelta(microseconds=1)
 class Inputs(BaseModel):
     """Which scenes, and what makes two of them a matchup."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     collections: list[str] = Field(
         min_length=1,
@@ -89,6 +90,11 @@ class Inputs(BaseModel):
         False, description="Whether outsiders may see the matchups, though they may not see all of the scenes."
     )
 
+    @field_validator("collections")
+    @classmethod
+    def _nameable(cls, collections: list[str]) -> list[str]:
+        return naming.require_nameable(collections)
+
     @field_validator("datetime", "part")
     @classmethod
     def _interval(cls, text: str | None) -> str | None:
@@ -100,6 +106,8 @@ class Inputs(BaseModel):
     def _several(self) -> Self:
         if len(self.collections) != len(set(self.collections)) and len(self.collections) != len(self.platforms):
             raise ValueError("a collection may stand there twice only where platforms stand beside them")
+        if self.part is not None and not Stretch.parse(self.part).is_known:
+            raise ValueError("a part of a run begins and ends between 1900 and 2200, or is open")
         if self.part is not None and self.only_changes:
             raise ValueError("a part of a run looks everywhere in it: leave only_changes away")
         return self
@@ -124,7 +132,7 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
         last = context.recall(_key(inputs)) if inputs.only_changes else None
         shares = None if last is None else _changed(inputs, context, moment, Last(**last), reached)
         if shares is None and inputs.part is None:
-            parts = _parts(moment.months(search))
+            parts = _parts([each for each in moment.months(search) if Stretch(each[0]).is_known])
             if len(parts) > 1:
                 context.log(f"shared out among {len(parts)} parts")
                 asked = inputs.model_dump(mode="json", exclude_defaults=True, exclude={"only_changes"})
@@ -193,7 +201,7 @@ def _changed(inputs: Inputs, context: Context, moment: Snapshot, last: Last, rea
         return None
     context.log(f"{len(spans):,} times at which scenes have come, gone or changed since the last run")
     # A matchup begins with the earlier of its scenes, which may be the other one.
-    spans = [(begins, ends) for begins, ends in spans if ends - begins <= LONGEST]
+    spans = [span for span in spans if span[1] - span[0] <= LONGEST and Stretch(*span).is_known]
     longest = max([timedelta(seconds=last.longest_s), *(ends - begins for begins, ends in spans)])
     before = timedelta(seconds=inputs.max_time_difference) + longest
     begins = [(begin - before, begin + _TICK) for begin, _ in spans]

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from almagest.pipelines.matchups.scenes import Sensor
 
 EVENTS_PREFIX = "matchup-events-"
+#: An id has 1,024 bytes: those of both sensors, and what is written before, between and behind them.
+_LONGEST_SENSOR = 440
 #: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
+_EVENT = re.compile(r"_\d{8}T\d{6}(_\d{1,9})?")
 NAMEABLE = re.compile(r"[^*/\\\x00-\x1f\x7f]{1,200}")
 
 
@@ -33,6 +36,30 @@ def events_collection(combination: str) -> str:
 def event(combination: str, begin: datetime) -> str:
     """An event, by when it was first seen to begin. It keeps its name when it grows."""
     return f"{combination}_{begin:%Y%m%dT%H%M%S}"
+
+
+def is_event(name: str, combination: str) -> bool:
+    """Whether an event of a combination can be called so."""
+    return name.startswith(combination) and _EVENT.fullmatch(name[len(combination) :]) is not None
+
+
+def fits(sensor: Sensor | str) -> bool:
+    """Whether what is called by a sensor, together with any other one, has a name that is short enough."""
+    return len(str(sensor).encode()) <= _LONGEST_SENSOR
+
+
+def require_nameable(collections: list[str]) -> list[str]:
+    """The ids of collections, as they are.
+
+    Raises:
+        ValueError: matchups cannot be called by one; says by which.
+    """
+    for collection in collections:
+        if "*" in collection or len(collection.encode()) > _LONGEST_SENSOR:
+            raise ValueError(
+                f"no collection of matchups can be called by {collection[:100]!r}: it has a `*`, or is too long"
+            )
+    return collections
 
 
 def matchup(

@@ -33,7 +33,7 @@ _SATELLITE = """\
 class Inputs(BaseModel):
     """Which satellites, when, and how near they have to come."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     collections: list[str] = Field(
         min_length=2,
@@ -83,6 +83,11 @@ class Inputs(BaseModel):
         False, description="Whether outsiders may see the events, though they may not see all of the scenes."
     )
 
+    @field_validator("collections")
+    @classmethod
+    def _nameable(cls, collections: list[str]) -> list[str]:
+        return naming.require_nameable(collections)
+
     @field_validator("datetime")
     @classmethod
     def _interval(cls, text: str) -> str:
@@ -118,8 +123,8 @@ class Inputs(BaseModel):
             raise ValueError("there are as many platforms as collections: each is one of the collection in its place")
         if len(set(zip(self.collections, self.platforms, strict=True))) < len(self.platforms):
             raise ValueError("a platform of a collection stands there twice")
-        for platform in self.platforms:
-            if not naming.NAMEABLE.fullmatch(platform):
+        for collection, platform in zip(self.collections, self.platforms, strict=True):
+            if not naming.NAMEABLE.fullmatch(platform) or not naming.fits(f"{collection}-{platform}"):
                 raise ValueError(f"no collection can be called by a platform {platform!r}")
         if missing := sorted(set(self.platforms) - self.elements.keys()):
             raise ValueError(f"there are no elements of {missing[0]}")

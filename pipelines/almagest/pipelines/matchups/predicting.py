@@ -57,7 +57,7 @@ class Prediction:
         extents: dict[str, Extent] = {}
         for item in new:
             cover(extents, item)
-            self.context.publish([item], sources=[], public=self.public)
+            self.context.publish([item], sources=[], public=self.public, own=documents.OWN)
         made_of = sorted({sensor.collection for sensor in sensors})
         for collection in documents.collections(sensors, extents):
             self.context.collection(collection, made_of, public=self.public)

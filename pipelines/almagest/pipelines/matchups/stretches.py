@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from almagest.catalogue.moments import parsed
+
+#: What begins before, or ends after, has a time that stands for none, such as the zeros of some languages.
+KNOWN = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Stretch:
 
     def __contains__(self, moment: datetime) -> bool:
         return (self.begin is None or self.begin <= moment) and (self.end is None or moment < self.end)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both ends, where it has them, are times of which something may be known."""
+        return all(KNOWN[0] <= moment < KNOWN[1] for moment in (self.begin, self.end) if moment)
 
     def overlaps(self, other: Stretch) -> bool:
         """Whether there is a moment that belongs to both."""

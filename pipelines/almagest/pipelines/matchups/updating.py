@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 import numpy as np
+import orjson
 
+from almagest.catalogue.acceptance import MAX_DOCUMENT
 from almagest.catalogue.extents import Extent, cover
-from almagest.core.jobs import Context
+from almagest.core.jobs import Context, ProcessFailedError
 from almagest.pipelines.matchups import documents, naming
 from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued, Name, derived_from, is_own
 from almagest.pipelines.matchups.chains import Entry, Event, merge, named
@@ -25,6 +27,8 @@ from almagest.pipelines.matchups.stretches import Stretch
 
 #: What is looked at beyond a stretch at first, to see where its last event ends.
 _BEYOND = timedelta(hours=1)
+#: With fewer matchups, an event is never too large to be stored.
+_MANY = 5000
 _TICK = timedelta(microseconds=1)
 _SECOND = np.timedelta64(1, "s")
 
@@ -210,7 +214,8 @@ class Update:
             self.done.events += 1
             self.done.matchups += len(event.entries)
             item = documents.event_item(event.id, timeline.sensors, event.entries)
-            self.context.publish([item], sources=[], public=self.public)
+            _require_storable(item, len(event.entries))
+            self.context.publish([item], sources=[], public=self.public, own=documents.OWN)
             cover(extents, item)
             found.append(_happening(event))
             for entry in event.entries:
@@ -250,7 +255,7 @@ class Update:
         item = documents.matchup_item(matchup, event)
         names = [product.name for product in matchup.products]
         self.context.pin([(*name, versions[name]) for name in names])
-        self.context.publish([item], sources=names, public=self.public)
+        self.context.publish([item], sources=names, public=self.public, own=documents.OWN)
         return item
 
     def _rename(self, combination: str, ids: Sequence[str], event: str) -> None:
@@ -263,13 +268,21 @@ class Update:
 
     def _deprecate(self, collection: str, event: Event) -> None:
         """Events that have become part of another one stay, and lead to it."""
-        for item in self.catalogued.documents(collection, event.merged):
+        for item in filter(is_own, self.catalogued.documents(collection, event.merged)):
             self.context.publish([documents.merged_into(item, event.id)], sources=[], public=self.public)
 
 
 def _happening(event: Event) -> Happening:
     """When the first matchup of an event begins, and where all are."""
     return Happening(event.id, event.entries[0].start, [entry.overlap for entry in event.entries])
+
+
+def _require_storable(event: Document, matchups: int) -> None:
+    if matchups > _MANY and len(orjson.dumps(event)) > 0.9 * MAX_DOCUMENT:  # there is more to come, such as its job
+        raise ProcessFailedError(
+            f"The event {event['id']} has {matchups:,} matchups, more than an item can hold links to: ask for a smaller"
+            " event_gap or max_time_difference."
+        )
 
 
 def _span(chain: Sequence[Entry]) -> Stretch:
