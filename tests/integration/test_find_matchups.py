@@ -19,8 +19,9 @@ from almagest.catalogue import audience, database, exporting, jobs, loading, pru
 from almagest.core.jobs import Fanout, ProcessFailedError
 from almagest.core.settings import Settings
 from almagest.pipelines.matchups import find_matchups
-from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
+from almagest.pipelines.matchups.catalogued import Catalogued
 from almagest.pipelines.matchups.gathering import Wanted
+from almagest.pipelines.matchups.kept import derived_from
 from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.stretches import Stretch
 from almagest.pipelines.matchups.updating import Share, Update

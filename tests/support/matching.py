@@ -19,7 +19,8 @@ from almagest.core.jobs import Process
 from almagest.core.settings import Settings
 from almagest.pipelines.keeper import Keeper
 from almagest.pipelines.matchups import find_matchups, predict_crossings
-from almagest.pipelines.matchups.catalogued import Catalogued, derived_from
+from almagest.pipelines.matchups.catalogued import Catalogued
+from almagest.pipelines.matchups.kept import derived_from
 from almagest.pipelines.runner import Runner
 from support import following, rasters
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -23,6 +22,7 @@ from almagest.core.errors import ConflictError, NotFoundError
 from almagest.core.jobs import OvertakenError
 from almagest.core.settings import Settings
 from almagest.pipelines import rooms
+from almagest.pipelines.crediting import JOB, Source, credited, located, software
 from almagest.pipelines.merging import beside
 from almagest.pipelines.spool import Spool
 
@@ -49,17 +49,6 @@ _REMOVE = """
 """
 _INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
-_JOB = "almagest:job"
-_PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-
-
-@dataclass(frozen=True)
-class Source:
-    """An item as a process has read it."""
-
-    collection: str
-    id: str
-    version: str
 
 
 class Publication:
@@ -153,7 +142,7 @@ class Publication:
     def store(self, path: Path) -> Document:
         """Puts a file into the store; answers its asset."""
         href, content = files.keep(self._settings, path)
-        return asset_of(content, href, software=self._software)
+        return asset_of(content, href, software=software(self._job))
 
     def stored(self, href: str, workdir: Path) -> Document:
         """The asset of a file that lies in the store already; of a copy, where it is one that its owner may remove.
@@ -190,12 +179,13 @@ class Publication:
         Raises:
             NotFoundError: a file is not there, or a source was not read.
         """
-        rules = Rules(self._settings.site.origin)
+        origin = self._settings.site.origin
+        rules = Rules(origin)
         made_of = [*self._sources] if sources is None else self._named(sources)
         collections = None if sources is None else frozenset(source.collection for source in made_of)
         for document in documents:
             require_changeable(str(document.get("collection")))
-            whole = self._with_provenance(self._with_links(self._with_files(document, workdir)), made_of)
+            whole = credited(located(self._with_files(document, workdir), origin), self._job, made_of, origin)
             accepted = accept_item(whole, rules).document
             with self._lock:
                 self._items.add(dict(accepted))
@@ -291,8 +281,8 @@ class Publication:
             item = items[place - 1]
             own = self._own[item["collection"], item["id"]]
             kept = item if own is None else beside(present, item, own)
-            made_by = present["properties"].get(_JOB)
-            if made_by and (same := {**kept, "properties": {**kept["properties"], _JOB: made_by}}) == present:
+            made_by = present["properties"].get(JOB)
+            if made_by and (same := {**kept, "properties": {**kept["properties"], JOB: made_by}}) == present:
                 kept = same
             if kept is not item:
                 met[place - 1] = kept
@@ -317,10 +307,6 @@ class Publication:
             if changed := jobs.overtaken(connection, self._job.id, collections, mark):
                 raise OvertakenError(f"{changed} was changed by others while job {self._job.id} ran.")
 
-    @property
-    def _software(self) -> dict[str, str]:
-        return {f"almagest/{self._job.process}": self._job.process_version}
-
     def _with_files(self, document: Document, workdir: Path) -> Document:
         assets = {
             key: {**self.store(within(workdir, asset["href"])), **{k: v for k, v in asset.items() if k != "href"}}
@@ -330,47 +316,12 @@ class Publication:
         }
         return {**document, "assets": assets}
 
-    def _with_links(self, document: Document) -> Document:
-        links = [
-            {**link, "href": f"{self._settings.site.origin}/api{link['href']}"}
-            if str(link.get("href")).startswith("/collections/")
-            else link
-            for link in document.get("links", [])
-        ]
-        return {**document, "links": links}
-
     def _named(self, names: Sequence[tuple[str, str]]) -> list[Source]:
         try:
             return [self._read[collection, identifier] for collection, identifier in names]
         except KeyError as error:
             collection, identifier = error.args[0]
             raise NotFoundError(f"Nothing is made of {identifier!r} of {collection!r}, which was not read.") from None
-
-    def _with_provenance(self, document: Document, made_of: Sequence[Source]) -> Document:
-        links = [link for link in document.get("links", []) if link.get("rel") != "derived_from"]
-        links += [self._pin(source) for source in dict.fromkeys(made_of)]
-        properties: Mapping[str, Any] = {
-            **document.get("properties", {}),
-            "processing:software": self._software,
-            "processing:version": self._job.process_version,
-            _JOB: str(self._job.id),
-        }
-        extensions: Sequence[str] = document.get("stac_extensions", [])
-        return {
-            **document,
-            "properties": dict(properties),
-            "links": links,
-            "stac_extensions": list(dict.fromkeys([*extensions, _PROCESSING])),
-        }
-
-    def _pin(self, source: Source) -> Document:
-        place = f"/collections/{quote(source.collection, safe='')}/items/{quote(source.id, safe='')}"
-        return {
-            "rel": "derived_from",
-            "type": "application/geo+json",
-            "href": f"{self._settings.site.origin}/api{place}",
-            "almagest:version": source.version,
-        }
 
 
 def _columns(names: Sequence[tuple[str, str]]) -> list[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import shapely
@@ -20,37 +18,25 @@ from almagest.catalogue.exporting import Outline, Outlines, Snapshot
 from almagest.core.jobs import ProcessFailedError
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.chains import Entry
-from almagest.pipelines.matchups.documents import PREDICTED, Document, Matchup, Product
+from almagest.pipelines.matchups.documents import Document, Matchup, Product
 from almagest.pipelines.matchups.gathering import Wanted
+from almagest.pipelines.matchups.kept import (
+    FINDING,
+    NOT_PREDICTED,
+    ONLY_PREDICTED,
+    Name,
+    derived_from,
+    is_own,
+    sensors_of,
+)
 from almagest.pipelines.matchups.predictions import Happening
 from almagest.pipelines.matchups.scenes import Scenes, Sensor, footprint, only_areas
 from almagest.pipelines.matchups.stretches import KNOWN, Stretch
 
-#: Collection and id.
-Name = tuple[str, str]
-
-_PLACE = re.compile(r"/collections/([^/]+)/items/([^/]+)$")
 _AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 #: No scene that takes longer is looked at.
 LONGEST = timedelta(days=31)
 _AT_ONCE = 500
-#: Processes whose items these are.
-FINDING, PREDICTING = "find-matchups", "predict-crossings"
-#: Members of a search for events. Those of others need not say that they are no predictions.
-ONLY_PREDICTED: Mapping[str, Any] = {
-    "filter": {"op": "=", "args": [{"property": PREDICTED}, True]},
-    "filter-lang": "cql2-json",
-}
-NOT_PREDICTED: Mapping[str, Any] = {
-    "filter": {
-        "op": "or",
-        "args": [
-            {"op": "isNull", "args": [{"property": PREDICTED}]},
-            {"op": "=", "args": [{"property": PREDICTED}, False]},
-        ],
-    },
-    "filter-lang": "cql2-json",
-}
 _TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: As outlines have times [us].
@@ -145,11 +131,7 @@ class Catalogued:
         """Those that a collection is of, in their order; none, where it is not there, or not of this combination."""
         if identifier not in self.present:
             return ()
-        said = self.snapshot.collection(identifier).get("summaries")
-        names = [said.get(f"matchup:{of}") if isinstance(said, dict) else None for of in ("collections", "platforms")]
-        if not all(isinstance(each, list) for each in names):  # stock writers take anything
-            return ()
-        sensors = sorted(Sensor(str(collection), str(platform)) for collection, platform in zip(*names, strict=False))
+        sensors = sensors_of(self.snapshot.collection(identifier))
         return tuple(sensors) if naming.combination(sensors) == combination else ()
 
     def matchups(self, combination: str, window: Stretch) -> list[Entry]:
@@ -302,21 +284,6 @@ def within(collection: str, window: Stretch) -> dict[str, Any]:
     return search
 
 
-def is_own(document: Mapping[str, Any], process: str = FINDING) -> bool:
-    """Whether a process has made an item."""
-    software = document["properties"].get("processing:software")
-    return isinstance(software, dict) and f"almagest/{process}" in software
-
-
-def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
-    """What an item of this catalogue is made of, and of which version."""
-    found = []
-    for link in document.get("links", []):
-        if link.get("rel") == "derived_from" and (place := _PLACE.search(_path(str(link.get("href"))))):
-            found.append(((unquote(place[1]), unquote(place[2])), link.get("almagest:version")))
-    return found
-
-
 @contextmanager
 def _no_collector() -> Iterator[None]:
     """Without the collector of garbage, which looks at all that is there again and again, and finds no cycles."""
@@ -340,13 +307,6 @@ def _in_batches(names: Collection[Name]) -> Iterator[tuple[str, list[str]]]:
 
 def _told(sensors: Sequence[Sensor]) -> str:
     return " and ".join(f"{sensor.platform!r} of {sensor.collection!r}" for sensor in sensors)
-
-
-def _path(href: str) -> str:
-    try:
-        return urlsplit(href).path
-    except ValueError:  # it is no address
-        return ""
 
 
 def _is_known_time(row: Outline) -> bool:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 EVENTS_PREFIX = "matchup-events-"
 #: An id has 1,024 bytes: those of both sensors, and what is written before, between and behind them.
 _LONGEST_SENSOR = 440
-#: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
+#: What stands behind the combination in the name of an event.
 _EVENT = re.compile(r"_\d{8}T\d{6}(_\d{1,9})?")
+#: A platform that the ids of collections and items can be made of; in rules a `*` stands for anything.
 NAMEABLE = re.compile(r"[^*/\\\x00-\x1f\x7f]{1,200}")
 
 

@@ -13,8 +13,9 @@ from almagest.catalogue.moments import parsed
 from almagest.core.jobs import Context
 from almagest.pipelines.matchups import documents, naming
 from almagest.pipelines.matchups.boxes import Box
-from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued
+from almagest.pipelines.matchups.catalogued import Catalogued
 from almagest.pipelines.matchups.documents import Document
+from almagest.pipelines.matchups.kept import PREDICTING
 from almagest.pipelines.matchups.predictions import Happening, answered, around
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.stretches import Stretch

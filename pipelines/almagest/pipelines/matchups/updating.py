@@ -16,10 +16,11 @@ from almagest.catalogue.acceptance import MAX_DOCUMENT
 from almagest.catalogue.extents import Extent, cover
 from almagest.core.jobs import Context, ProcessFailedError
 from almagest.pipelines.matchups import documents, naming
-from almagest.pipelines.matchups.catalogued import PREDICTING, Catalogued, Name, derived_from, is_own
+from almagest.pipelines.matchups.catalogued import Catalogued
 from almagest.pipelines.matchups.chains import Entry, Event, merge, named
 from almagest.pipelines.matchups.documents import Document, Matchup
 from almagest.pipelines.matchups.finding import grouped, matchups
+from almagest.pipelines.matchups.kept import PREDICTING, Name, derived_from, is_own
 from almagest.pipelines.matchups.pairing import Limits
 from almagest.pipelines.matchups.predictions import Happening, answered, around
 from almagest.pipelines.matchups.scenes import Scenes, Sensor
