@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
 import re
@@ -284,6 +285,15 @@ def test_the_page_shows_it_to_each_audience(site: Site, prefix: str) -> None:
     assert (COMING in narrow, PAIR in narrow) == (True, False)
     for wrong in ({"bbox": "1,2"}, {"bbox": "a"}, {"datetime": "x"}, {"as-of": "2024-01-01T00:00:00Z"}):
         assert client.get(f"{prefix}/coverage", params=wrong).status_code == 400, wrong
+    # To a browser the page says so, with what was asked for; and it takes a day, as the command does.
+    as_browser = {"Accept": "text/html,*/*;q=0.8"}
+    for wrong in ({"bbox": "1,2"}, {"bbox": "a"}, {"datetime": "<x>"}):
+        answer = client.get(f"{prefix}/coverage", params=wrong, headers=as_browser)
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.text
+        assert all(f'value="{html.escape(value)}"' in answer.text for value in wrong.values())
+    answer = client.get(f"{prefix}/coverage", params={"datetime": "2024-03-01/.."}, headers=as_browser)
+    assert (answer.status_code, 'role="alert"' in answer.text) == (200, False)
 
 
 def test_links_of_the_page_lead_to_what_they_say(site: Site) -> None:

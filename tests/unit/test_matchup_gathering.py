@@ -104,3 +104,19 @@ def test_only_what_was_then_and_there_is_looked_at() -> None:
     far = item("far", geometry={"type": "Polygon", "coordinates": [[[9, 9], [10, 9], [10, 10], [9, 9]]]})
     near = Wanted(place=shapely.box(0.5, 0.5, 2, 2))
     assert gathered(near, item(), far)[0] == {Sensor("s2", "S2A"): ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "told"),
+    [
+        (Wanted(), [Sensor("s2", "S2A"), Sensor("l9", "landsat-9")], []),
+        (Wanted(("s2", "l9")), [Sensor("s2", "S2A"), Sensor("s2", "S2B")], ["no scenes of the collection 'l9'"]),
+        (Wanted((), ("S2A", "s2b")), [Sensor("s2", "S2A")], ["no scenes of the platform 's2b'", "of two sensors"]),
+        (Wanted(("s2,l9",)), [], ["no scenes of the collection 's2,l9'", "no commas", "of two sensors"]),
+    ],
+)
+def test_what_was_asked_for_and_is_not_there_is_named(wanted: Wanted, seen: list[Sensor], told: list[str]) -> None:
+    sentences = wanted.missing(seen)
+    assert all(sentence.endswith(".") for sentence in sentences)
+    assert len(sentences) == len(told)
+    assert all(part in sentence for part, sentence in zip(told, sentences, strict=True))

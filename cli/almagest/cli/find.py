@@ -112,10 +112,11 @@ def find(
             form = exchange.form_of(str(target))
             writer = stack.enter_context(exchange.writer(form, str(target), origin=scenery.origin))
         with searching.counted() as count:
-            found = search(
-                scenery, _wanted(collections, platforms, body), limits, event_gap, writer=writer, count=count
-            )
+            wanted = _wanted(collections, platforms, body)
+            found = search(scenery, wanted, limits, event_gap, writer=writer, count=count)
     _tell(found, as_json=as_json)
+    for missing in wanted.missing(found.scenes):
+        console.print(missing, markup=False, soft_wrap=True)
     if target and target != "-":
         console.print(f"written: {target}", markup=False, soft_wrap=True)
 
@@ -182,7 +183,7 @@ def _tell(found: Found, *, as_json: bool) -> None:
         )
         return
     for sensor, number in found.scenes.items():
-        console.print(f"{number:,} scenes of {sensor}", markup=False)
+        console.print(f"{number:,} {'scene' if number == 1 else 'scenes'} of {sensor}", markup=False)
     if found.events:
         from rich.table import Table
 

@@ -147,7 +147,7 @@ def api(
     key = key or _key_in(key_file or client.key_file)
     if key and not _KEY.fullmatch(key):
         # Not even a part of it: it may be the whole key, with a line break.
-        raise ConfigurationError("The key is none: a key is letters, digits and signs of ASCII, without a space.")
+        raise ConfigurationError("That is no key: a key is letters, digits and signs of ASCII, without a space.")
     return Api(url.rstrip("/"), key)
 
 

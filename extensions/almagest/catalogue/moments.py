@@ -1,4 +1,4 @@
-"""Moments that are asked for: how they are written."""
+"""Moments and spans that are asked for: how they are written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 CONFORMANCE = "https://almagest.dev/conformance/as-of"
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def parsed(text: str) -> datetime:
@@ -28,3 +29,15 @@ def parsed(text: str) -> datetime:
 def printed(moment: datetime) -> str:
     """One way to write a moment, as RFC 3339 does."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def whole_days(interval: str) -> str:
+    """A moment or an interval, in which a day stands for all of it; what is none of these stays as it is."""
+    begin, slash, end = interval.partition("/")
+    if not slash and not _DAY.fullmatch(begin):
+        return interval
+    first, last = (
+        f"{each}T{of_the_day}Z" if _DAY.fullmatch(each) else each
+        for each, of_the_day in ((begin, "00:00:00"), (end if slash else begin, "23:59:59.999999"))
+    )
+    return f"{first}/{last}"

@@ -144,12 +144,15 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
         limits = Limits(inputs.max_time_difference, inputs.min_overlap_area, inputs.min_overlap_fraction)
         update = Update(catalogued, limits, inputs.event_gap, context, inputs.public)
         for number, share in enumerate(shares):
-            context.progress(100 * number / len(shares), f"{share.stretch}")
+            context.progress(100 * number / len(shares), str(share.stretch) if share.stretch != Stretch() else None)
             update.run(share)
         predicted = update.finish()
     done = update.done
     for sensor, number in done.scenes.items():
-        context.log(f"{number:,} scenes of {sensor}")
+        context.log(f"{number:,} {'scene' if number == 1 else 'scenes'} of {sensor}")
+    if last is None and inputs.part is None:  # of a part of all time there need not be any
+        for missing in catalogued.wanted.missing(done.scenes):
+            context.log(missing)
     for reason, number in catalogued.skipped.items():
         context.log(f"{number:,} items passed by: {reason}")
     context.log(f"{done.events:,} events with {done.matchups:,} matchups; {done.removed:,} matchups removed")

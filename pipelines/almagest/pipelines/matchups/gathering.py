@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,25 @@ class Wanted:
         return (not self.collections or sensor.collection in self.collections) and (
             not self.platforms or sensor.platform in self.platforms
         )
+
+    def missing(self, seen: Collection[Sensor]) -> list[str]:
+        """What was asked for and nothing was seen of, and what is needed besides, as sentences."""
+        there = {each.collection for each in seen}, {each.platform for each in seen}
+        told = [
+            f"There are no scenes of the {kind} {name!r}."
+            for kind, names, present in (
+                ("collection", self.collections, there[0]),
+                ("platform", self.platforms, there[1]),
+            )
+            for name in sorted({*names} - present)
+        ]
+        if any("," in name for name in (*self.collections, *self.platforms)):
+            told.append("Names have spaces between them, no commas.")
+        if len(seen) < 2:
+            told.append(
+                "Matchups are of two sensors, each a platform of a collection; there are scenes of one, or none."
+            )
+        return told
 
     def is_then(self, start: np.datetime64, stop: np.datetime64) -> bool:
         """Whether a scene of that time is."""
@@ -119,6 +138,8 @@ def sensor_of(item: Mapping[str, Any]) -> Sensor:
     if not isinstance(collection, str) or not isinstance(item.get("id"), str):
         raise NoSceneError("names no collection, or has no id")
     if not isinstance(platform, str):
+        if "matchup:platforms" in _properties(item):
+            raise NoSceneError("is a matchup or an event of matchups itself")
         raise NoSceneError("names no platform")
     return Sensor(collection, platform)
 

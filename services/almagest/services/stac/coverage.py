@@ -9,9 +9,12 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import ValidationError
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from almagest.catalogue.lineage import STALE
+from almagest.catalogue.moments import whole_days
 from almagest.core.errors import AlmagestError, BadRequestError, DatabaseUnavailableError, OverloadedError
 from almagest.pipelines.matchups.coverage.numbers import Coverage
 from almagest.pipelines.matchups.coverage.page import Places, page
@@ -129,6 +132,7 @@ def router(covering: Covering, client: CatalogueClient) -> APIRouter:
 
     @routes.get("/coverage", response_class=HTMLResponse)
     async def coverage(
+        request: Request,
         collections: Annotated[
             str | None,
             Query(description="Only pairs of these: of scenes, matchups or events; with commas between them."),
@@ -140,14 +144,20 @@ def router(covering: Covering, client: CatalogueClient) -> APIRouter:
 
         A page for people; `almagest coverage --json` tells the same in numbers.
         """
-        asked = {"datetime": datetime or None, "bbox": _box(bbox)}
-        checked = client.checked({name: value for name, value in asked.items() if value is not None})
-        search = {name: checked[name] for name in asked if name in checked}
         among = [name.strip() for name in (collections or "").split(",") if name.strip()]
+        asks = {"collections": ",".join(among), "datetime": datetime or "", "bbox": bbox or ""}
+        try:
+            asked = {"datetime": whole_days(datetime) if datetime else None, "bbox": _box(bbox)}
+            checked = client.checked({name: value for name, value in asked.items() if value is not None})
+        except (BadRequestError, ValidationError) as error:
+            if "text/html" not in request.headers.get("Accept", ""):
+                raise
+            problem = str(error) if isinstance(error, BadRequestError) else error.errors()[0]["msg"]
+            return HTMLResponse(page(Coverage((), {}), Places(""), asks=asks, problem=problem), status_code=400)
+        search = {name: checked[name] for name in asked if name in checked}
         look = await covering.look(search, among)
         found = look.coverage
         places = Places("", _BROWSER, await covering.browsed(found))
-        asks = {"collections": ",".join(among), "datetime": datetime or "", "bbox": bbox or ""}
         # Beside the loop, which others wait for.
         text = await asyncio.to_thread(page, found, places, asks=asks)
         # What is left out may be there a moment later, and no commit tells of it.
@@ -160,6 +170,9 @@ def _box(text: str | None) -> list[float] | None:
     if not text:
         return None
     try:
-        return [float(number) for number in text.split(",")]
+        numbers = [float(number) for number in text.split(",")]
     except ValueError:
-        raise BadRequestError("bbox: is west, south, east and north, with commas between them.") from None
+        numbers = []
+    if len(numbers) not in (4, 6):
+        raise BadRequestError("bbox: is west, south, east and north, with commas between them.")
+    return numbers

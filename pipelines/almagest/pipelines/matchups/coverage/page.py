@@ -60,7 +60,9 @@ class Places:
         return f"{self.api}stale?{urlencode({'collection': collection})}"
 
 
-def page(found: Coverage, places: Places, *, source: str = "", asks: Mapping[str, str] | None = None) -> str:
+def page(
+    found: Coverage, places: Places, *, source: str = "", asks: Mapping[str, str] | None = None, problem: str = ""
+) -> str:
     """The page.
 
     Args:
@@ -68,6 +70,7 @@ def page(found: Coverage, places: Places, *, source: str = "", asks: Mapping[str
         places: where its links lead.
         source: of which catalogue it is, and when.
         asks: what was asked for (`collections`, `datetime`, `bbox`), where there is somebody to ask; None: nobody is.
+        problem: why nothing is shown, where what was asked for cannot be answered.
     """
     return (
         _environment()
@@ -78,6 +81,7 @@ def page(found: Coverage, places: Places, *, source: str = "", asks: Mapping[str
             land=Markup(land.as_path()) if any(pair.cells for pair in found.pairs) else "",  # noqa: S704 (numbers)
             source=source,
             asks=asks,
+            problem=problem,
             width=drawing.WIDTH,
         )
     )
