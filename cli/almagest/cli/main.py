@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any
 
-from almagest.core.errors import AlmagestError
+from almagest.core.errors import AlmagestError, DatabaseUnavailableError
 
 _INTERRUPTED = 128 + signal.SIGINT
 # What the machine refuses us is the operator's to mend, not a bug, even where it names no file.
@@ -19,6 +19,8 @@ def main() -> None:
     """Run the command line; an error of ours, or of a file, is one clear sentence and exit code 1."""
     try:
         _run()
+    except DatabaseUnavailableError as error:
+        _fail(f"{error} (`make status` tells what runs here, `make up` starts it.)")
     except AlmagestError as error:
         _fail(str(error))
     except KeyboardInterrupt:
