@@ -52,7 +52,13 @@ def test_what_was_added_to_a_matchup_stays_when_it_is_found_again(desk: Desk) ->
         link = {"rel": "about", "href": "https://example.org/campaign", "title": "The campaign"}
         added[item["collection"]] = {
             **item,
-            "properties": {**item["properties"], "campaign": "autumn", "matchup:n_matchups": 77, "title": "Mine"},
+            "properties": {
+                **item["properties"],
+                "campaign": "autumn",
+                "fill": 1e20,
+                "matchup:n_matchups": 77,
+                "title": "Mine",
+            },
             "assets": {"comparison:2025-06-20": asset, "comparison:latest": asset},
             "links": [link, *item["links"]],
             "stac_extensions": [*item["stac_extensions"], "https://stac-extensions.github.io/file/v2.1.0/schema.json"],
@@ -62,7 +68,7 @@ def test_what_was_added_to_a_matchup_stays_when_it_is_found_again(desk: Desk) ->
     for name, wanted in added.items():
         (item,) = desk.items(name).values()
         assert item["assets"] == wanted["assets"]
-        assert item["properties"]["campaign"] == "autumn"
+        assert (item["properties"]["campaign"], item["properties"]["fill"]) == ("autumn", 1e20)
         assert item["properties"]["title"] != "Mine", "that is ours"
         assert item["properties"].get("matchup:n_matchups") in {1, None}
         assert [link for link in item["links"] if link["rel"] == "about"] == wanted["links"][:1]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -35,7 +36,7 @@ _SOURCES = """
     WHERE NOT s.deleted ORDER BY n.place
 """
 _PRESENT = """
-    SELECT n.place, almagest.item_document(n.collection, n.id)
+    SELECT n.place, almagest.item_document(n.collection, n.id)::text
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n(collection, id, place)
 """
 #: Each in a statement of its own: the next one sees what others have written before they let go.
@@ -275,10 +276,11 @@ class Publication:
         """
         met = list(items)
         names = _columns([(item["collection"], item["id"]) for item in items])
-        for place, present in connection.execute(_PRESENT, names).fetchall():
-            if present is None:
+        for place, text in connection.execute(_PRESENT, names).fetchall():
+            if text is None:
                 continue
-            item = items[place - 1]
+            # Numbers that no 64 bits hold become floats: what was read can be written.
+            item, present = items[place - 1], orjson.loads(text)
             own = self._own[item["collection"], item["id"]]
             kept = item if own is None else beside(present, item, own)
             made_by = present["properties"].get(JOB)
