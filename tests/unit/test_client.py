@@ -260,12 +260,12 @@ def test_what_cannot_be_a_key_is_refused_and_never_shown(
     file.write_text(f"{key}\n")
     configuration = Configuration.load()
     for given in ({"key": key}, {"key_file": file}):
-        with pytest.raises(ConfigurationError, match="The key is none") as raised:
+        with pytest.raises(ConfigurationError, match="That is no key") as raised:
             options.api(configuration, api_url=URL, **given)  # type: ignore[arg-type]
         assert "sekret" not in str(raised.value)
     if "\x00" not in key:
         monkeypatch.setenv("ALMAGEST_KEY", key)
-        with pytest.raises(ConfigurationError, match="The key is none"):
+        with pytest.raises(ConfigurationError, match="That is no key"):
             options.api(Configuration.load(), api_url=URL)
 
 
