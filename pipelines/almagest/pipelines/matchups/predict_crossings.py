@@ -218,7 +218,7 @@ def _pairs(orbits: Mapping[Sensor, Orbit], context: Context) -> Iterator[tuple[S
 
 PROCESS = Process(
     id="predict-crossings",
-    version="1.0.0",
+    version="1.1.0",
     title="Predict crossings",
     description="Finds when two satellites will pass over the same ground at nearly the same time, by the elements of"
     " their orbits (SGP4). A sensor is a collection and a platform in it. Crossings become events of their sensors,"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
@@ -24,6 +25,8 @@ from almagest.pipelines.matchups.sun import elevation_deg, elevations_deg
 
 #: So far from the ground below satellites may lie what both saw: half a wide swath, and some of a scene [km].
 _NEAR_KM = 500.0
+#: A crossing that takes longer is drawn in pieces [s].
+_PIECE_S = 120
 #: So far apart what is one event may begin, as it was predicted and as it was found: less than half an orbit, after
 #: which satellites cross again, and the same for whoever compares them, whatever he was asked for.
 REACH = timedelta(minutes=35)
@@ -116,7 +119,7 @@ def crossing_item(identifier: str, sensors: Sequence[Sensor], orbits: Sequence[O
     at = crossing.closest
     lon, lat = (float(np.round(value, 3)) for value in lon_lat(_between(first[at], second[at])))
     moments = [_moment(column[at]) for column in _columns(crossing)]
-    ground = Box.around(*lon_lat(np.concatenate([first, second]))).shape
+    ground = _along(crossing.begin, first, second)
     start, seconds = _moment(crossing.start), (moments[1] - moments[0]).total_seconds()
     events = naming.events_collection(naming.combination(sensors))
     return {
@@ -156,6 +159,14 @@ def sunlit(min_solar_elevation: float | None) -> Condition | None:
         return elevations_deg(seconds, lon, lat) >= min_solar_elevation
 
     return is_sunlit
+
+
+def _along(begin: Seconds, first: Floats, second: Floats) -> Any:
+    """Boxes around the ground below both, one after the other: one box around a whole revolution is half the Earth."""
+    ends = [0, *np.flatnonzero(np.diff(begin // _PIECE_S)) + 1, len(begin)]
+    # Each as far as to where the next one begins.
+    pieces = [np.concatenate([first[a : b + 1], second[a : b + 1]]) for a, b in pairwise(ends)]
+    return shapely.union_all([Box.around(*lon_lat(piece)).shape for piece in pieces])
 
 
 def _columns(crossing: Crossing) -> tuple[Seconds, Seconds]:
