@@ -161,6 +161,20 @@ def test_odd_collections_of_others_break_nothing(
     assert desk.changed()["matchups"] == 2
 
 
+@pytest.mark.parametrize("links", [None, "none", [5, None, {"rel": "derived_from", "href": "http://[x"}, {"rel": 7}]])
+def test_odd_links_of_others_break_nothing(desk: Desk, stock: psycopg.Connection[Any], links: Any) -> None:
+    """Of an item and of the collections, as they are when something is found anew."""
+    matchup, event = found(desk)
+    stock.execute("UPDATE collections SET content = jsonb_set(content, '{links}', %s)", (json.dumps(links),))
+    stock.execute(
+        "UPDATE items SET content = content || jsonb_build_object('links', %s::jsonb) WHERE id = ANY (%s)",
+        (json.dumps(links), [matchup["id"], event["id"]]),
+    )
+    desk.put(scene("s2-b", 1, 9))
+    assert desk.found()["matchups"] == 2
+    assert len(desk.items(PAIRS)) == 2
+
+
 def test_times_that_stand_for_none_are_passed_by(desk: Desk) -> None:
     odd = []
     for number, year in enumerate(("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")):

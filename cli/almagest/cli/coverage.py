@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import secrets
 import sys
 import time
@@ -27,7 +26,6 @@ EPILOG = "Example: almagest coverage --api-url https://host/api --datetime 2024-
 #: From a little to the most, behind nothing; for terminals that know letters alone, too.
 _STEPS, _PLAIN_STEPS = "·▁▂▃▄▅▆▇█", " .:-=+*%#"
 _UNTOLD = "–"
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def coverage(
@@ -133,16 +131,14 @@ def _write(output: str, text: str) -> None:
 
 def _interval(text: str) -> str:
     """As STAC writes it; a day stands for all of it."""
-    ends = text.split("/")
+    from almagest.catalogue.moments import whole_days
+
+    ends = whole_days(text).split("/")
     if len(ends) > 2:
         raise typer.BadParameter(f"{text!r} is no time, and no interval.", param_hint="'--datetime'")
-    return f"{_end(ends[0], '00:00:00')}/{_end(ends[-1], '23:59:59.999999')}"
-
-
-def _end(text: str, of_the_day: str) -> str:
-    if text in {"", ".."}:
-        return ".."
-    return str(searching.moment(f"{text}T{of_the_day}Z" if _DAY.fullmatch(text) else text, "--datetime"))
+    return "/".join(
+        ".." if end in {"", ".."} else str(searching.moment(end, "--datetime")) for end in (ends[0], ends[-1])
+    )
 
 
 def _tell(found: Coverage) -> None:

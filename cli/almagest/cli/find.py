@@ -15,6 +15,7 @@ from almagest.cli.output import console, results
 from almagest.cli.stopping import stoppable
 from almagest.core.configuration import Configuration
 from almagest.core.errors import ConfigurationError
+from almagest.core.wording import counted
 
 if TYPE_CHECKING:
     from almagest.client.finding import Found
@@ -165,7 +166,7 @@ def _wanted(collections: Sequence[str], platforms: Sequence[str], body: Mapping[
 
 def _tell(found: Found, *, as_json: bool) -> None:
     for reason, number in found.skipped.most_common():
-        console.print(f"{number:,} {'item' if number == 1 else 'items'} passed by: {reason}", markup=False)
+        console.print(f"{counted(number, 'item')} passed by: {reason}", markup=False)
     if as_json:
         print(
             json.dumps(
@@ -183,7 +184,7 @@ def _tell(found: Found, *, as_json: bool) -> None:
         )
         return
     for sensor, number in found.scenes.items():
-        console.print(f"{number:,} {'scene' if number == 1 else 'scenes'} of {sensor}", markup=False)
+        console.print(f"{counted(number, 'scene')} of {sensor}", markup=False)
     if found.events:
         from rich.table import Table
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from almagest.cli.output import console
+from almagest.core import wording
 
 STOPPED = "What was not complete is gone; nothing else was touched."
 _LEVELS = 100
@@ -176,10 +177,7 @@ def _sort_keys(text: str) -> Iterable[dict[str, str]]:
 
 def counts(items: int, collections: int) -> str:
     """So many items of so many collections, in words."""
-    return (
-        f"{items:,} {'item' if items == 1 else 'items'}"
-        f" of {collections:,} {'collection' if collections == 1 else 'collections'}"
-    )
+    return f"{wording.counted(items, 'item')} of {wording.counted(collections, 'collection')}"
 
 
 def say(sentence: str) -> None:

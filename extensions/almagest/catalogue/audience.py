@@ -6,13 +6,14 @@ What the rules mean is decided in the database (``sql/audience``), and holds fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 import psycopg
 
+from almagest.catalogue.links import related
 from almagest.catalogue.reserved import CANARY
 from almagest.core.errors import BadRequestError
 
@@ -26,11 +27,10 @@ Visibility = Literal["public", "internal"]
 OURS = "almagest:*"
 
 _COLLECTION = re.compile(r"/(?:api|external)/collections/([^/?#]+)/?")
-_LINKS = """
-    SELECT id, almagest.collection_document(id)->'links' FROM almagest.collection_ids() AS c(id)
+_PUBLIC = """
+    SELECT id, almagest.collection_document(id) FROM almagest.collection_ids() AS c(id)
     WHERE NOT almagest.is_internal(id) ORDER BY id
 """
-_INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _NAME = re.compile(r'[^"\\\x00-\x1f*]+\*?')
 
 
@@ -114,23 +114,17 @@ def made_of_internal(connection: psycopg.Connection[Any]) -> dict[str, list[str]
     them is; one of them may become internal later.
     """
     (origin,) = connection.execute("SELECT origin FROM almagest.audience_policy").fetchone() or ("",)
-    found = {}
-    for identifier, links in connection.execute(_LINKS).fetchall():
-        # One that is gone by now counts as well.
-        if sources := connection.execute(_INTERNAL, (sorted(_derived_from(links, origin)),)).fetchall():
-            found[identifier] = [source for (source,) in sources]
-    return found
+    of = {
+        identifier: _derived_from(document, origin) for identifier, document in connection.execute(_PUBLIC).fetchall()
+    }
+    internal = internal_among(connection, set().union(*of.values()))  # one that is gone by now counts as well
+    return {identifier: sorted(sources & internal) for identifier, sources in of.items() if sources & internal}
 
 
-def _derived_from(links: Any, origin: str) -> set[str]:
-    """Ids of collections of this site; stock writers take anything for links."""
-    found = set()
-    for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("rel") == "derived_from":
-            place = _COLLECTION.fullmatch(str(link.get("href")).removeprefix(origin))
-            if place:
-                found.add(unquote(place[1]))
-    return found
+def _derived_from(collection: Mapping[str, Any], origin: str) -> set[str]:
+    """Ids of collections of this site."""
+    hrefs = [str(link.get("href")).removeprefix(origin) for link in related(collection, "derived_from")]
+    return {unquote(place[1]) for place in map(_COLLECTION.fullmatch, hrefs) if place}
 
 
 def set_collections(connection: psycopg.Connection, pattern: str, visibility: Visibility | None) -> None:
@@ -187,6 +181,14 @@ def set_search(connection: psycopg.Connection, identifier: str, visibility: Visi
 
 def _visibility(internal: bool) -> Visibility:
     return "internal" if internal else "public"
+
+
+def internal_among(connection: psycopg.Connection[Any], collections: Iterable[str]) -> set[str]:
+    """Those of some collections that only insiders see, whether or not they are there."""
+    rows = connection.execute(
+        "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)", (sorted(collections),)
+    ).fetchall()
+    return {identifier for (identifier,) in rows}
 
 
 def public_among(connection: psycopg.Connection[Any], collections: Iterable[str]) -> set[str]:

@@ -157,8 +157,10 @@ class Snapshot:
 
     def keeps(self, collections: Sequence[str], place: Place) -> bool:
         """Whether all that :meth:`changed` tells of what has changed after a place in the log is still known."""
-        given = (place.era, str(place.xact), place.sequence, list(collections), place.era, str(place.xact))
-        statement = "SELECT place_kept(%s, %s::xid8, %s) AND spans_kept(%s, %s, %s::xid8)"
+        given = {"of": list(collections), "era": place.era, "xact": str(place.xact), "sequence": place.sequence}
+        statement = (
+            "SELECT place_kept(%(era)s, %(xact)s::xid8, %(sequence)s) AND spans_kept(%(of)s, %(era)s, %(xact)s::xid8)"
+        )
         row = self.connection.execute(statement, given).fetchone()
         return bool(row and row[0])
 

@@ -224,18 +224,18 @@ def fail(
     connection: Connection, job: UUID, owner: str, error: Mapping[str, Any], retry_after: timedelta | None = None
 ) -> Status | None:
     """A job failed; it is tried again where that may help. Answers its status, None where it is another's by now."""
-    row = connection.execute("SELECT almagest.fail_job(%s, %s, %s, %s)", (job, owner, Jsonb(error), retry_after))
-    found = row.fetchone()
-    return found[0] if found else None
+    statement = "SELECT almagest.fail_job(%s, %s, %s, %s)"
+    became: Status | None = _value(connection, statement, job, owner, Jsonb(error), retry_after)
+    return became
 
 
 def postpone(
     connection: Connection, job: UUID, owner: str, error: Mapping[str, Any], retry_after: timedelta
 ) -> Status | None:
     """As :func:`fail`, where others were faster: it does not count against the job, as long as it is not a day old."""
-    row = connection.execute("SELECT almagest.postpone_job(%s, %s, %s, %s)", (job, owner, Jsonb(error), retry_after))
-    found = row.fetchone()
-    return found[0] if found else None
+    statement = "SELECT almagest.postpone_job(%s, %s, %s, %s)"
+    became: Status | None = _value(connection, statement, job, owner, Jsonb(error), retry_after)
+    return became
 
 
 def suspend(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from almagest.catalogue.jobs import Job
+from almagest.catalogue.links import item_path
 
 Document = dict[str, Any]
 
@@ -56,10 +56,9 @@ def located(document: Document, origin: str) -> Document:
 
 
 def _link(source: Source, origin: str) -> Document:
-    place = f"/collections/{quote(source.collection, safe='')}/items/{quote(source.id, safe='')}"
     return {
         "rel": "derived_from",
         "type": "application/geo+json",
-        "href": f"{origin}/api{place}",
+        "href": f"{origin}/api{item_path(source.collection, source.id)}",
         "almagest:version": source.version,
     }

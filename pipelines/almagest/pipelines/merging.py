@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from almagest.catalogue.links import rel
+
 Document = dict[str, Any]
 
 
@@ -25,17 +27,18 @@ def beside(present: Mapping[str, Any], item: Mapping[str, Any], own: Sequence[st
     links = list(item.get("links", []))
     links += [
         link
-        for link in present.get("links", [])
-        if link not in links
-        and link.get("rel") != "derived_from"
+        for link in present.get("links") or []
+        if isinstance(link, dict)  # stock writers store anything
+        and link not in links
+        and rel(link) != "derived_from"
         and not any(":" in name and is_own(name) for name in link)
     ]
-    extensions = [*item.get("stac_extensions", []), *present.get("stac_extensions", [])]
+    extensions = [*item.get("stac_extensions", []), *(present.get("stac_extensions") or [])]
     return {
         **present,
         **item,
         "properties": {**theirs, **item["properties"]},
-        "assets": {**present.get("assets", {}), **item.get("assets", {})},
+        "assets": {**(present.get("assets") or {}), **item.get("assets", {})},
         "links": links,
         "stac_extensions": list(dict.fromkeys(extensions)),
     }

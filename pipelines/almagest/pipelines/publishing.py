@@ -13,7 +13,7 @@ import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
-from almagest.catalogue import files, jobs, uploads
+from almagest.catalogue import audience, files, jobs, uploads
 from almagest.catalogue.acceptance import Rules, accept_item
 from almagest.catalogue.registering.files import asset_of
 from almagest.catalogue.reserved import require_changeable
@@ -48,7 +48,6 @@ _REMOVE = """
          LATERAL almagest.item_states(n.collection, n.id, NULL, 1) AS s
     WHERE NOT s.deleted AND (n.seen IS NULL OR n.seen = s.valid_from)
 """
-_INTERNAL = "SELECT id FROM unnest(%s::text[]) AS c(id) WHERE almagest.is_internal(id)"
 _REGISTER = "SELECT key FROM almagest.register_asset(%s, %s, %s, %s::jsonb, %s)"
 
 
@@ -295,8 +294,7 @@ class Publication:
         everything = frozenset(source.collection for source in self._sources)
         made = {(name, everything if sources is None else sources) for name, sources in self._guarded}
         named = {name for name, _ in made}.union(*(sources for _, sources in made))
-        rows = connection.execute(_INTERNAL, (sorted(named),)).fetchall()
-        internal = {identifier for (identifier,) in rows}
+        internal = audience.internal_among(connection, named)
         for name, sources in sorted(made, key=lambda each: (each[0], sorted(each[1]))):
             if name not in internal and sources & internal:
                 raise ConflictError(

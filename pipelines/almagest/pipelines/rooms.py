@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import orjson
 import psycopg
 
+from almagest.catalogue import links
 from almagest.catalogue.acceptance import Rules, accept_collection
 from almagest.catalogue.extents import Extent
 from almagest.catalogue.reserved import require_changeable
@@ -72,16 +73,15 @@ def _widened(present: Document, extent: Extent) -> Document:
 
 def _derived(document: Document, sources: Sequence[str], origin: str) -> Document:
     """With a link to each collection that its items are made of."""
-    links = document.get("links", [])
     # By paths: the site may have had another address.
-    known = {urlsplit(str(link.get("href"))).path for link in links if link.get("rel") == "derived_from"}
+    known = {links.path(link.get("href")) for link in links.related(document, "derived_from")}
     paths = [f"/api/collections/{quote(source, safe='')}" for source in sources]
     new = [
         {"rel": "derived_from", "type": "application/json", "href": f"{origin}{path}"}
         for path in paths
         if path not in known
     ]
-    return {**document, "links": [*links, *new]} if new else document
+    return {**document, "links": [*(document.get("links") or []), *new]} if new else document
 
 
 def _document(connection: psycopg.Connection[Any], identifier: str) -> Document | None:

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 #: Before the second try, and the longest pause before any [s].
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
+#: Of what is overtaken again and again.
 _LONGEST_WAIT = timedelta(hours=1)
 #: Results wait for so long for others who are publishing in the same collections.
 _PATIENCE = "10min"

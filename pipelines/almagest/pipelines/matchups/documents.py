@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import numpy as np
 import shapely
 from shapely.geometry import mapping
 
 from almagest.catalogue.extents import Extent
+from almagest.catalogue.links import item_path
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.scenes import Sensor
 from almagest.pipelines.matchups.sun import elevation_deg
@@ -55,7 +55,7 @@ class Product:
     @property
     def href(self) -> str:
         """Of its item, below the root of the API that has it."""
-        return f"/collections/{quote(self.sensor.collection, safe='')}/items/{quote(self.id, safe='')}"
+        return item_path(*self.name)
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def written(moment: datetime) -> str:
 
 
 def _related(role: str, collection: str, identifier: str) -> Document:
-    href = f"/collections/{quote(collection, safe='')}/items/{quote(identifier, safe='')}"
+    href = item_path(collection, identifier)
     # Without what all names here begin with: pages show the title.
     own = identifier.removeprefix(f"{collection.removeprefix(naming.EVENTS_PREFIX)}_")
     title = f"{role.capitalize()} {own}"

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from almagest.core.errors import ConfigurationError
 from almagest.core.jobs import Child, Context, Fanout, Output, Process, ProcessFailedError
+from almagest.core.wording import counted
 from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.stretches import Stretch, gathered
 
@@ -149,7 +150,7 @@ def _run(inputs: Inputs, context: Context) -> Mapping[str, Any] | Fanout:
         predicted = update.finish()
     done = update.done
     for sensor, number in done.scenes.items():
-        context.log(f"{number:,} {'scene' if number == 1 else 'scenes'} of {sensor}")
+        context.log(f"{counted(number, 'scene')} of {sensor}")
     if last is None and inputs.part is None:  # of a part of all time there need not be any
         for missing in catalogued.wanted.missing(done.scenes):
             context.log(missing)

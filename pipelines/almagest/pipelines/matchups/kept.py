@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from almagest.catalogue import links
+from almagest.pipelines.matchups import naming
 from almagest.pipelines.matchups.documents import PREDICTED
 from almagest.pipelines.matchups.scenes import Sensor
 
@@ -42,25 +45,12 @@ def is_own(document: Mapping[str, Any], process: str = FINDING) -> bool:
 def derived_from(document: Mapping[str, Any]) -> list[tuple[Name, str | None]]:
     """What an item of this catalogue is made of, and of which version."""
     found = []
-    for link in document.get("links") or ():
-        if not isinstance(link, dict) or link.get("rel") != "derived_from":
-            continue
-        if place := _PLACE.search(_path(str(link.get("href")))):
+    for link in links.related(document, "derived_from"):
+        if place := _PLACE.search(links.path(link.get("href"))):
             found.append(((unquote(place[1]), unquote(place[2])), link.get("almagest:version")))
     return found
 
 
 def sensors_of(collection: Mapping[str, Any]) -> list[Sensor]:
     """Those that a collection of matchups or events says that it is of, in their order; none, where it does not."""
-    said = collection.get("summaries")
-    names = [said.get(f"matchup:{of}") if isinstance(said, dict) else None for of in ("collections", "platforms")]
-    if not all(isinstance(each, list) for each in names):  # stock writers take anything
-        return []
-    return sorted(Sensor(str(collection), str(platform)) for collection, platform in zip(*names, strict=False))
-
-
-def _path(href: str) -> str:
-    try:
-        return urlsplit(href).path
-    except ValueError:  # it is no address
-        return ""
+    return sorted(itertools.starmap(Sensor, naming.sensors_said(collection)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from almagest.pipelines.matchups.scenes import Sensor
@@ -47,6 +47,18 @@ def is_event(name: str, combination: str) -> bool:
 def fits(sensor: Sensor | str) -> bool:
     """Whether what is called by a sensor, together with any other one, has a name that is short enough."""
     return len(str(sensor).encode()) <= _LONGEST_SENSOR
+
+
+def sensors_said(collection: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Collection and platform of each sensor that a collection names; others may write anything."""
+    summaries = collection.get("summaries")
+    said = [
+        summaries.get(f"matchup:{name}") if isinstance(summaries, Mapping) else None
+        for name in ("collections", "platforms")
+    ]
+    if not all(isinstance(names, list) for names in said):
+        return []
+    return [(str(of), str(platform)) for of, platform in zip(*said, strict=False)]
 
 
 def require_nameable(collections: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from almagest.core.wording import counted
 from almagest.pipelines.matchups.coverage.numbers import Cell, Month
 
 WIDTH = 560.0
@@ -208,11 +209,6 @@ def _said(month: Month) -> str:
     parts += [f"{month.stale:,} stale"] if month.stale else []
     parts += [f"{counted(month.predicted, 'event')} to come"] if month.predicted else []
     return ", ".join(parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """So many of something."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _round_step(most: int) -> int:

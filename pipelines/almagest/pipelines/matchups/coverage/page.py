@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from almagest.catalogue import land
+from almagest.core.wording import counted
 from almagest.pipelines.matchups.coverage import drawing
 from almagest.pipelines.matchups.coverage.numbers import Cell, Coverage, Month, Pair, share
 
@@ -172,7 +173,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["count"] = lambda number: f"{number:,}"
-    made.filters["counted"] = drawing.counted
+    made.filters["counted"] = counted
     made.filters["units"] = lambda number: f"{number:.6g}"
     made.filters["box"] = drawing.box
     made.filters["share"] = share

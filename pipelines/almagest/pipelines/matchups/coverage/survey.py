@@ -14,7 +14,7 @@ from almagest.core.errors import OverloadedError
 from almagest.pipelines.matchups.coverage import drawing
 from almagest.pipelines.matchups.coverage.answers import Answer
 from almagest.pipelines.matchups.coverage.numbers import Coverage, Events, Month, Names, Pair
-from almagest.pipelines.matchups.naming import EVENTS_PREFIX
+from almagest.pipelines.matchups.naming import EVENTS_PREFIX, sensors_said
 
 Document = Mapping[str, Any]
 
@@ -143,23 +143,12 @@ def pairs_of(collections: Iterable[Document]) -> list[Names]:
     found = []
     for name in sorted({identifier.removeprefix(EVENTS_PREFIX) for identifier in named if "-vs-" in identifier}):
         matchups, events = named.get(name), named.get(f"{EVENTS_PREFIX}{name}")
-        sensors = _sensors(matchups) or _sensors(events)
+        sensors = tuple(sensors_said(matchups or {}) or sensors_said(events or {}))
         if sensors or events is not None:
             title = str((matchups or events or {}).get("title") or name)
             ids = (None if one is None else str(one["id"]) for one in (matchups, events))
             found.append(Names(name, sensors, title, *ids))
     return found
-
-
-def _sensors(collection: Document | None) -> tuple[tuple[str, str], ...]:
-    summaries = (collection or {}).get("summaries")
-    said = [
-        summaries.get(f"matchup:{name}") if isinstance(summaries, Mapping) else None
-        for name in ("collections", "platforms")
-    ]
-    if not all(isinstance(names, list) for names in said):
-        return ()
-    return tuple((str(collection), str(platform)) for collection, platform in zip(*said, strict=False))
 
 
 def _of(names: Names) -> set[str]:
